@@ -1,0 +1,194 @@
+/**
+ * What went wrong, in one place: every code, how it is treated, and how it is shown.
+ *
+ * A failure of the world is a {@link HoldfastError} with a stable `code`; a bug is an assertion.
+ * `docs/errors.md` has a section for each code and `test/tidy.test.ts` compares the two.
+ */
+
+/** How a code is treated. `exitCode` is what the program ends with when the error ends it. */
+export interface CodeRule {
+  /** Whether trying the same thing again may help; an error that is not retried parks its unit. */
+  readonly retried: boolean;
+  /** Exit code of the program: 1, 64 usage, 65 damaged data, 69 unavailable, 78 configuration. */
+  readonly exitCode: 1 | 64 | 65 | 69 | 78;
+}
+
+const transient: CodeRule = { retried: true, exitCode: 1 };
+const permanent: CodeRule = { retried: false, exitCode: 1 };
+const usage: CodeRule = { retried: false, exitCode: 64 };
+const damaged: CodeRule = { retried: false, exitCode: 65 };
+const unavailable: CodeRule = { retried: true, exitCode: 69 };
+const configuration: CodeRule = { retried: false, exitCode: 78 };
+
+/** Every code. A code is never reused for another meaning and never removed. */
+export type Code =
+  | "USAGE"
+  | "CONFIG_NOT_FOUND"
+  | "CONFIG_SYNTAX"
+  | "CONFIG_KEY_UNKNOWN"
+  | "CONFIG_KEY_MISSING"
+  | "CONFIG_TYPE"
+  | "CONFIG_OUT_OF_RANGE"
+  | "CONFIG_VALUE"
+  | "CONFIG_REFERENCE"
+  | "CONFIG_SUBSTITUTION"
+  | "CONFIG_MODULE"
+  | "CONFIG_CONFLICT"
+  | "DIRECTORY_UNWRITABLE"
+  | "PLATFORM_UNSUPPORTED"
+  | "SCHEMA_ASYNC"
+  | "MODE_UNSUPPORTED"
+  | "PORT_IN_USE"
+  | "ADDRESS_UNAVAILABLE"
+  | "DATA_LOCKED"
+  | "LOG_MOVED"
+  | "LOG_FULL"
+  | "LOG_CLOSED"
+  | "LOG_FAILED"
+  | "LOG_DAMAGED"
+  | "LOG_VERSION"
+  | "LEDGER_FENCED"
+  | "BLOCK_TOO_LARGE"
+  | "BLOCK_INVALID"
+  | "BUSY"
+  | "STORE_FENCED"
+  | "STORE_TIMEOUT"
+  | "MESSAGE_TOO_LONG"
+  | "MESSAGE_UNTERMINATED"
+  | "CONNECTION_LIMIT"
+  | "CONNECTION_IDLE"
+  | "CONNECTION_FAILED"
+  | "HTTP_BAD_REQUEST"
+  | "HTTP_UNSUPPORTED_MEDIA_TYPE"
+  | "UNIT_DEADLINE"
+  | "UNIT_STOPPED"
+  | "UNIT_UNKNOWN"
+  | "DECODE_FAILED"
+  | "OPERATOR_FAILED"
+  | "ROW_TYPE"
+  | "DEAD_LETTER_RATIO"
+  | "PIPELINE_CHANGED"
+  | "PIPELINE_UNKNOWN"
+  | "SINK_FAILED"
+  | "SINK_BUSY"
+  | "SINK_CONFLICT"
+  | "SINK_BEHIND"
+  | "SINK_TABLE"
+  | "SQLITE_UNAVAILABLE"
+  | "INTERNAL";
+
+/** The rule of each code. */
+export const CODES: Readonly<Record<Code, CodeRule>> = {
+  // Usage and configuration
+  USAGE: usage,
+  CONFIG_NOT_FOUND: configuration,
+  CONFIG_SYNTAX: configuration,
+  CONFIG_KEY_UNKNOWN: configuration,
+  CONFIG_KEY_MISSING: configuration,
+  CONFIG_TYPE: configuration,
+  CONFIG_OUT_OF_RANGE: configuration,
+  CONFIG_VALUE: configuration,
+  CONFIG_REFERENCE: configuration,
+  CONFIG_SUBSTITUTION: configuration,
+  CONFIG_MODULE: configuration,
+  CONFIG_CONFLICT: configuration,
+  DIRECTORY_UNWRITABLE: configuration,
+  PLATFORM_UNSUPPORTED: configuration,
+  SCHEMA_ASYNC: configuration,
+  MODE_UNSUPPORTED: configuration,
+  // Start
+  PORT_IN_USE: unavailable,
+  ADDRESS_UNAVAILABLE: unavailable,
+  DATA_LOCKED: unavailable,
+  LOG_MOVED: permanent,
+  // Log
+  LOG_FULL: transient,
+  LOG_CLOSED: permanent,
+  LOG_FAILED: transient,
+  LOG_DAMAGED: damaged,
+  LOG_VERSION: damaged,
+  LEDGER_FENCED: permanent,
+  BLOCK_TOO_LARGE: permanent,
+  BLOCK_INVALID: permanent,
+  BUSY: transient,
+  STORE_FENCED: permanent,
+  STORE_TIMEOUT: transient,
+  // Receivers
+  MESSAGE_TOO_LONG: permanent,
+  MESSAGE_UNTERMINATED: permanent,
+  CONNECTION_LIMIT: transient,
+  CONNECTION_IDLE: transient,
+  CONNECTION_FAILED: transient,
+  HTTP_BAD_REQUEST: permanent,
+  HTTP_UNSUPPORTED_MEDIA_TYPE: permanent,
+  // Supervision
+  UNIT_DEADLINE: transient,
+  UNIT_STOPPED: permanent,
+  UNIT_UNKNOWN: permanent,
+  // Pipelines
+  DECODE_FAILED: permanent,
+  OPERATOR_FAILED: permanent,
+  ROW_TYPE: permanent,
+  DEAD_LETTER_RATIO: permanent,
+  PIPELINE_CHANGED: permanent,
+  PIPELINE_UNKNOWN: permanent,
+  // Sinks
+  SINK_FAILED: transient,
+  SINK_BUSY: transient,
+  SINK_CONFLICT: permanent,
+  SINK_BEHIND: permanent,
+  SINK_TABLE: permanent,
+  SQLITE_UNAVAILABLE: configuration,
+  // Anything that is not ours
+  INTERNAL: transient,
+};
+
+/** A place in a file: 1-based line and column. */
+export interface FilePlace {
+  readonly file: string;
+  readonly line: number;
+  readonly column: number;
+}
+
+/** What an error may carry beside its code and message. */
+export interface ErrorDetails {
+  /** One thing to type or do, shown behind `fix:`. */
+  readonly fix?: string;
+  readonly at?: FilePlace;
+  readonly cause?: unknown;
+}
+
+/**
+ * A failure that Holdfast knows. Match `code`, never the text: the message may change, a code never does.
+ * The message holds the two numbers that disagree.
+ */
+export class HoldfastError extends Error {
+  override readonly name = "HoldfastError";
+  readonly code: Code;
+  /** One thing to type or do; empty when there is nothing better than the message. */
+  readonly fix: string;
+  readonly at?: FilePlace;
+
+  constructor(code: Code, message: string, details: ErrorDetails = {}) {
+    super(message, "cause" in details ? { cause: details.cause } : undefined);
+    this.code = code;
+    this.fix = details.fix ?? "";
+    if (details.at !== undefined) this.at = details.at;
+  }
+}
+
+/** Whatever was thrown, as an Error: a value that is none becomes the cause of one. */
+export function toError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new HoldfastError("INTERNAL", String(thrown), { cause: thrown });
+}
+
+/** The `code` of an error, ours or Node's; `INTERNAL` where it has none. */
+export function codeOf(error: unknown): string {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  return typeof code === "string" ? code : "INTERNAL";
+}
+
+/** Whether trying again may help. What is not ours is tried again: the restart window bounds it. */
+export function isRetried(error: unknown): boolean {
+  return error instanceof HoldfastError ? CODES[error.code].retried : true;
+}

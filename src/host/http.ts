@@ -1,0 +1,53 @@
+/**
+ * HTTP servers: interface here, the real one in `real-http.ts`.
+ */
+import type { Endpoint, Listener } from "./sockets.ts";
+
+/** A request with its whole body, which is at most `bodyBytesMax` long. */
+export interface HttpRequest {
+  readonly method: string;
+  /** Path without the query. */
+  readonly path: string;
+  readonly query: URLSearchParams;
+  /** Header names in lower case; repeated ones joined by ", ". */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Uint8Array;
+  readonly peer: string;
+  /** Aborts when the client goes away before the answer. */
+  readonly signal: AbortSignal;
+}
+
+/** What the handler answers. */
+export interface HttpResponse {
+  readonly status: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string | Uint8Array;
+}
+
+/** Limits of a server: each is enforced before memory is used. */
+export interface HttpLimits {
+  readonly connectionsMax: number;
+  /** A longer body is answered 413, with both numbers where the length is known. */
+  readonly bodyBytesMax: number;
+  readonly headerBytesMax: number;
+  /** For the whole request to arrive; then 408. */
+  readonly requestTimeoutMs: number;
+  /** Between requests of one connection. */
+  readonly idleTimeoutMs: number;
+}
+
+/** Servers of the host. */
+export interface HttpServers {
+  /**
+   * Resolves when bound; rejects with PORT_IN_USE or ADDRESS_UNAVAILABLE. `handle` never rejects: a bug in it is
+   * answered 500 and passed to `onError`. The listener's `close` stops accepting and waits for running requests,
+   * until its signal aborts.
+   */
+  listen(options: Endpoint & { readonly limits: HttpLimits }, handle: (request: HttpRequest) => Promise<HttpResponse>, onError: (cause: Error) => void): Promise<HttpListener>;
+}
+
+/** A bound HTTP server. */
+export interface HttpListener extends Omit<Listener, "close"> {
+  readonly connectionCount: number;
+  close(signal?: AbortSignal): Promise<void>;
+}
