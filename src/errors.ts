@@ -148,6 +148,8 @@ export interface FilePlace {
   readonly file: string;
   readonly line: number;
   readonly column: number;
+  /** Characters of that line that are meant, from `column` on. @defaultValue 1 */
+  readonly width?: number;
 }
 
 /** What an error may carry beside its code and message. */

@@ -87,6 +87,8 @@ export interface Log {
 
 /** Offsets per partition of a source: the key is the partition as text. */
 export type Offsets = Readonly<Record<string, number>>;
+/** Next offsets per source and partition: where a pipeline stands. */
+export type Ends = Readonly<Record<string, Offsets>>;
 /** Half-open ranges per source and partition. */
 export type Ranges = Readonly<Record<string, Readonly<Record<string, readonly [from: number, to: number]>>>>;
 
@@ -118,10 +120,10 @@ export interface Commit {
 export interface PipelineCheckpoint {
   /** Drawn at random when the pipeline was born; its sinks know it by that. */
   readonly writerId: string;
-  /** Where it started. */
-  readonly start: Offsets;
-  /** The newest commit, with the ends of its ranges. */
-  readonly committed: { readonly batchId: number; readonly ends: Offsets; readonly tokens: Readonly<Record<string, Uint8Array>> } | undefined;
+  /** Where it started, per source and partition. */
+  readonly start: Ends;
+  /** The newest commit, with where every partition stands after it. */
+  readonly committed: { readonly batchId: number; readonly ends: Ends; readonly tokens: Readonly<Record<string, Uint8Array>> } | undefined;
   /** A plan without a commit: run it again, identically. */
   readonly open: Plan | undefined;
   /** Wall milliseconds since which the configuration lacks it, or undefined. */
@@ -135,7 +137,7 @@ export interface Ledger {
   checkpoint(pipeline: string): PipelineCheckpoint | undefined;
   pipelines(): readonly string[];
   /** Makes a pipeline known. Durable when it resolves. */
-  register(pipeline: string, born: { readonly writerId: string; readonly start: Offsets }): Promise<void>;
+  register(pipeline: string, born: { readonly writerId: string; readonly start: Ends }): Promise<void>;
   /** Durable when it resolves; rejects with LEDGER_FENCED when its epoch is below a seen one or the batch does not follow the last. */
   plan(plan: Plan): Promise<void>;
   /** A commit and, when input waits, the next plan in the same durable write. */

@@ -85,6 +85,8 @@ export interface Receiver<Name extends string = string> {
   readonly type: string;
   /** Whether its upstream sends again what was not acknowledged: decides what a restart does with records not yet accepted. */
   readonly redelivers: boolean;
+  /** Its own options, checked; given to each incarnation. */
+  readonly options: unknown;
   readonly common: Required<Pick<ReceiverOptions, "inflightBytesMax" | "storeTimeoutMs">> & Pick<ReceiverOptions, "supervision" | "ingestRateMax">;
   open(context: ReceiverContext<unknown>): Promise<ReceiverSession>;
 }

@@ -87,3 +87,8 @@ export function valueEnd(block: RecordBlock, recordIndex: number): number {
 export function valueOf(block: RecordBlock, recordIndex: number): Uint8Array {
   return block.values.subarray(valueStart(block, recordIndex), valueEnd(block, recordIndex));
 }
+
+/** A copy of the bytes of record `recordIndex`, which outlives the block. (`slice` of a Buffer would be a view.) */
+export function copyOf(block: RecordBlock, recordIndex: number): Uint8Array {
+  return new Uint8Array(valueOf(block, recordIndex));
+}

@@ -4,7 +4,7 @@
 import type { Clock } from "../host/clock.ts";
 import type { Files } from "../host/files.ts";
 import type { Random } from "../host/random.ts";
-import type { Ranges } from "./log.ts";
+import type { Ends, Ranges } from "./log.ts";
 import type { Logger } from "./logger.ts";
 import type { StoredBlock } from "./record.ts";
 
@@ -61,8 +61,7 @@ export type WriteResult =
 export interface SinkPosition {
   readonly batchId: number;
   readonly epoch: number;
-  /** source -> partition -> end offset. */
-  readonly ends: Readonly<Record<string, Readonly<Record<string, number>>>>;
+  readonly ends: Ends;
 }
 
 /** A row that the sink cannot take. */
@@ -89,8 +88,8 @@ export interface SinkContext {
   readonly lastToken: Uint8Array | undefined;
   /** Newest committed batch of the pipeline, 0 before the first. */
   readonly lastBatchId: number;
-  /** Ends of the newest committed batch (or the start offsets): partition ends per source. */
-  readonly lastEnds: SinkPosition["ends"];
+  /** Where the pipeline stands: the ends of its newest committed batch, or where it started. */
+  readonly lastEnds: Ends;
   /** Sets rows aside: resolves when their dead letters are durable. Call it inside `write`, before committing. */
   reject(rows: readonly RejectedRow[]): Promise<void>;
   /** Fails the pipeline's unit from outside a call: a connection that broke while idle. */
@@ -104,8 +103,8 @@ export interface SinkSession<Row> {
   readonly guarantee: "exactly-once" | "idempotent" | "at-least-once";
   /** By what: "transaction", "token", "key" ...; for the start line. */
   readonly by: string;
-  /** What the store knows of this writer and sink; absent for sinks that store no position. */
-  readonly last?: SinkPosition | undefined;
+  /** What the store knew of this writer and sink before it was opened; "none" when it knew nothing; absent for sinks that store no position. */
+  readonly last?: SinkPosition | "none" | undefined;
   write(batch: SinkBatch<Row>, signal: AbortSignal): Promise<WriteResult>;
   /** After the commit is durable, and again at open for the newest one. Must bear repetition. */
   committed?(batchId: number): Promise<void>;
@@ -124,6 +123,8 @@ export interface Sink<in Row, out Modes extends Mode = Mode> {
   readonly type: string;
   readonly modes: readonly Modes[];
   readonly accepts?: (row: Row) => void;
+  /** `original-bytes`: writes records as they came; a stream with `map` or `flatMap` is refused. */
+  readonly input: "rows" | "original-bytes";
   /** Options as data, for the graph hash and for status; no secrets. */
   readonly settings: Readonly<Record<string, unknown>>;
   /** What two sinks may not share: a directory, a table. Equal text in two sinks is CONFIG_CONFLICT. */

@@ -1,0 +1,56 @@
+/**
+ * Plans: which ranges a batch reads. Pure; the processor makes a plan durable before it runs.
+ */
+import type { Ends, Offsets, Plan, Ranges } from "../contract/log.ts";
+
+/** Start offsets of a batch: where the last one ended. Partitions that are new begin at their oldest offset. */
+export function startOf(ends: Offsets, oldest: Offsets): Offsets {
+  return { ...oldest, ...ends };
+}
+
+/** Ranges of one source; partitions with nothing new are left out. */
+export function rangesOf(source: string, from: Offsets, to: Offsets): Ranges {
+  const ranges: Record<string, readonly [number, number]> = {};
+  for (const [partition, end] of Object.entries(to)) {
+    const start = from[partition] ?? 0;
+    if (end > start) ranges[partition] = [start, end];
+  }
+  return Object.keys(ranges).length === 0 ? {} : { [source]: ranges };
+}
+
+/** Records in the ranges, gaps included. */
+export function countOf(ranges: Ranges): number {
+  let count = 0;
+  for (const partitions of Object.values(ranges)) for (const [from, to] of Object.values(partitions)) count += to - from;
+  return count;
+}
+
+/** Where a pipeline stands after the ranges: partitions they do not touch stay. */
+export function endsAfter(before: Ends, ranges: Ranges): Ends {
+  const ends: Record<string, Offsets> = { ...before };
+  for (const [source, partitions] of Object.entries(ranges)) {
+    const moved = Object.entries(partitions).map(([partition, [, to]]) => [partition, to] as const);
+    ends[source] = { ...ends[source], ...Object.fromEntries(moved) };
+  }
+  return ends;
+}
+
+/** Whether every partition of the target lies at or below these offsets. */
+export function reaches(ends: Offsets, target: Offsets): boolean {
+  return Object.entries(target).every(([partition, end]) => (ends[partition] ?? 0) >= end);
+}
+
+/** Identity of the next batch. */
+export interface PlanIdentity {
+  readonly pipeline: string;
+  readonly batchId: number;
+  readonly epoch: number;
+  readonly batchTimeMs: number;
+  readonly graphHash: string;
+  readonly deadLettersFrom: number;
+}
+
+/** A plan over these ranges, or undefined when they are empty. */
+export function planOf(identity: PlanIdentity, ranges: Ranges): Plan | undefined {
+  return countOf(ranges) === 0 ? undefined : { ...identity, ranges };
+}

@@ -1,0 +1,299 @@
+import { deepEqual, equal, ok, rejects } from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { Processor, type ProcessorParts } from "../../src/batch/processor.ts";
+import { asap, availableNow, interval, once } from "../../src/batch/trigger.ts";
+import type { AnyEvent, Emit } from "../../src/contract/events.ts";
+import type { Pipeline } from "../../src/contract/graph.ts";
+import type { UnitContext } from "../../src/contract/unit.ts";
+import { codeOf, HoldfastError } from "../../src/errors.ts";
+import { compile } from "../../src/operator/compile.ts";
+import { pipeline, type PipelineOptions } from "../../src/operator/pipeline.ts";
+import { from } from "../../src/operator/stream.ts";
+import { json } from "../../src/record/decoders.ts";
+import { MemoryLetters } from "../../src/testing/memory-ledger.ts";
+import { receiverNamed } from "../support/blocks.ts";
+import { FailingLedger, MemorySource } from "../support/memory-log.ts";
+import { silentLogger } from "../support/logger.ts";
+import { SeededRandom } from "../support/seeded-random.ts";
+import { RecordingSink } from "../support/sinks.ts";
+import { VirtualClock } from "../support/virtual-clock.ts";
+import { MemoryDisk } from "../support/memory-disk.ts";
+
+const meters = receiverNamed("meters");
+
+/** A pipeline over a log that outlasts its incarnations. */
+class World {
+  readonly source = new MemorySource();
+  readonly ledger = new FailingLedger();
+  readonly letters = new MemoryLetters();
+  readonly clock = new VirtualClock();
+  readonly sink = new RecordingSink("out");
+  readonly events: AnyEvent["kind"][] = [];
+  readonly definition: Pipeline;
+  #abort = new AbortController();
+
+  constructor(options: Partial<PipelineOptions<"meters">> = {}) {
+    const output = from(meters).decode(json()).writeTo(this.sink);
+    this.definition = pipeline("p", { outputs: [output], ...options });
+  }
+
+  parts(): ProcessorParts {
+    const emit: Emit = (kind) => void this.events.push(kind);
+    return {
+      pipeline: this.definition,
+      graphHash: "h",
+      compile: (failed) => compile(this.definition, failed),
+      decide: () => "resume",
+      source: this.source,
+      ledger: this.ledger,
+      deadLetters: this.letters,
+      clock: this.clock,
+      random: new SeededRandom(1),
+      files: new MemoryDisk(),
+      logger: silentLogger,
+      emit,
+      committed: () => undefined,
+    };
+  }
+
+  open(parts: Partial<ProcessorParts> = {}): Promise<Processor> {
+    this.#abort = new AbortController();
+    const unit: UnitContext = { path: "pipelines/p", epoch: 1, signal: this.#abort.signal, fail: () => undefined, alive: () => undefined };
+    return Processor.open({ ...this.parts(), ...parts }, unit);
+  }
+
+  /** Runs until what is there is processed, then stops cleanly. */
+  async runAll(): Promise<void> {
+    const processor = await this.open();
+    const running = processor.run();
+    try {
+      await processor.drain(new AbortController().signal);
+    } finally {
+      await processor.close(new AbortController().signal);
+    }
+    await running;
+  }
+}
+
+test("processor: every record becomes a row once, and the commit knows where it ended", async () => {
+  const world = new World({ batchRecordsMax: 2 });
+  world.source.append("1", "2", "3");
+  await world.runAll();
+  deepEqual(world.sink.rows, [1, 2, 3]);
+  deepEqual(world.ledger.checkpoint("p")?.committed?.ends, { log: { "0": 3 } });
+  deepEqual(world.sink.calls, ["open", "write 1", "committed 1", "write 2", "committed 2", "flush", "close"]);
+});
+
+test("processor: a new pipeline that starts now skips what is there", async () => {
+  const world = new World({ startAt: "now" });
+  world.source.append("1", "2");
+  await world.runAll();
+  world.source.append("3");
+  await world.runAll();
+  deepEqual(world.sink.rows, [3]);
+});
+
+test("processor: an open plan is run again with the same range, though more has come", async () => {
+  const world = new World();
+  world.source.append("1", "2");
+  world.sink.answers.push(new HoldfastError("SINK_FAILED", "gone"));
+  await rejects(world.runAll(), { code: "SINK_FAILED" });
+  world.source.append("3");
+  await world.runAll();
+  deepEqual([...world.sink.batches], [[1, [1, 2]], [2, [3]]]);
+  deepEqual(world.ledger.plans.map(({ ranges }) => ranges), [{ log: { "0": [0, 2] } }, { log: { "0": [2, 3] } }]);
+});
+
+test("processor: the sink gets the token of the last commit when it is opened again", async () => {
+  const world = new World();
+  world.source.append("1");
+  await world.runAll();
+  await world.runAll();
+  equal(world.sink.contexts[0]?.lastToken, undefined);
+  equal(String(world.sink.contexts[1]?.lastToken), "1");
+  equal(world.sink.contexts[1]?.lastBatchId, 1);
+  deepEqual(world.sink.calls.slice(-3), ["committed 1", "flush", "close"]);
+});
+
+test("processor: gaps have no rows and move the cursor", async () => {
+  const world = new World();
+  world.source.append("1", "2", "3");
+  world.source.lost.add(1);
+  await world.runAll();
+  deepEqual(world.sink.rows, [1, 3]);
+  deepEqual(world.ledger.checkpoint("p")?.committed?.ends, { log: { "0": 3 } });
+});
+
+test("processor: records that cannot be decoded become letters once, over replays too", async () => {
+  const world = new World();
+  world.source.append("1", "nonsense", "3");
+  world.ledger.failNext = undefined;
+  world.sink.inspect = () => Promise.resolve();
+  world.sink.answers.push(new HoldfastError("SINK_FAILED", "gone"));
+  await rejects(world.runAll());
+  await world.runAll();
+  deepEqual(world.sink.rows, [1, 3]);
+  equal(world.letters.letters.length, 1);
+  const [letter] = world.letters.letters;
+  deepEqual([letter?.stage, letter?.code, letter?.offset, String(Buffer.from(letter?.bytes ?? []))], ["decode", "DECODE_FAILED", 1, "nonsense"]);
+});
+
+test("processor: letters are durable before a sink hears the end of its rows", async () => {
+  const world = new World();
+  const sink = world.sink;
+  let lettersAtEnd = -1;
+  const open = sink.open.bind(sink);
+  sink.open = async (context) => {
+    const session = await open(context);
+    return {
+      ...session,
+      write: async (batch, signal) => {
+        const result = await session.write(batch, signal);
+        lettersAtEnd = world.letters.letters.length;
+        return result;
+      },
+    };
+  };
+  world.source.append("nonsense");
+  await world.runAll();
+  equal(lettersAtEnd, 1);
+});
+
+test("processor: rows that a sink rejects become letters of its stage", async () => {
+  const world = new World();
+  world.source.append("1", "2");
+  world.sink.inspect = (chunk, context) => context.reject([{ block: chunk.block, recordIndex: 1, cause: new HoldfastError("ROW_TYPE", "two") }]);
+  await world.runAll();
+  deepEqual(world.letters.letters.map(({ stage, code, offset }) => [stage, code, offset]), [["sink:out", "ROW_TYPE", 1]]);
+});
+
+test("processor: a sink that backs off gets the batch again, the others do not", async () => {
+  const busy = new RecordingSink("busy");
+  const calm = new RecordingSink("calm");
+  const rows = from(meters).decode(json());
+  const world = new World({ outputs: [rows.writeTo(busy), rows.writeTo(calm)] });
+  busy.answers.push({ kind: "back-off", delayMs: 500, cause: new Error("locked") });
+  world.source.append("1", "nonsense");
+  const processor = await world.open();
+  const running = processor.run();
+  await world.clock.advance(499);
+  deepEqual(busy.calls, ["open", "write 1"]);
+  await world.clock.advance(2);
+  await processor.close(new AbortController().signal);
+  await running;
+  deepEqual([busy.rows, calm.rows], [[1], [1]]);
+  deepEqual(calm.calls.filter((call) => call.startsWith("write")), ["write 1"]);
+  equal(world.letters.letters.length, 1);
+});
+
+test("processor: a sink that is busy for ever fails the pipeline with SINK_BUSY", async () => {
+  const world = new World();
+  for (let attempt = 0; attempt < 20; attempt++) world.sink.answers.push({ kind: "back-off", delayMs: 0, cause: new Error("locked") });
+  world.source.append("1");
+  const processor = await world.open();
+  const running = processor.run();
+  const failed = rejects(running, { code: "SINK_BUSY" });
+  await world.clock.advance(1_000);
+  await failed;
+  await processor.close(new AbortController().signal);
+});
+
+test("processor: more than half of a hundred records set aside parks the pipeline", async () => {
+  const world = new World({ batchRecordsMax: 20 });
+  world.source.append(...Array.from({ length: 200 }, () => "nonsense"));
+  await rejects(world.runAll(), { code: "DEAD_LETTER_RATIO", message: /100 of 100/ });
+  equal(world.letters.letters.length, 80);
+});
+
+test("processor: what the strategy does not resume stops the batch with its cause", async () => {
+  const world = new World();
+  world.source.append("1", "nonsense");
+  const processor = await world.open({ decide: () => "restart" });
+  await rejects(processor.run(), { code: "DECODE_FAILED" });
+  await processor.close(new AbortController().signal);
+  equal(world.letters.letters.length, 0);
+});
+
+test("processor: a sink behind its own commit, or ahead of the ledger, is refused", async () => {
+  const world = new World();
+  world.source.append("1");
+  await world.runAll();
+  world.sink.last = "none";
+  await rejects(world.open(), { code: "SINK_BEHIND" });
+  world.sink.last = { batchId: 0, epoch: 1, ends: {} };
+  await rejects(world.open(), { code: "SINK_BEHIND" });
+  world.sink.last = { batchId: 2, epoch: 1, ends: {} };
+  await rejects(world.open(), { code: "SINK_CONFLICT" });
+  ok(world.events.includes("sink-conflict"));
+});
+
+test("processor: an interval starts batches that far apart", async () => {
+  const world = new World({ trigger: interval({ everyMs: 1_000 }) });
+  world.source.append("1");
+  const processor = await world.open();
+  const running = processor.run();
+  await world.clock.advance(0);
+  world.source.append("2");
+  await world.clock.advance(999);
+  deepEqual(world.sink.rows, [1]);
+  await world.clock.advance(1);
+  deepEqual(world.sink.rows, [1, 2]);
+  await processor.close(new AbortController().signal);
+  await running;
+});
+
+test("processor: a minimum interval gathers what comes meanwhile into one batch", async () => {
+  const world = new World({ trigger: asap({ minIntervalMs: 100 }) });
+  world.source.append("1");
+  const processor = await world.open();
+  const running = processor.run();
+  await world.clock.advance(0);
+  for (const text of ["2", "3", "4"]) {
+    world.source.append(text);
+    await world.clock.advance(20);
+  }
+  await world.clock.advance(100);
+  deepEqual([...world.sink.batches.values()], [[1], [2, 3, 4]]);
+  await processor.close(new AbortController().signal);
+  await running;
+});
+
+test("processor: available-now ends with what was there at the start, once after one batch", async () => {
+  for (const [trigger, expected] of [[availableNow(), [1, 2, 3]], [once(), [1, 2]]] as const) {
+    const world = new World({ trigger, batchRecordsMax: 2 });
+    world.source.append("1", "2", "3");
+    const processor = await world.open();
+    await processor.run();
+    await processor.close(new AbortController().signal);
+    deepEqual(world.sink.rows, expected);
+  }
+});
+
+test("processor: exactly once, whatever fails and however often it is restarted", async () => {
+  type Fault = "none" | "sink" | "ledger-before" | "ledger-after";
+  const fault = fc.constantFrom<Fault>("none", "none", "sink", "ledger-before", "ledger-after");
+  const rounds = fc.array(fc.record({ records: fc.integer({ min: 0, max: 7 }), fault }), { minLength: 1, maxLength: 12 });
+  await fc.assert(
+    fc.asyncProperty(rounds, fc.integer({ min: 1, max: 5 }), async (plan, batchRecordsMax) => {
+      const world = new World({ batchRecordsMax });
+      for (const round of plan) {
+        for (let count = 0; count < round.records; count++) {
+          const next = world.source.texts.length;
+          world.source.append(next % 5 === 4 ? `bad ${next}` : String(next));
+        }
+        if (round.fault === "sink") world.sink.answers.push(new HoldfastError("SINK_FAILED", "gone"));
+        if (round.fault === "ledger-before") world.ledger.failNext = "before";
+        if (round.fault === "ledger-after") world.ledger.failNext = "after";
+        await world.runAll().catch((cause: unknown) => ok(["SINK_FAILED", "LOG_FAILED"].includes(codeOf(cause)), String(cause)));
+      }
+      world.sink.answers.length = 0;
+      world.ledger.failNext = undefined;
+      await world.runAll();
+      const all = world.source.texts.map((text, offset) => ({ text, offset }));
+      deepEqual(world.sink.rows, all.filter(({ text }) => !text.startsWith("bad")).map(({ offset }) => offset));
+      deepEqual(world.letters.letters.map(({ offset }) => offset), all.filter(({ text }) => text.startsWith("bad")).map(({ offset }) => offset));
+    }),
+    { numRuns: 150 },
+  );
+});
