@@ -60,6 +60,8 @@ export type Code =
   | "CONNECTION_FAILED"
   | "HTTP_BAD_REQUEST"
   | "HTTP_UNSUPPORTED_MEDIA_TYPE"
+  | "HTTP_NOT_FOUND"
+  | "HTTP_METHOD"
   | "UNIT_DEADLINE"
   | "UNIT_STOPPED"
   | "UNIT_UNKNOWN"
@@ -121,6 +123,8 @@ export const CODES: Readonly<Record<Code, CodeRule>> = {
   CONNECTION_FAILED: transient,
   HTTP_BAD_REQUEST: permanent,
   HTTP_UNSUPPORTED_MEDIA_TYPE: permanent,
+  HTTP_NOT_FOUND: permanent,
+  HTTP_METHOD: permanent,
   // Supervision
   UNIT_DEADLINE: transient,
   UNIT_STOPPED: permanent,
@@ -181,7 +185,9 @@ export class HoldfastError extends Error {
 
 /** Whatever was thrown, as an Error: a value that is none becomes the cause of one. */
 export function toError(thrown: unknown): Error {
-  return thrown instanceof Error ? thrown : new HoldfastError("INTERNAL", String(thrown), { cause: thrown });
+  return thrown instanceof Error
+    ? thrown
+    : new HoldfastError("INTERNAL", String(thrown), { cause: thrown });
 }
 
 /** The `code` of an error, ours or Node's; `INTERNAL` where it has none. */

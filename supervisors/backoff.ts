@@ -31,12 +31,22 @@ export function withoutJitter(options: BackoffOptions): Backoff {
   return backoff("none", options);
 }
 
-function backoff(jitter: Backoff["jitter"], { minMs, maxMs, resetAfterMs }: BackoffOptions): Backoff {
+function backoff(
+  jitter: Backoff["jitter"],
+  { minMs, maxMs, resetAfterMs }: BackoffOptions,
+): Backoff {
   for (const [name, value] of Object.entries({ minMs, maxMs, resetAfterMs })) {
     if (value >= 0 && value <= DAY_MS) continue;
-    throw new HoldfastError("CONFIG_OUT_OF_RANGE", `backoff ${name} is ${value}, allowed are 0 to ${DAY_MS}`);
+    throw new HoldfastError(
+      "CONFIG_OUT_OF_RANGE",
+      `backoff ${name} is ${value}, allowed are 0 to ${DAY_MS}`,
+    );
   }
-  if (minMs > maxMs) throw new HoldfastError("CONFIG_CONFLICT", `backoff minMs is ${minMs}, maxMs is ${maxMs}: the first may not exceed the second`);
+  if (minMs > maxMs)
+    throw new HoldfastError(
+      "CONFIG_CONFLICT",
+      `backoff minMs is ${minMs}, maxMs is ${maxMs}: the first may not exceed the second`,
+    );
   return Object.freeze({ kind: "backoff", jitter, minMs, maxMs, resetAfterMs });
 }
 

@@ -10,7 +10,15 @@
 import { Incarnation, type Phase, type Reports } from "../src/actor/incarnation.ts";
 import { Mailbox } from "../src/actor/mailbox.ts";
 import type { ShellParent } from "../src/actor/shell.ts";
-import type { Directive, Strategy, UnitDefinition, UnitEvent, UnitRef, UnitState, UnitStatus } from "../src/contract/unit.ts";
+import type {
+  Directive,
+  Strategy,
+  UnitDefinition,
+  UnitEvent,
+  UnitRef,
+  UnitState,
+  UnitStatus,
+} from "../src/contract/unit.ts";
 import { HoldfastError, isRetried, toError } from "../src/errors.ts";
 import type { Cancel, Clock } from "../src/host/clock.ts";
 import type { Random } from "../src/host/random.ts";
@@ -125,12 +133,21 @@ export class Child<Message> implements UnitRef<Message> {
     this.#isAlive = false;
     this.#become("starting");
     const { definition, shells, clock } = this.#parts;
-    this.#incarnation = new Incarnation({ definition, path: this.path, epoch, mailbox: this.#mailbox, shells, clock, reports: this.#reports(epoch) });
+    this.#incarnation = new Incarnation({
+      definition,
+      path: this.path,
+      epoch,
+      mailbox: this.#mailbox,
+      shells,
+      clock,
+      reports: this.#reports(epoch),
+    });
     void this.#incarnation.open();
   }
 
   #reports(epoch: number): Reports {
-    const isCurrent = (): boolean => epoch === this.#epoch && (this.#status === "starting" || this.#status === "running");
+    const isCurrent = (): boolean =>
+      epoch === this.#epoch && (this.#status === "starting" || this.#status === "running");
     return {
       opened: () => {
         if (isCurrent()) this.#opened();
@@ -151,7 +168,12 @@ export class Child<Message> implements UnitRef<Message> {
   #opened(): void {
     this.#become("running");
     this.#settleStarted?.resolve();
-    this.#emit({ kind: "started", unit: this.path, epoch: this.#epoch, restarted: this.#epoch > 1 });
+    this.#emit({
+      kind: "started",
+      unit: this.path,
+      epoch: this.#epoch,
+      restarted: this.#epoch > 1,
+    });
     this.#watchHealth();
   }
 
@@ -169,7 +191,10 @@ export class Child<Message> implements UnitRef<Message> {
       this.#emit({ kind: "recovered", unit: this.path, epoch: this.#epoch });
     };
     // At least a millisecond: a check of zero would spin.
-    this.#cancelHealth = clock.after(Math.max(strategy.backoff.resetAfterMs, HEALTH_CHECK_MS_MIN), check);
+    this.#cancelHealth = clock.after(
+      Math.max(strategy.backoff.resetAfterMs, HEALTH_CHECK_MS_MIN),
+      check,
+    );
   }
 
   // Failures
@@ -181,12 +206,25 @@ export class Child<Message> implements UnitRef<Message> {
     const { strategy, clock } = this.#parts;
     const decided = this.#decide(error);
     const isUnmendable = decidesByDefault(strategy) && !isRetried(error);
-    const restarts = recentRestarts(this.#restartTimes, clock.monotonicMs(), strategy.withinMs).length;
-    this.#emit({ kind: "failed", unit: this.path, epoch: this.#epoch, error, directive: decided, restarts, maxRestarts: strategy.maxRestarts });
+    const restarts = recentRestarts(
+      this.#restartTimes,
+      clock.monotonicMs(),
+      strategy.withinMs,
+    ).length;
+    this.#emit({
+      kind: "failed",
+      unit: this.path,
+      epoch: this.#epoch,
+      error,
+      directive: decided,
+      restarts,
+      maxRestarts: strategy.maxRestarts,
+    });
     if (this.#isOver()) return;
     if (isUnmendable) return void this.#park(error);
     // A unit that never opened has no state to go on with.
-    if (decided === "resume" && phase !== "open" && this.#incarnation?.resume(error) === true) return;
+    if (decided === "resume" && phase !== "open" && this.#incarnation?.resume(error) === true)
+      return;
     this.#carryOut(decided === "resume" ? "restart" : decided, error);
   }
 
@@ -286,7 +324,14 @@ export class Child<Message> implements UnitRef<Message> {
       const cancel = clock.after(FENCE_DEADLINE_MS, resolve);
       // What could not settle was refused: the next incarnation may open.
       work
-        .catch((cause: unknown) => this.#emit({ kind: "late-result-ignored", unit: this.path, epoch: nextEpoch - 1, error: toError(cause) }))
+        .catch((cause: unknown) =>
+          this.#emit({
+            kind: "late-result-ignored",
+            unit: this.path,
+            epoch: nextEpoch - 1,
+            error: toError(cause),
+          }),
+        )
         .finally(() => {
           cancel();
           resolve();
@@ -307,14 +352,17 @@ export class Child<Message> implements UnitRef<Message> {
     this.#nextAttemptMs = undefined;
     this.#become("stopped");
     this.#drop("the unit is stopped");
-    this.#settleStarted?.reject(this.#lastError ?? new HoldfastError("UNIT_STOPPED", `${this.path} was stopped`));
+    this.#settleStarted?.reject(
+      this.#lastError ?? new HoldfastError("UNIT_STOPPED", `${this.path} was stopped`),
+    );
     this.#emit({ kind: "stopped", unit: this.path, epoch: this.#epoch });
     return isInTime;
   }
 
   #drop(why: string): void {
     const count = this.#mailbox.drop();
-    for (let index = 0; index < count; index++) this.#emit({ kind: "message-dropped", unit: this.path, epoch: this.#epoch, why });
+    for (let index = 0; index < count; index++)
+      this.#emit({ kind: "message-dropped", unit: this.path, epoch: this.#epoch, why });
   }
 
   #isOver(): boolean {

@@ -5,7 +5,12 @@ import type { Decider, Directive } from "../src/contract/unit.ts";
 import { codeOf } from "../src/errors.ts";
 
 /** What an error is compared with: its class, its `code`, or a predicate. */
-export type ErrorMatcher = (abstract new (...args: never[]) => Error) | string | ((error: Error) => boolean);
+export type ErrorMatcher =
+  | (abstract new (
+      ...args: never[]
+    ) => Error)
+  | string
+  | ((error: Error) => boolean);
 
 /** Rules so far. Not a decider until `otherwise` says what happens to the rest. */
 export interface DeciderBuilder {
@@ -26,7 +31,8 @@ export function when(matcher: ErrorMatcher, directive: Directive): DeciderBuilde
 
 function builder(rules: readonly Rule[]): DeciderBuilder {
   return Object.freeze({
-    when: (matcher: ErrorMatcher, directive: Directive) => builder([...rules, { matches: matcherOf(matcher), directive }]),
+    when: (matcher: ErrorMatcher, directive: Directive) =>
+      builder([...rules, { matches: matcherOf(matcher), directive }]),
     otherwise:
       (directive: Directive): Decider =>
       (error) =>
@@ -40,6 +46,10 @@ function matcherOf(matcher: ErrorMatcher): (error: Error) => boolean {
   return matcher;
 }
 
-function isErrorClass(matcher: Exclude<ErrorMatcher, string>): matcher is abstract new (...args: never[]) => Error {
+function isErrorClass(
+  matcher: Exclude<ErrorMatcher, string>,
+): matcher is abstract new (
+  ...args: never[]
+) => Error {
   return matcher === Error || matcher.prototype instanceof Error;
 }

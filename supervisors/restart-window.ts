@@ -14,7 +14,11 @@ export function recentRestarts(times: RestartTimes, nowMs: number, withinMs: num
 }
 
 /** Grants a restart and records it, or refuses: undefined. */
-export function grantRestart(times: RestartTimes, nowMs: number, limit: { readonly maxRestarts: number; readonly withinMs: number }): RestartTimes | undefined {
+export function grantRestart(
+  times: RestartTimes,
+  nowMs: number,
+  limit: { readonly maxRestarts: number; readonly withinMs: number },
+): RestartTimes | undefined {
   // Without a limit nothing has to be remembered.
   if (limit.maxRestarts === Infinity) return [nowMs];
   const recent = recentRestarts(times, nowMs, limit.withinMs);

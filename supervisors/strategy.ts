@@ -11,7 +11,9 @@ const DAY_MS = 86_400_000;
 const restart: Decider = () => "restart";
 
 /** Defaults of {@link StrategyOptions}. */
-export const STRATEGY_DEFAULTS: Required<Pick<StrategyOptions, "decide" | "backoff" | "onExhausted">> = Object.freeze({
+export const STRATEGY_DEFAULTS: Required<
+  Pick<StrategyOptions, "decide" | "backoff" | "onExhausted">
+> = Object.freeze({
   decide: restart,
   backoff: equalJitter({ minMs: 250, maxMs: 5_000, resetAfterMs: 30_000 }),
   onExhausted: "park",
@@ -25,8 +27,16 @@ export const STRATEGY_DEFAULTS: Required<Pick<StrategyOptions, "decide" | "backo
 export function oneForOne(options: StrategyOptions): Strategy {
   const { maxRestarts, withinMs } = options;
   const isCount = maxRestarts === Infinity || (Number.isInteger(maxRestarts) && maxRestarts >= 0);
-  if (!isCount) throw new HoldfastError("CONFIG_OUT_OF_RANGE", `maxRestarts is ${maxRestarts}, allowed are whole numbers from 0 and Infinity`);
-  if (!(withinMs > 0 && withinMs <= DAY_MS)) throw new HoldfastError("CONFIG_OUT_OF_RANGE", `withinMs is ${withinMs}, allowed are 1 to ${DAY_MS}`);
+  if (!isCount)
+    throw new HoldfastError(
+      "CONFIG_OUT_OF_RANGE",
+      `maxRestarts is ${maxRestarts}, allowed are whole numbers from 0 and Infinity`,
+    );
+  if (!(withinMs > 0 && withinMs <= DAY_MS))
+    throw new HoldfastError(
+      "CONFIG_OUT_OF_RANGE",
+      `withinMs is ${withinMs}, allowed are 1 to ${DAY_MS}`,
+    );
   return Object.freeze({ ...STRATEGY_DEFAULTS, ...options, scope: "one-for-one" });
 }
 

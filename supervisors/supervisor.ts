@@ -3,7 +3,15 @@
  */
 import { nactShells } from "../src/actor/nact-shell.ts";
 import type { ShellParent, ShellSystem } from "../src/actor/shell.ts";
-import type { Directive, Strategy, Supervisor, UnitDefinition, UnitEvent, UnitRef, UnitState } from "../src/contract/unit.ts";
+import type {
+  Directive,
+  Strategy,
+  Supervisor,
+  UnitDefinition,
+  UnitEvent,
+  UnitRef,
+  UnitState,
+} from "../src/contract/unit.ts";
 import { HoldfastError } from "../src/errors.ts";
 import type { Clock } from "../src/host/clock.ts";
 import type { Random } from "../src/host/random.ts";
@@ -49,7 +57,9 @@ interface GroupParts {
   readonly escalate: (error: Error) => void;
 }
 
-type Member = { readonly kind: "unit"; readonly name: string; readonly unit: Child<never> } | { readonly kind: "group"; readonly name: string; readonly group: Group };
+type Member =
+  | { readonly kind: "unit"; readonly name: string; readonly unit: Child<never> }
+  | { readonly kind: "group"; readonly name: string; readonly group: Group };
 
 const NAME_PATTERN = /^[a-z][a-z0-9-]{0,62}$/;
 
@@ -70,28 +80,52 @@ class Group implements Supervisor {
   start<Message>(definition: UnitDefinition<Message>): UnitRef<Message> {
     const { strategy, shells, clock, random, emit } = this.#parts;
     const path = this.#claim(definition.name);
-    const unit = new Child<Message>({ path, definition, strategy: definition.strategy ?? strategy, shells, clock, random, emit, escalate: (error) => this.#decide(definition.name, error) });
+    const unit = new Child<Message>({
+      path,
+      definition,
+      strategy: definition.strategy ?? strategy,
+      shells,
+      clock,
+      random,
+      emit,
+      escalate: (error) => this.#decide(definition.name, error),
+    });
     // Members are only stopped, asked and found by path; messages go through the reference.
-    this.#members = [...this.#members, { kind: "unit", name: definition.name, unit: unit as unknown as Child<never> }];
+    this.#members = [
+      ...this.#members,
+      { kind: "unit", name: definition.name, unit: unit as unknown as Child<never> },
+    ];
     return unit;
   }
 
   group(name: string, strategy: Strategy): Supervisor {
     const path = this.#claim(name);
     const { shells, ...shared } = this.#parts;
-    const group = new Group({ ...shared, path, strategy, shells: shells.group(name), escalate: (error) => this.#decide(name, error) });
+    const group = new Group({
+      ...shared,
+      path,
+      strategy,
+      shells: shells.group(name),
+      escalate: (error) => this.#decide(name, error),
+    });
     this.#members = [...this.#members, { kind: "group", name, group }];
     return group;
   }
 
   states(): readonly UnitState[] {
-    return this.#members.flatMap((member) => (member.kind === "unit" ? [member.unit.state()] : member.group.states()));
+    return this.#members.flatMap((member) =>
+      member.kind === "unit" ? [member.unit.state()] : member.group.states(),
+    );
   }
 
   find(path: string): UnitRef<unknown> | undefined {
     for (const member of this.#members) {
-      if (member.kind === "unit" && member.unit.path === path) return member.unit as unknown as UnitRef<unknown>;
-      const found = member.kind === "group" && path.startsWith(`${member.group.path}/`) ? member.group.find(path) : undefined;
+      if (member.kind === "unit" && member.unit.path === path)
+        return member.unit as unknown as UnitRef<unknown>;
+      const found =
+        member.kind === "group" && path.startsWith(`${member.group.path}/`)
+          ? member.group.find(path)
+          : undefined;
       if (found !== undefined) return found;
     }
     return undefined;
@@ -114,9 +148,18 @@ class Group implements Supervisor {
 
   #claim(name: string): string {
     const path = this.path === "" ? name : `${this.path}/${name}`;
-    if (!NAME_PATTERN.test(name)) throw new HoldfastError("CONFIG_VALUE", `unit name is ${JSON.stringify(name)}, allowed are lower-case letters, digits and "-", at most 63`);
-    if (this.#stopping !== undefined) throw new HoldfastError("UNIT_STOPPED", `${path}: its supervisor is stopped`);
-    if (this.#members.some((member) => member.name === name)) throw new HoldfastError("CONFIG_CONFLICT", `unit ${path} is there already, 1 of a name is allowed`);
+    if (!NAME_PATTERN.test(name))
+      throw new HoldfastError(
+        "CONFIG_VALUE",
+        `unit name is ${JSON.stringify(name)}, allowed are lower-case letters, digits and "-", at most 63`,
+      );
+    if (this.#stopping !== undefined)
+      throw new HoldfastError("UNIT_STOPPED", `${path}: its supervisor is stopped`);
+    if (this.#members.some((member) => member.name === name))
+      throw new HoldfastError(
+        "CONFIG_CONFLICT",
+        `unit ${path} is there already, 1 of a name is allowed`,
+      );
     return path;
   }
 
@@ -134,6 +177,7 @@ class Group implements Supervisor {
     if (directive === "escalate" || member?.kind === "unit") return escalate(error);
     if (member === undefined) return;
     if (directive === "stop") return void member.group.stop();
-    for (const { unit, status } of member.group.states()) if (status === "parked") member.group.find(unit)?.restart();
+    for (const { unit, status } of member.group.states())
+      if (status === "parked") member.group.find(unit)?.restart();
   }
 }

@@ -52,7 +52,9 @@ export class Incarnation<Message> {
 
   constructor(parts: IncarnationParts<Message>) {
     this.#parts = parts;
-    this.#shell = parts.shells.spawn(`${parts.definition.name}.${parts.epoch}`, () => this.#drain());
+    this.#shell = parts.shells.spawn(`${parts.definition.name}.${parts.epoch}`, () =>
+      this.#drain(),
+    );
   }
 
   /** Opens the unit within its deadline and starts handling. */
@@ -68,11 +70,18 @@ export class Incarnation<Message> {
     const opening = Promise.resolve().then(() => definition.open(context));
     let session: UnitSession<Message>;
     try {
-      session = await this.#within(opening, definition.openDeadlineMs ?? DEADLINE_DEFAULTS.open, "open");
+      session = await this.#within(
+        opening,
+        definition.openDeadlineMs ?? DEADLINE_DEFAULTS.open,
+        "open",
+      );
     } catch (cause) {
       // One that opens after its deadline holds something: it is closed as soon as it is there.
       opening.then((late) => this.#closeSession(late)).catch(() => undefined);
-      reports.failed(cause instanceof HoldfastError && cause.code === "UNIT_DEADLINE" ? "deadline" : "open", toError(cause));
+      reports.failed(
+        cause instanceof HoldfastError && cause.code === "UNIT_DEADLINE" ? "deadline" : "open",
+        toError(cause),
+      );
       return;
     }
     if (this.#isClosed) return void (await this.#closeSession(session));
@@ -91,7 +100,8 @@ export class Incarnation<Message> {
 
   /** Something is in the mailbox. */
   ring(): void {
-    if (this.#isRung || this.#isSuspended || this.#isClosed || this.#parts.mailbox.length === 0) return;
+    if (this.#isRung || this.#isSuspended || this.#isClosed || this.#parts.mailbox.length === 0)
+      return;
     this.#isRung = true;
     this.#shell.ring();
   }
@@ -131,7 +141,9 @@ export class Incarnation<Message> {
     this.#isSuspended = true;
     this.#shell.stop();
     const closed = session === undefined ? true : await this.#closeSession(session);
-    this.#abort.abort(new HoldfastError("UNIT_STOPPED", `${this.#parts.path}: epoch ${this.#parts.epoch} is over`));
+    this.#abort.abort(
+      new HoldfastError("UNIT_STOPPED", `${this.#parts.path}: epoch ${this.#parts.epoch} is over`),
+    );
     return closed;
   }
 
@@ -146,7 +158,12 @@ export class Incarnation<Message> {
     );
     const isInTime = await this.#race(settled, limitMs);
     if (isInTime) return true;
-    force.abort(new HoldfastError("UNIT_DEADLINE", `${this.#parts.path}: close took longer than ${limitMs} ms`));
+    force.abort(
+      new HoldfastError(
+        "UNIT_DEADLINE",
+        `${this.#parts.path}: close took longer than ${limitMs} ms`,
+      ),
+    );
     return await this.#race(settled, FORCED_CLOSE_MS);
   }
 
@@ -162,7 +179,13 @@ export class Incarnation<Message> {
 
   #within<T>(work: Promise<T>, limitMs: number, what: string): Promise<T> {
     return new Promise((resolve, reject) => {
-      const late = (): void => reject(new HoldfastError("UNIT_DEADLINE", `${this.#parts.path}: ${what} took longer than ${limitMs} ms`));
+      const late = (): void =>
+        reject(
+          new HoldfastError(
+            "UNIT_DEADLINE",
+            `${this.#parts.path}: ${what} took longer than ${limitMs} ms`,
+          ),
+        );
       const cancel = this.#parts.clock.after(limitMs, late);
       work.then(resolve, reject).finally(cancel);
     });
@@ -173,7 +196,11 @@ export class Incarnation<Message> {
     if (this.#isHandling) return;
     const { mailbox, clock, definition } = this.#parts;
     const startMs = clock.monotonicMs();
-    for (let count = 0; count < DRAIN_MESSAGES_MAX && clock.monotonicMs() - startMs < DRAIN_MS_MAX; count++) {
+    for (
+      let count = 0;
+      count < DRAIN_MESSAGES_MAX && clock.monotonicMs() - startMs < DRAIN_MS_MAX;
+      count++
+    ) {
       if (this.#isSuspended) return;
       const mail = mailbox.take();
       if (mail === undefined) return;
@@ -184,7 +211,8 @@ export class Incarnation<Message> {
       } catch (cause) {
         return this.#parts.reports.failed("handle", toError(cause));
       }
-      if (pending instanceof Promise) return this.#await(pending, definition.handleDeadlineMs ?? DEADLINE_DEFAULTS.handle);
+      if (pending instanceof Promise)
+        return this.#await(pending, definition.handleDeadlineMs ?? DEADLINE_DEFAULTS.handle);
     }
     this.ring();
   }
@@ -199,7 +227,10 @@ export class Incarnation<Message> {
       },
       (cause: unknown) => {
         this.#isHandling = false;
-        this.#parts.reports.failed(cause instanceof HoldfastError && cause.code === "UNIT_DEADLINE" ? "deadline" : "handle", toError(cause));
+        this.#parts.reports.failed(
+          cause instanceof HoldfastError && cause.code === "UNIT_DEADLINE" ? "deadline" : "handle",
+          toError(cause),
+        );
       },
     );
   }

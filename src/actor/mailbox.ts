@@ -40,15 +40,20 @@ class Ring<T> {
   }
 
   #grow(): void {
-    const slots: (T | undefined)[] = Array.from({ length: Math.max(SLOTS_MIN, this.#slots.length * 2) });
-    for (let index = 0; index < this.#length; index++) slots[index] = this.#slots[(this.#head + index) % this.#slots.length];
+    const slots: (T | undefined)[] = Array.from({
+      length: Math.max(SLOTS_MIN, this.#slots.length * 2),
+    });
+    for (let index = 0; index < this.#length; index++)
+      slots[index] = this.#slots[(this.#head + index) % this.#slots.length];
     this.#slots = slots;
     this.#head = 0;
   }
 }
 
 /** What is taken out, with the lane it came from. */
-export type Mail<System, User> = { readonly lane: "system"; readonly message: System } | { readonly lane: "user"; readonly message: User };
+export type Mail<System, User> =
+  | { readonly lane: "system"; readonly message: System }
+  | { readonly lane: "user"; readonly message: User };
 
 /** The two lanes of one unit. */
 export class Mailbox<System, User> {

@@ -19,7 +19,13 @@ interface Nact {
     parent: NactReference,
     handle: (state: undefined, message: object) => undefined,
     name: string,
-    options: { readonly onCrash: (message: unknown, error: unknown, context: { readonly stop: object }) => object },
+    options: {
+      readonly onCrash: (
+        message: unknown,
+        error: unknown,
+        context: { readonly stop: object },
+      ) => object;
+    },
   ): NactReference;
   dispatch(reference: NactReference, message: object): void;
   stop(reference: NactReference): void;
@@ -29,7 +35,11 @@ interface Nact {
 const { start, spawn, dispatch, stop } = nact as unknown as Nact;
 
 const RING: object = Object.freeze({ kind: "ring" });
-const onCrash = (_message: unknown, _error: unknown, { stop: stopDirective }: { readonly stop: object }): object => stopDirective;
+const onCrash = (
+  _message: unknown,
+  _error: unknown,
+  { stop: stopDirective }: { readonly stop: object },
+): object => stopDirective;
 
 /** Systems of this process so far: nact keeps a process-wide map of them by name. */
 let systemCount = 0;

@@ -65,14 +65,20 @@ export class BatchRunner {
    */
   async write(plan: Plan, writerId: string, isReplay: boolean): Promise<Tokens> {
     const { pipeline, deadLetters, decide, clock } = this.#parts;
-    const known = new Set(isReplay ? await deadLetters.keysFrom(plan.deadLettersFrom, this.#signal) : []);
+    const known = new Set(
+      isReplay ? await deadLetters.keysFrom(plan.deadLettersFrom, this.#signal) : [],
+    );
     const identity = { pipeline: pipeline.name, writerId, batchId: plan.batchId };
     const tokens: Record<string, Uint8Array> = {};
     let waiting = this.#sinks;
     for (let attempt = 1; waiting.length > 0; attempt++) {
       this.#letters = new BatchLetters(identity, deadLetters, { decide, known });
       const results = await this.#attempt(plan, writerId, waiting);
-      const { held, delayMs } = this.#collect(waiting, results, { attempt, batchId: plan.batchId, tokens });
+      const { held, delayMs } = this.#collect(waiting, results, {
+        attempt,
+        batchId: plan.batchId,
+        tokens,
+      });
       waiting = held;
       if (held.length > 0) await clock.sleep(delayMs, this.#signal);
     }
@@ -82,14 +88,19 @@ export class BatchRunner {
   /** Sets rows of the running batch aside for a sink; resolves when that is durable. */
   async reject(sink: string, rows: readonly RejectedRow[]): Promise<void> {
     const letters = this.#currentLetters();
-    for (const { block, recordIndex, cause } of rows) letters.add({ stage: `sink:${sink}`, cause, block, recordIndex });
+    for (const { block, recordIndex, cause } of rows)
+      letters.add({ stage: `sink:${sink}`, cause, block, recordIndex });
     await this.#store(letters);
   }
 
   #collect(
     sinks: readonly SinkRun[],
     results: readonly WriteResult[],
-    round: { readonly attempt: number; readonly batchId: number; readonly tokens: Record<string, Uint8Array> },
+    round: {
+      readonly attempt: number;
+      readonly batchId: number;
+      readonly tokens: Record<string, Uint8Array>;
+    },
   ): { readonly held: readonly SinkRun[]; readonly delayMs: number } {
     const { pipeline, emit } = this.#parts;
     let delayMs = 0;
@@ -100,16 +111,26 @@ export class BatchRunner {
         delayMs = Math.max(delayMs, result.delayMs);
         return true;
       }
-      if (result?.kind === "already-written") emit("sink-replayed", { pipeline: pipeline.name, sink: sink.name, batchId: round.batchId });
-      round.tokens[sink.name] = (result?.kind === "written" ? result.token : undefined) ?? EMPTY_TOKEN;
+      if (result?.kind === "already-written")
+        emit("sink-replayed", { pipeline: pipeline.name, sink: sink.name, batchId: round.batchId });
+      round.tokens[sink.name] =
+        (result?.kind === "written" ? result.token : undefined) ?? EMPTY_TOKEN;
       return false;
     });
     return { held, delayMs };
   }
 
   /** Runs the ranges once for these sinks. */
-  async #attempt(plan: Plan, writerId: string, sinks: readonly SinkRun[]): Promise<readonly WriteResult[]> {
-    const lines = sinks.map((sink) => ({ sink, exchange: new Exchange(), index: this.#sinks.indexOf(sink) }));
+  async #attempt(
+    plan: Plan,
+    writerId: string,
+    sinks: readonly SinkRun[],
+  ): Promise<readonly WriteResult[]> {
+    const lines = sinks.map((sink) => ({
+      sink,
+      exchange: new Exchange(),
+      index: this.#sinks.indexOf(sink),
+    }));
     const writes = lines.map((line) => this.#writeOne(plan, writerId, line));
     const settled = Promise.allSettled(writes);
     try {
@@ -133,7 +154,13 @@ export class BatchRunner {
     const result = await sink.write(batchOf(plan, writerId), exchange, this.#signal);
     if (result.kind === "written") {
       const seconds = (clock.monotonicMs() - startMs) / 1000;
-      emit("sink-written", { pipeline: pipeline.name, sink: sink.name, batchId: plan.batchId, seconds, rowCount: exchange.rowCount });
+      emit("sink-written", {
+        pipeline: pipeline.name,
+        sink: sink.name,
+        batchId: plan.batchId,
+        seconds,
+        rowCount: exchange.rowCount,
+      });
     }
     return result;
   }
@@ -180,15 +207,16 @@ export class BatchRunner {
 
   async #store(letters: BatchLetters): Promise<void> {
     const { pipeline, emit } = this.#parts;
-    for (const { stage, code, message, offset } of await letters.flush()) {
-      const error = new HoldfastError("OPERATOR_FAILED", `${code}: ${message}`);
-      emit("dead-letter", { pipeline: pipeline.name, stage, error, offset: offset ?? -1 });
-    }
+    for (const { letter, error, offset } of await letters.flush())
+      emit("dead-letter", { pipeline: pipeline.name, stage: letter.stage, error, offset });
   }
 
   #currentLetters(): BatchLetters {
     if (this.#letters !== undefined) return this.#letters;
-    throw new HoldfastError("INTERNAL", `${this.#parts.pipeline.name}: rows were set aside outside a batch`);
+    throw new HoldfastError(
+      "INTERNAL",
+      `${this.#parts.pipeline.name}: rows were set aside outside a batch`,
+    );
   }
 }
 
@@ -203,5 +231,9 @@ interface Line {
 }
 
 function busy(sink: string, cause: Error): HoldfastError {
-  return new HoldfastError("SINK_BUSY", `${sink}: busy in ${BACK_OFF_ATTEMPTS_MAX} attempts, the limit is ${BACK_OFF_ATTEMPTS_MAX}: ${cause.message}`, { cause });
+  return new HoldfastError(
+    "SINK_BUSY",
+    `${sink}: busy in ${BACK_OFF_ATTEMPTS_MAX} attempts, the limit is ${BACK_OFF_ATTEMPTS_MAX}: ${cause.message}`,
+    { cause },
+  );
 }

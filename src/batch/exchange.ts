@@ -12,7 +12,9 @@ interface Waiting {
 }
 
 /** One sink's end. Iterated once by the sink; driven by the processor. */
-export class Exchange implements AsyncIterable<RowChunk<unknown>>, AsyncIterator<RowChunk<unknown>, undefined> {
+export class Exchange
+  implements AsyncIterable<RowChunk<unknown>>, AsyncIterator<RowChunk<unknown>, undefined>
+{
   #waiting: Waiting | undefined;
   #asked: (() => void) | undefined;
   #ended: { readonly cause: unknown } | undefined;
@@ -26,7 +28,8 @@ export class Exchange implements AsyncIterable<RowChunk<unknown>>, AsyncIterator
 
   next(): Promise<Taken> {
     const ended = this.#ended;
-    if (ended !== undefined) return ended.cause === undefined ? Promise.resolve(DONE) : Promise.reject(ended.cause);
+    if (ended !== undefined)
+      return ended.cause === undefined ? Promise.resolve(DONE) : Promise.reject(ended.cause);
     return new Promise((resolve, reject) => {
       this.#waiting = { resolve, reject };
       this.#release();

@@ -19,6 +19,13 @@ export interface Failure {
   readonly recordIndex: number;
 }
 
+/** A letter with what made it one. */
+export interface SetAside {
+  readonly letter: DeadLetter;
+  readonly error: HoldfastError;
+  readonly offset: number;
+}
+
 /** Identity of the batch that the letters belong to. */
 export interface LetterIdentity {
   readonly pipeline: string;
@@ -51,9 +58,13 @@ export class RatioGuard {
     this.#recordCount = 0;
     this.#letterCount = 0;
     if (letters <= records * this.#ratioMax) return;
-    throw new HoldfastError("DEAD_LETTER_RATIO", `${this.#pipeline}: ${letters} of ${records} records were set aside, the limit is a share of ${this.#ratioMax}`, {
-      fix: "mend the step or the decoder, then restart the pipeline; or raise deadLetterRatioMax",
-    });
+    throw new HoldfastError(
+      "DEAD_LETTER_RATIO",
+      `${this.#pipeline}: ${letters} of ${records} records were set aside, the limit is a share of ${this.#ratioMax}`,
+      {
+        fix: "mend the step or the decoder, then restart the pipeline; or raise deadLetterRatioMax",
+      },
+    );
   }
 }
 
@@ -65,11 +76,15 @@ export class BatchLetters {
   /** Keys that are stored already, by an earlier run or attempt of this batch too. */
   readonly #known: Set<string>;
   readonly #ordinals = new Map<string, number>();
-  #waiting: DeadLetter[] = [];
+  #waiting: SetAside[] = [];
   /** All letters of the batch, those of an earlier run included. */
   count = 0;
 
-  constructor(identity: LetterIdentity, store: DeadLetterStore, options: { readonly decide: Decider; readonly known: Set<string> }) {
+  constructor(
+    identity: LetterIdentity,
+    store: DeadLetterStore,
+    options: { readonly decide: Decider; readonly known: Set<string> },
+  ) {
     this.#identity = identity;
     this.#store = store;
     this.#decide = options.decide;
@@ -90,26 +105,33 @@ export class BatchLetters {
     const { pipeline, writerId, batchId } = this.#identity;
     const key = `${writerId}/${batchId}/${stage}/${ordinal}`;
     if (this.#known.has(key)) return;
-    this.#waiting.push({
+    const error =
+      cause instanceof HoldfastError
+        ? cause
+        : new HoldfastError("OPERATOR_FAILED", cause.message, { cause });
+    const offset = block.firstOffset + recordIndex;
+    // A copy: the block's buffer is used again while the letter waits.
+    const bytes = copyOf(block, recordIndex);
+    const letter = {
       key,
       unit: pipeline,
       stage,
-      code: cause instanceof HoldfastError ? cause.code : "OPERATOR_FAILED",
-      message: cause.message,
+      code: error.code,
+      message: error.message,
       receiver: block.receiver,
-      offset: block.firstOffset + recordIndex,
-      // A copy: the block's buffer is used again while the letter waits.
-      bytes: copyOf(block, recordIndex),
-    });
+      offset,
+      bytes,
+    };
+    this.#waiting.push({ letter, error, offset });
   }
 
   /** Makes durable what waits; the letters that were new. */
-  async flush(): Promise<readonly DeadLetter[]> {
-    const letters = this.#waiting;
+  async flush(): Promise<readonly SetAside[]> {
+    const waiting = this.#waiting;
     this.#waiting = [];
-    if (letters.length > 0) await this.#store.add(letters);
-    for (const { key } of letters) this.#known.add(key);
-    return letters;
+    if (waiting.length > 0) await this.#store.add(waiting.map(({ letter }) => letter));
+    for (const { letter } of waiting) this.#known.add(letter.key);
+    return waiting;
   }
 }
 

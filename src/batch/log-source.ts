@@ -16,7 +16,8 @@ export function logSource(log: Log): Source {
     name: LOG_SOURCE,
     latest: () => Promise.resolve({ [LOG_PARTITION]: log.durableEnd }),
     oldest: () => Promise.resolve({ [LOG_PARTITION]: log.status().oldestOffset }),
-    bounded: (from, { recordsMax, bytesMax }) => Promise.resolve({ [LOG_PARTITION]: log.boundedEnd(at(from), recordsMax, bytesMax) }),
+    bounded: (from, { recordsMax, bytesMax }) =>
+      Promise.resolve({ [LOG_PARTITION]: log.boundedEnd(at(from), recordsMax, bytesMax) }),
     waitFor: (from, signal) => log.waitFor(at(from), signal),
     read: ({ from, to }, signal) => log.read({ from, to }, signal),
     release: (upTo) => log.release(at(upTo)),

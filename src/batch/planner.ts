@@ -21,7 +21,8 @@ export function rangesOf(source: string, from: Offsets, to: Offsets): Ranges {
 /** Records in the ranges, gaps included. */
 export function countOf(ranges: Ranges): number {
   let count = 0;
-  for (const partitions of Object.values(ranges)) for (const [from, to] of Object.values(partitions)) count += to - from;
+  for (const partitions of Object.values(ranges))
+    for (const [from, to] of Object.values(partitions)) count += to - from;
   return count;
 }
 

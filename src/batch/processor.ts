@@ -66,7 +66,9 @@ export class Processor implements UnitSession<never> {
   private constructor(parts: ProcessorParts, unit: UnitContext) {
     this.#parts = parts;
     this.#unit = unit;
-    unit.signal.addEventListener("abort", () => this.#force.abort(unit.signal.reason), { once: true });
+    unit.signal.addEventListener("abort", () => this.#force.abort(unit.signal.reason), {
+      once: true,
+    });
     this.#force.signal.addEventListener("abort", () => this.#wake.abort(), { once: true });
     this.#runner = new BatchRunner(parts, this.#sinks, this.#force.signal);
   }
@@ -85,7 +87,11 @@ export class Processor implements UnitSession<never> {
   }
 
   status(): ProcessorStatus {
-    return { batchId: this.#progress.batchId, ends: this.#progress.ends, finishedParts: this.#finishedParts };
+    return {
+      batchId: this.#progress.batchId,
+      ends: this.#progress.ends,
+      finishedParts: this.#finishedParts,
+    };
   }
 
   run(): Promise<void> {
@@ -113,7 +119,13 @@ export class Processor implements UnitSession<never> {
   /** Ends between two batches; when the signal aborts, in the middle of one, which is replayed later. */
   async close(signal: AbortSignal): Promise<void> {
     const name = this.#parts.pipeline.name;
-    const force = (): void => this.#force.abort(new HoldfastError("UNIT_STOPPED", `${name}: stopped inside a batch, it is run again at the next start`));
+    const force = (): void =>
+      this.#force.abort(
+        new HoldfastError(
+          "UNIT_STOPPED",
+          `${name}: stopped inside a batch, it is run again at the next start`,
+        ),
+      );
     signal.addEventListener("abort", force, { once: true });
     if (signal.aborted) force();
     this.#isClosing = true;
@@ -134,7 +146,9 @@ export class Processor implements UnitSession<never> {
     const known = ledger.checkpoint(pipeline.name);
     if (known === undefined) {
       const writerId = randomHex(random, WRITER_ID_BYTES);
-      const offsets = await (pipeline.startAt === "now" ? source.latest(this.#unit.signal) : source.oldest(this.#unit.signal));
+      const offsets = await (pipeline.startAt === "now"
+        ? source.latest(this.#unit.signal)
+        : source.oldest(this.#unit.signal));
       const start = { [source.name]: offsets };
       await ledger.register(pipeline.name, { writerId, start });
       this.#progress = { writerId, batchId: 0, ends: start };
@@ -144,24 +158,35 @@ export class Processor implements UnitSession<never> {
     const { committed, open, writerId, start } = known;
     this.#progress = { writerId, batchId: committed?.batchId ?? 0, ends: committed?.ends ?? start };
     this.#openPlan = open;
-    if (open !== undefined && open.graphHash !== graphHash) emit("pipeline-changed", { pipeline: pipeline.name, batchId: open.batchId });
+    if (open !== undefined && open.graphHash !== graphHash)
+      emit("pipeline-changed", { pipeline: pipeline.name, batchId: open.batchId });
   }
 
   async #openSinks(): Promise<void> {
     const { pipeline, ledger, emit } = this.#parts;
     const shared = this.#sharedContext();
-    const history = { tokens: ledger.checkpoint(pipeline.name)?.committed?.tokens, openBatchId: this.#openPlan?.batchId };
+    const history = {
+      tokens: ledger.checkpoint(pipeline.name)?.committed?.tokens,
+      openBatchId: this.#openPlan?.batchId,
+    };
     for (const output of pipeline.outputs) {
       try {
         this.#sinks.push(await SinkRun.open(output, shared, history));
       } catch (cause) {
         const error = toError(cause);
-        const isConflict = error instanceof HoldfastError && (error.code === "SINK_CONFLICT" || error.code === "SINK_BEHIND");
-        if (isConflict) emit("sink-conflict", { pipeline: pipeline.name, sink: output.sink.name, error });
+        const isConflict =
+          error instanceof HoldfastError &&
+          (error.code === "SINK_CONFLICT" || error.code === "SINK_BEHIND");
+        if (isConflict)
+          emit("sink-conflict", { pipeline: pipeline.name, sink: output.sink.name, error });
         throw cause;
       }
     }
-    const sinks = this.#sinks.map(({ name, session }) => ({ sink: name, guarantee: session.guarantee, by: session.by }));
+    const sinks = this.#sinks.map(({ name, session }) => ({
+      sink: name,
+      guarantee: session.guarantee,
+      by: session.by,
+    }));
     emit("pipeline-started", { pipeline: pipeline.name, sinks });
   }
 
@@ -186,13 +211,22 @@ export class Processor implements UnitSession<never> {
   }
 
   async #flushSinks(): Promise<void> {
-    for (const { session } of this.#sinks) this.#finishedParts += (await session.flush?.())?.finishedParts ?? 0;
+    for (const { session } of this.#sinks)
+      this.#finishedParts += (await session.flush?.())?.finishedParts ?? 0;
   }
 
   async #closeSinks(signal: AbortSignal): Promise<void> {
-    const closed = await Promise.allSettled(this.#sinks.splice(0).map(({ session }) => session.close(signal)));
-    const causes: unknown[] = closed.flatMap((result) => (result.status === "rejected" ? [result.reason] : []));
-    if (causes.length > 0) throw new AggregateError(causes, `${this.#parts.pipeline.name}: ${causes.length} sinks did not close`);
+    const closed = await Promise.allSettled(
+      this.#sinks.splice(0).map(({ session }) => session.close(signal)),
+    );
+    const causes: unknown[] = closed.flatMap((result) =>
+      result.status === "rejected" ? [result.reason] : [],
+    );
+    if (causes.length > 0)
+      throw new AggregateError(
+        causes,
+        `${this.#parts.pipeline.name}: ${causes.length} sinks did not close`,
+      );
   }
 
   // The loop
@@ -228,7 +262,8 @@ export class Processor implements UnitSession<never> {
   async #awaitInput(wake: AbortSignal): Promise<boolean> {
     const { pipeline, source, clock } = this.#parts;
     try {
-      const waitMs = dueAtMs(pipeline.trigger, this.#lastStartMs, clock.monotonicMs()) - clock.monotonicMs();
+      const waitMs =
+        dueAtMs(pipeline.trigger, this.#lastStartMs, clock.monotonicMs()) - clock.monotonicMs();
       if (waitMs > 0) await clock.sleep(waitMs, wake);
       await source.waitFor(this.#standing(), wake);
       return true;
@@ -244,7 +279,8 @@ export class Processor implements UnitSession<never> {
     if (this.#target === undefined) return false;
     const { trigger } = this.#parts.pipeline;
     const isThere = reaches(this.#standing(), this.#target);
-    if (isFinite(trigger)) return isThere || (trigger.kind === "once" && this.#lastStartMs !== undefined);
+    if (isFinite(trigger))
+      return isThere || (trigger.kind === "once" && this.#lastStartMs !== undefined);
     if (!isThere) return false;
     this.#target = undefined;
     for (const resolve of this.#drained.splice(0)) resolve();
@@ -259,7 +295,11 @@ export class Processor implements UnitSession<never> {
     const { pipeline, graphHash, source, ledger, clock, deadLetters, emit } = this.#parts;
     const signal = this.#force.signal;
     const from = startOf(this.#standing(after.ends), await source.oldest(signal));
-    const to = await source.bounded(from, { recordsMax: pipeline.batchRecordsMax, bytesMax: pipeline.batchBytesMax }, signal);
+    const to = await source.bounded(
+      from,
+      { recordsMax: pipeline.batchRecordsMax, bytesMax: pipeline.batchBytesMax },
+      signal,
+    );
     const identity = {
       pipeline: pipeline.name,
       batchId: after.batchId + 1,
@@ -271,7 +311,11 @@ export class Processor implements UnitSession<never> {
     const plan = planOf(identity, rangesOf(source.name, from, to));
     if (plan === undefined) return undefined;
     this.#dueMs = clock.monotonicMs();
-    emit("batch-planned", { pipeline: pipeline.name, batchId: plan.batchId, recordCount: countOf(plan.ranges) });
+    emit("batch-planned", {
+      pipeline: pipeline.name,
+      batchId: plan.batchId,
+      recordCount: countOf(plan.ranges),
+    });
     return plan;
   }
 
@@ -284,15 +328,27 @@ export class Processor implements UnitSession<never> {
     emit("batch-started", { pipeline: pipeline.name, batchId: plan.batchId, replay: isReplay });
     try {
       const tokens = await this.#runner.write(plan, this.#progress.writerId, isReplay);
-      const done: Progress = { ...this.#progress, batchId: plan.batchId, ends: endsAfter(this.#progress.ends, plan.ranges) };
+      const done: Progress = {
+        ...this.#progress,
+        batchId: plan.batchId,
+        ends: endsAfter(this.#progress.ends, plan.ranges),
+      };
       const next = await this.#planBehind(done, startMs);
-      await ledger.commit({ pipeline: pipeline.name, batchId: plan.batchId, epoch: ledger.epoch, tokens }, next);
+      await ledger.commit(
+        { pipeline: pipeline.name, batchId: plan.batchId, epoch: ledger.epoch, tokens },
+        next,
+      );
       this.#progress = done;
       for (const { session } of this.#sinks) await session.committed?.(plan.batchId);
       this.#announce(plan, schedulingDelayMs, clock.monotonicMs() - startMs);
       return next;
     } catch (cause) {
-      if (!this.#force.signal.aborted) emit("batch-failed", { pipeline: pipeline.name, batchId: plan.batchId, error: toError(cause) });
+      if (!this.#force.signal.aborted)
+        emit("batch-failed", {
+          pipeline: pipeline.name,
+          batchId: plan.batchId,
+          error: toError(cause),
+        });
       throw cause;
     }
   }
@@ -300,8 +356,10 @@ export class Processor implements UnitSession<never> {
   /** The plan after this batch, if input waits and the trigger is due: it shares the commit's durable write. */
   async #planBehind(done: Progress, startMs: number): Promise<Plan | undefined> {
     const { pipeline, clock } = this.#parts;
-    const isFreeRunning = pipeline.trigger.kind === "asap" && this.#target === undefined && !this.#isClosing;
-    if (!isFreeRunning || dueAtMs(pipeline.trigger, startMs, startMs) > clock.monotonicMs()) return undefined;
+    const isFreeRunning =
+      pipeline.trigger.kind === "asap" && this.#target === undefined && !this.#isClosing;
+    if (!isFreeRunning || dueAtMs(pipeline.trigger, startMs, startMs) > clock.monotonicMs())
+      return undefined;
     return await this.#planNext(done);
   }
 
@@ -309,6 +367,12 @@ export class Processor implements UnitSession<never> {
     const { pipeline, emit, committed } = this.#parts;
     this.#unit.alive();
     committed(this.#progress.ends);
-    emit("batch-completed", { pipeline: pipeline.name, batchId: plan.batchId, recordCount: countOf(plan.ranges), schedulingDelayMs, processingMs });
+    emit("batch-completed", {
+      pipeline: pipeline.name,
+      batchId: plan.batchId,
+      recordCount: countOf(plan.ranges),
+      schedulingDelayMs,
+      processingMs,
+    });
   }
 }

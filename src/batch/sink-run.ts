@@ -3,12 +3,22 @@
  */
 import type { Plan } from "../contract/log.ts";
 import type { Output } from "../contract/graph.ts";
-import type { RejectedRow, SinkBatch, SinkContext, SinkPosition, SinkSession, WriteResult } from "../contract/sink.ts";
+import type {
+  RejectedRow,
+  SinkBatch,
+  SinkContext,
+  SinkPosition,
+  SinkSession,
+  WriteResult,
+} from "../contract/sink.ts";
 import { HoldfastError } from "../errors.ts";
 import { Exchange } from "./exchange.ts";
 
 /** What the processor gives to every sink of its pipeline. */
-export type SharedSinkContext = Omit<SinkContext, "name" | "mode" | "lastToken" | "reject" | "logger"> & {
+export type SharedSinkContext = Omit<
+  SinkContext,
+  "name" | "mode" | "lastToken" | "reject" | "logger"
+> & {
   readonly logger: SinkContext["logger"];
   reject(sink: string, rows: readonly RejectedRow[]): Promise<void>;
 };
@@ -38,7 +48,11 @@ export class SinkRun {
    *
    * @throws SINK_BEHIND, SINK_CONFLICT, and what the sink throws.
    */
-  static async open(output: Output<unknown, string>, shared: SharedSinkContext, history: SinkHistory): Promise<SinkRun> {
+  static async open(
+    output: Output<unknown, string>,
+    shared: SharedSinkContext,
+    history: SinkHistory,
+  ): Promise<SinkRun> {
     const { sink, mode } = output;
     const token = history.tokens?.[sink.name];
     const context: SinkContext = {
@@ -52,7 +66,11 @@ export class SinkRun {
     const session = await sink.open(context);
     const run = new SinkRun(output, session);
     try {
-      checkIdentity({ sink: sink.name, pipeline: shared.pipeline, lastBatchId: shared.lastBatchId }, session.last, { ...history, tookPart: token !== undefined });
+      checkIdentity(
+        { sink: sink.name, pipeline: shared.pipeline, lastBatchId: shared.lastBatchId },
+        session.last,
+        { ...history, tookPart: token !== undefined },
+      );
       if (shared.lastBatchId > 0) await session.committed?.(shared.lastBatchId);
       return run;
     } catch (cause) {
@@ -67,11 +85,23 @@ export class SinkRun {
   }
 
   /** Starts one attempt. It settles when the sink is through; the exchange no longer waits for it then. */
-  async write(batch: Omit<SinkBatch<never>, "sink" | "mode" | "chunks">, exchange: Exchange, signal: AbortSignal): Promise<WriteResult> {
+  async write(
+    batch: Omit<SinkBatch<never>, "sink" | "mode" | "chunks">,
+    exchange: Exchange,
+    signal: AbortSignal,
+  ): Promise<WriteResult> {
     this.#exchange = exchange;
     try {
       // The compiler matched the sink's row type with the stream's when the output was made.
-      return await this.session.write({ ...batch, sink: this.name, mode: this.output.mode, chunks: exchange as SinkBatch<never>["chunks"] }, signal);
+      return await this.session.write(
+        {
+          ...batch,
+          sink: this.name,
+          mode: this.output.mode,
+          chunks: exchange as SinkBatch<never>["chunks"],
+        },
+        signal,
+      );
     } finally {
       exchange.leave();
     }
@@ -85,7 +115,11 @@ interface Known {
 }
 
 /** A sink that stores positions must stand at the last commit, or at the open plan that it had written already. */
-function checkIdentity(known: Known, last: SinkPosition | "none" | undefined, history: SinkHistory & { readonly tookPart: boolean }): void {
+function checkIdentity(
+  known: Known,
+  last: SinkPosition | "none" | undefined,
+  history: SinkHistory & { readonly tookPart: boolean },
+): void {
   if (last === undefined) return;
   const { sink, pipeline, lastBatchId } = known;
   if (last === "none") {
@@ -95,20 +129,31 @@ function checkIdentity(known: Known, last: SinkPosition | "none" | undefined, hi
   if (last.batchId < lastBatchId) throw behind(known, `batch ${last.batchId}`);
   const newest = history.openBatchId ?? lastBatchId;
   if (last.batchId > newest) {
-    throw new HoldfastError("SINK_CONFLICT", `${sink}: stores batch ${last.batchId} of ${pipeline}, the ledger knows ${newest}: was the data directory restored from a copy, or does a copy of it run?`, {
-      fix: "stop the other copy; `holdfast log adopt --copy` gives this directory an identity of its own",
-    });
+    throw new HoldfastError(
+      "SINK_CONFLICT",
+      `${sink}: stores batch ${last.batchId} of ${pipeline}, the ledger knows ${newest}: was the data directory restored from a copy, or does a copy of it run?`,
+      {
+        fix: "stop the other copy; `holdfast log adopt --copy` gives this directory an identity of its own",
+      },
+    );
   }
 }
 
 function behind({ sink, pipeline, lastBatchId }: Known, stores: string): HoldfastError {
-  return new HoldfastError("SINK_BEHIND", `${sink}: stores ${stores}, the ledger committed ${lastBatchId} of ${pipeline}: was the store deleted or restored from a copy?`, {
-    fix: `bring the store back, or \`holdfast pipelines forget ${pipeline}\` to start it anew from the oldest record`,
-  });
+  return new HoldfastError(
+    "SINK_BEHIND",
+    `${sink}: stores ${stores}, the ledger committed ${lastBatchId} of ${pipeline}: was the store deleted or restored from a copy?`,
+    {
+      fix: `bring the store back, or \`holdfast pipelines forget ${pipeline}\` to start it anew from the oldest record`,
+    },
+  );
 }
 
 /** A plan as sinks see it. */
-export function batchOf(plan: Plan, writerId: string): Omit<SinkBatch<never>, "sink" | "mode" | "chunks"> {
+export function batchOf(
+  plan: Plan,
+  writerId: string,
+): Omit<SinkBatch<never>, "sink" | "mode" | "chunks"> {
   const { pipeline, batchId, epoch, ranges, batchTimeMs } = plan;
   return { writerId, pipeline, batchId, epoch, ranges, batchTimeMs };
 }

@@ -42,7 +42,10 @@ export function once(): Trigger {
 
 function checkInterval(name: string, value: number, min: number): void {
   if (value >= min && value <= INTERVAL_MS_MAX) return;
-  throw new HoldfastError("CONFIG_OUT_OF_RANGE", `${name} is ${value}, allowed are ${min} to ${INTERVAL_MS_MAX}`);
+  throw new HoldfastError(
+    "CONFIG_OUT_OF_RANGE",
+    `${name} is ${value}, allowed are ${min} to ${INTERVAL_MS_MAX}`,
+  );
 }
 
 /** Whether the trigger ends by itself. */

@@ -7,42 +7,111 @@ import type { Directive } from "./unit.ts";
 
 /** What each event carries. */
 export interface Events {
-  "receiver-started": { readonly receiver: string; readonly epoch: number; readonly address: string | undefined };
+  "receiver-started": {
+    readonly receiver: string;
+    readonly epoch: number;
+    readonly address: string | undefined;
+  };
   "receiver-stopped": { readonly receiver: string; readonly epoch: number };
-  "receiver-failed": { readonly receiver: string; readonly epoch: number; readonly error: Error; readonly directive: Directive; readonly restarts: number; readonly maxRestarts: number };
+  "receiver-failed": {
+    readonly receiver: string;
+    readonly epoch: number;
+    readonly error: Error;
+    readonly directive: Directive;
+    readonly restarts: number;
+    readonly maxRestarts: number;
+  };
   "receiver-paused": { readonly receiver: string; readonly reason: string };
   "receiver-resumed": { readonly receiver: string };
-  "unit-failed": { readonly unit: string; readonly epoch: number; readonly error: Error; readonly directive: Directive; readonly restarts: number; readonly maxRestarts: number };
-  "unit-restarted": { readonly unit: string; readonly epoch: number; readonly restarts: number; readonly maxRestarts: number };
+  "unit-failed": {
+    readonly unit: string;
+    readonly epoch: number;
+    readonly error: Error;
+    readonly directive: Directive;
+    readonly restarts: number;
+    readonly maxRestarts: number;
+  };
+  "unit-restarted": {
+    readonly unit: string;
+    readonly epoch: number;
+    readonly restarts: number;
+    readonly maxRestarts: number;
+  };
   "unit-parked": { readonly unit: string; readonly epoch: number; readonly error: Error };
   "unit-escalated": { readonly unit: string; readonly epoch: number; readonly error: Error };
   "unit-recovered": { readonly unit: string; readonly epoch: number };
   "unit-stopped": { readonly unit: string; readonly epoch: number };
-  "log-recovered": { readonly nextOffset: number; readonly tornBytes: number; readonly gapRecords: number };
-  "log-full": { readonly bytes: number; readonly bytesMax: number; readonly holder: string | undefined };
+  "log-recovered": {
+    readonly nextOffset: number;
+    readonly tornBytes: number;
+    readonly gapRecords: number;
+  };
+  "log-full": {
+    readonly bytes: number;
+    readonly bytesMax: number;
+    readonly holder: string | undefined;
+  };
   "log-gap": { readonly from: number; readonly to: number; readonly reason: GapReason };
   "log-quarantined": { readonly file: string; readonly bytes: number };
   "log-failed": { readonly error: Error };
-  "batch-planned": { readonly pipeline: string; readonly batchId: number; readonly recordCount: number };
-  "batch-started": { readonly pipeline: string; readonly batchId: number; readonly replay: boolean };
-  "batch-completed": { readonly pipeline: string; readonly batchId: number; readonly recordCount: number; readonly schedulingDelayMs: number; readonly processingMs: number };
+  "batch-planned": {
+    readonly pipeline: string;
+    readonly batchId: number;
+    readonly recordCount: number;
+  };
+  "batch-started": {
+    readonly pipeline: string;
+    readonly batchId: number;
+    readonly replay: boolean;
+  };
+  "batch-completed": {
+    readonly pipeline: string;
+    readonly batchId: number;
+    readonly recordCount: number;
+    readonly schedulingDelayMs: number;
+    readonly processingMs: number;
+  };
   "batch-failed": { readonly pipeline: string; readonly batchId: number; readonly error: Error };
   "pipeline-changed": { readonly pipeline: string; readonly batchId: number };
-  "pipeline-started": { readonly pipeline: string; readonly sinks: readonly { readonly sink: string; readonly guarantee: string; readonly by: string }[] };
-  "dead-letter": { readonly pipeline: string; readonly stage: string; readonly error: Error; readonly offset: number };
-  "sink-written": { readonly pipeline: string; readonly sink: string; readonly batchId: number; readonly seconds: number; readonly rowCount: number };
+  "pipeline-started": {
+    readonly pipeline: string;
+    readonly sinks: readonly {
+      readonly sink: string;
+      readonly guarantee: string;
+      readonly by: string;
+    }[];
+  };
+  "dead-letter": {
+    readonly pipeline: string;
+    readonly stage: string;
+    readonly error: Error;
+    readonly offset: number;
+  };
+  "sink-written": {
+    readonly pipeline: string;
+    readonly sink: string;
+    readonly batchId: number;
+    readonly seconds: number;
+    readonly rowCount: number;
+  };
   "sink-replayed": { readonly pipeline: string; readonly sink: string; readonly batchId: number };
   "sink-conflict": { readonly pipeline: string; readonly sink: string; readonly error: Error };
 }
 
-type Pascal<S extends string> = S extends `${infer A}-${infer B}` ? `${Capitalize<A>}${Pascal<B>}` : Capitalize<S>;
+type Pascal<S extends string> = S extends `${infer A}-${infer B}`
+  ? `${Capitalize<A>}${Pascal<B>}`
+  : Capitalize<S>;
 
 /** One event as `onEvent` gets it; `atMs` is wall time. */
-export type AnyEvent = { readonly [K in keyof Events]: { readonly kind: K; readonly atMs: number } & Events[K] }[keyof Events];
+export type AnyEvent = {
+  readonly [K in keyof Events]: { readonly kind: K; readonly atMs: number } & Events[K];
+}[keyof Events];
 
 /** Methods for the events one cares about. A throw inside is reported and changes nothing. */
 export type Listener = {
-  readonly [K in keyof Events as `on${Pascal<K>}`]?: (event: Events[K] & { readonly kind: K; readonly atMs: number }) => void;
+  readonly [K in keyof Events as `on${Pascal<K>}`]?: (
+    event: Events[K] & { readonly kind: K; readonly atMs: number },
+  ) => void;
 } & { readonly onEvent?: (event: AnyEvent) => void };
 
 /** Sends an event to every listener. Never throws. */

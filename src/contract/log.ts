@@ -22,7 +22,12 @@ export interface OffsetSpan {
 /** What reading the log gives, in offset order and without overlap: every offset of the range is in one item. */
 export type LogItem =
   | { readonly kind: "records"; readonly block: StoredBlock }
-  | { readonly kind: "gap"; readonly from: number; readonly to: number; readonly reason: GapReason };
+  | {
+      readonly kind: "gap";
+      readonly from: number;
+      readonly to: number;
+      readonly reason: GapReason;
+    };
 
 /** `full`: the budget is used up and appends wait. `degraded`: it works, and something was lost or repaired. */
 export type LogState = "opening" | "running" | "full" | "degraded" | "failed" | "closed";
@@ -45,9 +50,16 @@ export interface LogStatus {
 /** What the log tells while it runs; the composition root turns these into events and metrics. */
 export interface LogListener {
   /** Called after every group commit, in offset order. Never throws. */
-  committed(commit: { readonly recordCount: number; readonly bytes: number; readonly seconds: number; readonly durableEnd: number }): void;
+  committed(commit: {
+    readonly recordCount: number;
+    readonly bytes: number;
+    readonly seconds: number;
+    readonly durableEnd: number;
+  }): void;
   stateChanged(state: LogState, cause: Error | undefined): void;
-  gap(gap: { readonly from: number; readonly to: number; readonly reason: GapReason }): void;
+  gap(gap: LogGap): void;
+  /** Damaged bytes were copied aside. */
+  quarantined?(copy: { readonly file: string; readonly bytes: number }): void;
   /** The open entry holds `openEntryBytesPause` or the log is full (true), or fell to half (false): receivers pause and resume. */
   pressure(full: boolean): void;
 }
@@ -85,12 +97,59 @@ export interface Log {
   close(): Promise<void>;
 }
 
+/** The durable end of a segment that was closed without its own end mark: what lies behind is void. */
+export interface SegmentCut {
+  readonly segmentId: number;
+  /** Bytes from the start of the file; nothing behind is an entry. */
+  readonly endPosition: number;
+  readonly endOffset: number;
+  /** Checksum in the header of the last entry before the end; 0 when there is none. */
+  readonly lastHeaderCrc: number;
+}
+
+/** A range that is lost, and why. */
+export interface LogGap extends OffsetSpan {
+  readonly reason: GapReason;
+}
+
+/** Everything below is needed by nobody. */
+export interface LogFloor {
+  /** Segments with a lower id are free. */
+  readonly segmentId: number;
+  /** Offsets below cannot be read any more. */
+  readonly offset: number;
+}
+
+/**
+ * What the ledger keeps for a log: facts that must survive the loss of the log's own bytes. The ledger implements it,
+ * the log asks. What is read is the state when the ledger was opened plus what was added since; what is written is
+ * durable when its promise resolves. Facts below the floor are forgotten.
+ */
+export interface LogFacts {
+  /** No lower offset is unused: highest end of every plan, gap, cut and floor. */
+  readonly nextOffsetMin: number;
+  /** Highest segment id in any cut or floor, 0 when there is none: ids are never reused. */
+  readonly segmentIdMax: number;
+  /** Undefined until a floor was kept: then nothing is known to be free and nothing to be missing in front. */
+  readonly floor: LogFloor | undefined;
+  readonly cuts: readonly SegmentCut[];
+  readonly gaps: readonly LogGap[];
+  addCut(cut: SegmentCut): Promise<void>;
+  addGap(gap: LogGap): Promise<void>;
+  /** Durable before any file below it is touched. */
+  moveFloor(floor: LogFloor): Promise<void>;
+  /** Rejects with LEDGER_FENCED when a newer opening has written to the ledger. Asked before each new segment. */
+  assertOwner(): Promise<void>;
+}
+
 /** Offsets per partition of a source: the key is the partition as text. */
 export type Offsets = Readonly<Record<string, number>>;
 /** Next offsets per source and partition: where a pipeline stands. */
 export type Ends = Readonly<Record<string, Offsets>>;
 /** Half-open ranges per source and partition. */
-export type Ranges = Readonly<Record<string, Readonly<Record<string, readonly [from: number, to: number]>>>>;
+export type Ranges = Readonly<
+  Record<string, Readonly<Record<string, readonly [from: number, to: number]>>>
+>;
 
 /** A batch as it was planned: durable before it runs, so that a replay reads the same records. */
 export interface Plan {
@@ -123,7 +182,13 @@ export interface PipelineCheckpoint {
   /** Where it started, per source and partition. */
   readonly start: Ends;
   /** The newest commit, with where every partition stands after it. */
-  readonly committed: { readonly batchId: number; readonly ends: Ends; readonly tokens: Readonly<Record<string, Uint8Array>> } | undefined;
+  readonly committed:
+    | {
+        readonly batchId: number;
+        readonly ends: Ends;
+        readonly tokens: Readonly<Record<string, Uint8Array>>;
+      }
+    | undefined;
   /** A plan without a commit: run it again, identically. */
   readonly open: Plan | undefined;
   /** Wall milliseconds since which the configuration lacks it, or undefined. */
@@ -137,7 +202,10 @@ export interface Ledger {
   checkpoint(pipeline: string): PipelineCheckpoint | undefined;
   pipelines(): readonly string[];
   /** Makes a pipeline known. Durable when it resolves. */
-  register(pipeline: string, born: { readonly writerId: string; readonly start: Ends }): Promise<void>;
+  register(
+    pipeline: string,
+    born: { readonly writerId: string; readonly start: Ends },
+  ): Promise<void>;
   /** Durable when it resolves; rejects with LEDGER_FENCED when its epoch is below a seen one or the batch does not follow the last. */
   plan(plan: Plan): Promise<void>;
   /** A commit and, when input waits, the next plan in the same durable write. */

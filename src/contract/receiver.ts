@@ -44,7 +44,9 @@ export interface ReceiverContext<Options> {
   /** Position of the last durable block of a channel. */
   readonly resumePosition: (channel: string) => Uint8Array | undefined;
   /** A throw or rejection inside fails this incarnation, never the process. */
-  readonly guard: <A extends readonly unknown[]>(callback: (...args: A) => void | Promise<void>) => (...args: A) => void;
+  readonly guard: <A extends readonly unknown[]>(
+    callback: (...args: A) => void | Promise<void>,
+  ) => (...args: A) => void;
   /** Progress that is not a stored record: a protocol round trip, an accepted connection. */
   readonly alive: () => void;
   /** Fails this incarnation; ignored once it is fenced. The supervisor decides what happens. */
@@ -87,6 +89,7 @@ export interface Receiver<Name extends string = string> {
   readonly redelivers: boolean;
   /** Its own options, checked; given to each incarnation. */
   readonly options: unknown;
-  readonly common: Required<Pick<ReceiverOptions, "inflightBytesMax" | "storeTimeoutMs">> & Pick<ReceiverOptions, "supervision" | "ingestRateMax">;
+  readonly common: Required<Pick<ReceiverOptions, "inflightBytesMax" | "storeTimeoutMs">> &
+    Pick<ReceiverOptions, "supervision" | "ingestRateMax">;
   open(context: ReceiverContext<unknown>): Promise<ReceiverSession>;
 }

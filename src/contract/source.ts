@@ -21,7 +21,10 @@ export interface Source {
   /** Resolves when something lies beyond `from`; rejects when the signal aborts. */
   waitFor(from: Offsets, signal: AbortSignal): Promise<void>;
   /** Every offset of the range comes in exactly one item, in order. */
-  read(range: { readonly partition: string; readonly from: number; readonly to: number }, signal: AbortSignal): AsyncIterable<LogItem>;
+  read(
+    range: { readonly partition: string; readonly from: number; readonly to: number },
+    signal: AbortSignal,
+  ): AsyncIterable<LogItem>;
   /** Committed by every pipeline: may be deleted. */
   release(upTo: Offsets): Promise<void>;
 }

@@ -44,7 +44,14 @@ export interface Strategy {
 }
 
 /** What a unit is doing, as status and metrics show it. */
-export type UnitStatus = "starting" | "running" | "paused" | "backing-off" | "parked" | "stopping" | "stopped";
+export type UnitStatus =
+  | "starting"
+  | "running"
+  | "paused"
+  | "backing-off"
+  | "parked"
+  | "stopping"
+  | "stopped";
 
 /** A unit as others see it. */
 export interface UnitState {
@@ -123,15 +130,53 @@ export interface UnitRef<Message = never> {
 
 /** What supervisors tell while they work; the composition root turns these into public events. */
 export type UnitEvent =
-  | { readonly kind: "started"; readonly unit: string; readonly epoch: number; readonly restarted: boolean }
-  | { readonly kind: "failed"; readonly unit: string; readonly epoch: number; readonly error: Error; readonly directive: Directive; readonly restarts: number; readonly maxRestarts: number }
-  | { readonly kind: "backing-off"; readonly unit: string; readonly epoch: number; readonly delayMs: number }
-  | { readonly kind: "parked"; readonly unit: string; readonly epoch: number; readonly error: Error }
-  | { readonly kind: "escalated"; readonly unit: string; readonly epoch: number; readonly error: Error }
+  | {
+      readonly kind: "started";
+      readonly unit: string;
+      readonly epoch: number;
+      readonly restarted: boolean;
+    }
+  | {
+      readonly kind: "failed";
+      readonly unit: string;
+      readonly epoch: number;
+      readonly error: Error;
+      readonly directive: Directive;
+      readonly restarts: number;
+      readonly maxRestarts: number;
+    }
+  | {
+      readonly kind: "backing-off";
+      readonly unit: string;
+      readonly epoch: number;
+      readonly delayMs: number;
+    }
+  | {
+      readonly kind: "parked";
+      readonly unit: string;
+      readonly epoch: number;
+      readonly error: Error;
+    }
+  | {
+      readonly kind: "escalated";
+      readonly unit: string;
+      readonly epoch: number;
+      readonly error: Error;
+    }
   | { readonly kind: "recovered"; readonly unit: string; readonly epoch: number }
   | { readonly kind: "stopped"; readonly unit: string; readonly epoch: number }
-  | { readonly kind: "late-result-ignored"; readonly unit: string; readonly epoch: number; readonly error: Error }
-  | { readonly kind: "message-dropped"; readonly unit: string; readonly epoch: number; readonly why: string };
+  | {
+      readonly kind: "late-result-ignored";
+      readonly unit: string;
+      readonly epoch: number;
+      readonly error: Error;
+    }
+  | {
+      readonly kind: "message-dropped";
+      readonly unit: string;
+      readonly epoch: number;
+      readonly why: string;
+    };
 
 /** A group of children under one strategy; itself a child of another supervisor or the root. */
 export interface Supervisor {

@@ -83,8 +83,15 @@ export function compile(pipeline: Pipeline, failed: Failed): CompiledPipeline {
   const consumers = new Map<GraphNode, (RowNode | Collector)[]>();
   for (const collector of collectors) link(collector, roots, consumers);
   const origin = new OriginView();
-  const build = (node: GraphNode): Push => fan((consumers.get(node) ?? []).map((next) => (next instanceof Collector ? next.push : step(next, build(next), origin, failed))));
-  const decoders = [...roots].flatMap(([root, nodes]) => nodes.map((node) => ({ receivers: new Set(root.receivers), node, push: build(node) })));
+  const build = (node: GraphNode): Push =>
+    fan(
+      (consumers.get(node) ?? []).map((next) =>
+        next instanceof Collector ? next.push : step(next, build(next), origin, failed),
+      ),
+    );
+  const decoders = [...roots].flatMap(([root, nodes]) =>
+    nodes.map((node) => ({ receivers: new Set(root.receivers), node, push: build(node) })),
+  );
   const sequence = new Sequence();
   const isRaw = decoders.length === 0;
   return {
@@ -92,15 +99,24 @@ export function compile(pipeline: Pipeline, failed: Failed): CompiledPipeline {
     process(block, from, to) {
       for (const collector of collectors) collector.rows.length = 0;
       for (const { receivers, node, push } of decoders) {
-        if (receivers.has(block.receiver)) decodeSlice({ node, push, origin, failed }, block, from, to);
+        if (receivers.has(block.receiver))
+          decodeSlice({ node, push, origin, failed }, block, from, to);
       }
-      return collectors.map((collector) => (collector.output.input.kind === "from" ? forward(collector.output.input, block, sequence.range(from, to)) : collector.take(block)));
+      return collectors.map((collector) =>
+        collector.output.input.kind === "from"
+          ? forward(collector.output.input, block, sequence.range(from, to))
+          : collector.take(block),
+      );
     },
   };
 }
 
 /** Enters an output's chain of nodes into the consumer lists, each edge once: streams that share a node share its work. */
-function link(collector: Collector, roots: Map<FromNode, DecodeNode[]>, consumers: Map<GraphNode, (RowNode | Collector)[]>): void {
+function link(
+  collector: Collector,
+  roots: Map<FromNode, DecodeNode[]>,
+  consumers: Map<GraphNode, (RowNode | Collector)[]>,
+): void {
   let child: RowNode | Collector = collector;
   for (let node = collector.output.input; node.kind !== "from"; node = node.input) {
     const known = consumers.get(node);
@@ -121,7 +137,8 @@ function fan(pushes: readonly Push[]): Push {
 }
 
 function step(node: RowNode, push: Push, origin: OriginView, failed: Failed): Push {
-  const fail = (thrown: unknown, recordIndex: number): void => failed({ stage: stageOf(node), cause: toError(thrown), block: origin.block, recordIndex });
+  const fail = (thrown: unknown, recordIndex: number): void =>
+    failed({ stage: stageOf(node), cause: toError(thrown), block: origin.block, recordIndex });
   switch (node.kind) {
     case "decode":
       return push;
@@ -181,7 +198,12 @@ interface DecodeLoop {
   readonly failed: Failed;
 }
 
-function decodeSlice({ node, push, origin, failed }: DecodeLoop, block: StoredBlock, from: number, to: number): void {
+function decodeSlice(
+  { node, push, origin, failed }: DecodeLoop,
+  block: StoredBlock,
+  from: number,
+  to: number,
+): void {
   const { decode } = node.decoder;
   const bytes = Buffer.from(block.values.buffer, block.values.byteOffset, block.values.byteLength);
   origin.block = block;
@@ -203,7 +225,11 @@ function stageOf(node: RowNode): string {
   return node.kind === "decode" ? "decode" : `${node.kind}:${node.name}`;
 }
 
-function forward({ receivers }: FromNode, block: StoredBlock, recordIndexes: Uint32Array): RowChunk<unknown> | undefined {
+function forward(
+  { receivers }: FromNode,
+  block: StoredBlock,
+  recordIndexes: Uint32Array,
+): RowChunk<unknown> | undefined {
   if (!receivers.includes(block.receiver)) return undefined;
   return { count: recordIndexes.length, rows: undefined, bytes: "original", block, recordIndexes };
 }
@@ -213,7 +239,11 @@ class Sequence {
   #numbers: Uint32Array = new Uint32Array(0);
 
   range(from: number, to: number): Uint32Array {
-    if (to > this.#numbers.length) this.#numbers = Uint32Array.from({ length: Math.max(to, SLICE_RECORDS) }, (_, index) => index);
+    if (to > this.#numbers.length)
+      this.#numbers = Uint32Array.from(
+        { length: Math.max(to, SLICE_RECORDS) },
+        (_, index) => index,
+      );
     return this.#numbers.subarray(from, to);
   }
 }

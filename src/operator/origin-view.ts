@@ -53,7 +53,10 @@ export class OriginView implements RecordOrigin {
     const text = textOf(this.block.headers, this.recordIndex);
     if (text === undefined) return undefined;
     const headers: unknown = JSON.parse(text);
-    const value = headers !== null && typeof headers === "object" ? Object.entries(headers).find(([key]) => key === name)?.[1] : undefined;
+    const value =
+      headers !== null && typeof headers === "object"
+        ? Object.entries(headers).find(([key]) => key === name)?.[1]
+        : undefined;
     return typeof value === "string" ? value : undefined;
   };
 }
@@ -62,5 +65,9 @@ function textOf(column: Column | undefined, recordIndex: number): string | undef
   if (column === undefined) return undefined;
   const start = recordIndex === 0 ? 0 : (column.ends[recordIndex - 1] ?? 0);
   const end = column.ends[recordIndex] ?? start;
-  return end === start ? undefined : Buffer.from(column.bytes.buffer, column.bytes.byteOffset + start, end - start).toString("utf8");
+  return end === start
+    ? undefined
+    : Buffer.from(column.bytes.buffer, column.bytes.byteOffset + start, end - start).toString(
+        "utf8",
+      );
 }

@@ -40,29 +40,53 @@ const DEFAULTS = {
  *
  * @throws CONFIG_VALUE for a name that is none, CONFIG_OUT_OF_RANGE, CONFIG_CONFLICT for a sink in two outputs.
  */
-export function pipeline<From extends string>(name: string, options: PipelineOptions<From>): Pipeline<From> {
+export function pipeline<From extends string>(
+  name: string,
+  options: PipelineOptions<From>,
+): Pipeline<From> {
   if (!NAME_PATTERN.test(name)) {
-    throw new HoldfastError("CONFIG_VALUE", `pipeline name is ${JSON.stringify(name)}, allowed are lower-case letters, digits and "-", beginning with a letter, at most 63`);
+    throw new HoldfastError(
+      "CONFIG_VALUE",
+      `pipeline name is ${JSON.stringify(name)}, allowed are lower-case letters, digits and "-", beginning with a letter, at most 63`,
+    );
   }
   const settings = { ...DEFAULTS, ...options };
   checkRange(name, "batchRecordsMax", settings.batchRecordsMax, [1, 10_000_000]);
   checkRange(name, "batchBytesMax", settings.batchBytesMax, [4096, 2 ** 30]);
   checkRange(name, "deadLetterRatioMax", settings.deadLetterRatioMax, [0, 1]);
-  if (settings.outputs.length === 0) throw new HoldfastError("CONFIG_VALUE", `${name} has 0 outputs, a pipeline needs 1 or more`);
+  if (settings.outputs.length === 0)
+    throw new HoldfastError("CONFIG_VALUE", `${name} has 0 outputs, a pipeline needs 1 or more`);
   checkSinks(name, settings.outputs);
-  return Object.freeze({ ...settings, kind: "pipeline", name, outputs: Object.freeze([...settings.outputs]) });
+  return Object.freeze({
+    ...settings,
+    kind: "pipeline",
+    name,
+    outputs: Object.freeze([...settings.outputs]),
+  });
 }
 
-function checkRange(name: string, option: string, value: number, [min, max]: readonly [number, number]): void {
+function checkRange(
+  name: string,
+  option: string,
+  value: number,
+  [min, max]: readonly [number, number],
+): void {
   if (value >= min && value <= max) return;
-  throw new HoldfastError("CONFIG_OUT_OF_RANGE", `${name}: ${option} is ${value}, allowed are ${min} to ${max}`);
+  throw new HoldfastError(
+    "CONFIG_OUT_OF_RANGE",
+    `${name}: ${option} is ${value}, allowed are ${min} to ${max}`,
+  );
 }
 
 function checkSinks(name: string, outputs: readonly Output<unknown, string>[]): void {
   const seen = new Set<string>();
   for (const { sink } of outputs) {
     if (seen.has(sink.name)) {
-      throw new HoldfastError("CONFIG_CONFLICT", `${name}: 2 outputs write to sink ${sink.name}, 1 is allowed`, { fix: "give the second output a sink of its own" });
+      throw new HoldfastError(
+        "CONFIG_CONFLICT",
+        `${name}: 2 outputs write to sink ${sink.name}, 1 is allowed`,
+        { fix: "give the second output a sink of its own" },
+      );
     }
     seen.add(sink.name);
   }
@@ -79,7 +103,15 @@ function fromOf(node: GraphNode): readonly string[] {
 
 /** Kinds, names and options of the graph as text: what the graph hash is taken of. No function bodies. */
 export function describeGraph(pipeline: Pipeline): string {
-  return JSON.stringify(pipeline.outputs.map(({ input, sink, mode }) => [describeNode(input), sink.name, sink.type, sink.settings, mode]));
+  return JSON.stringify(
+    pipeline.outputs.map(({ input, sink, mode }) => [
+      describeNode(input),
+      sink.name,
+      sink.type,
+      sink.settings,
+      mode,
+    ]),
+  );
 }
 
 function describeNode(node: GraphNode): readonly unknown[] {

@@ -37,7 +37,10 @@ type WriteArguments<F extends Facts, M extends Mode> = "append" extends F["modes
 /** Records as bytes: decode them, or forward them without making an object per record. */
 export interface RawStream<F extends Facts> {
   decode<T>(decoder: Decoder<T>): Stream<T, F>;
-  writeTo(sink: Sink<OriginalBytes, "append">, options?: { readonly mode?: "append" }): Output<Uint8Array, F["from"]>;
+  writeTo(
+    sink: Sink<OriginalBytes, "append">,
+    options?: { readonly mode?: "append" },
+  ): Output<Uint8Array, F["from"]>;
 }
 
 /**
@@ -52,7 +55,10 @@ export interface Stream<T, F extends Facts> {
   map<U>(to: (row: T, origin: F["origin"]) => U): Stream<U, Changed<F>>;
   flatMap<U>(to: (row: T, origin: F["origin"]) => Iterable<U>): Stream<U, Changed<F>>;
   /** Ends the stream. A sink that lacks a mode or a column is a compile error. */
-  writeTo<M extends Mode>(sink: Sink<Written<T, F>, M>, ...options: WriteArguments<F, NoInfer<M>>): Output<T, F["from"]>;
+  writeTo<M extends Mode>(
+    sink: Sink<Written<T, F>, M>,
+    ...options: WriteArguments<F, NoInfer<M>>
+  ): Output<T, F["from"]>;
 }
 
 /** The row type of a stream: `RowOf<typeof readings>`. */
@@ -68,11 +74,17 @@ export function from<N extends string>(
 ): RawStream<{ from: N; bytes: "original"; modes: "append"; origin: RecordOrigin }> {
   const names = receivers.map(({ name }) => name);
   if (names.length === 0 || new Set(names).size !== names.length) {
-    throw new HoldfastError("CONFIG_VALUE", `from() got ${names.length} receivers, ${new Set(names).size} different ones; it takes one or more, each once`);
+    throw new HoldfastError(
+      "CONFIG_VALUE",
+      `from() got ${names.length} receivers, ${new Set(names).size} different ones; it takes one or more, each once`,
+    );
   }
   const node: FromNode = Object.freeze({ kind: "from", receivers: Object.freeze(names) });
   return Object.freeze({
-    decode: <T>(decoder: Decoder<T>) => rows<T, { from: N; bytes: "original"; modes: "append"; origin: RecordOrigin }>(decodeNode(node, decoder)),
+    decode: <T>(decoder: Decoder<T>) =>
+      rows<T, { from: N; bytes: "original"; modes: "append"; origin: RecordOrigin }>(
+        decodeNode(node, decoder),
+      ),
     writeTo: (sink: Sink<OriginalBytes, "append">) => output<Uint8Array, N>(node, sink, "append"),
   });
 }
@@ -90,25 +102,40 @@ function rows<T, F extends Facts>(node: RowNode): Stream<T, F> {
   const next = <U, G extends Facts>(made: RowNode): Stream<U, G> => rows<U, G>(Object.freeze(made));
   type Step<R> = (row: unknown, origin: RecordOrigin) => R;
   const stream = {
-    filter: (keep: Step<boolean>) => next({ kind: "filter", input: node, name: stepName("filter", keep), keep }),
+    filter: (keep: Step<boolean>) =>
+      next({ kind: "filter", input: node, name: stepName("filter", keep), keep }),
     map: (to: Step<unknown>) => next({ kind: "map", input: node, name: stepName("map", to), to }),
-    flatMap: (to: Step<Iterable<unknown>>) => next({ kind: "flat-map", input: node, name: stepName("flat-map", to), to }),
-    writeTo: (sink: Sink<never>, options?: { readonly mode?: Mode }) => output(node, sink, options?.mode ?? "append"),
+    flatMap: (to: Step<Iterable<unknown>>) =>
+      next({ kind: "flat-map", input: node, name: stepName("flat-map", to), to }),
+    writeTo: (sink: Sink<never>, options?: { readonly mode?: Mode }) =>
+      output(node, sink, options?.mode ?? "append"),
   };
   // The graph is untyped data; the types of its rows live in the stream alone.
   return Object.freeze(stream) as unknown as Stream<T, F>;
 }
 
-function output<Row, From extends string>(input: GraphNode, sink: Sink<never>, mode: Mode): Output<Row, From> {
+function output<Row, From extends string>(
+  input: GraphNode,
+  sink: Sink<never>,
+  mode: Mode,
+): Output<Row, From> {
   if (!sink.modes.includes(mode)) {
-    throw new HoldfastError("MODE_UNSUPPORTED", `${sink.name}: sink type ${sink.type} cannot take mode ${mode}, only ${sink.modes.join(", ")}`, {
-      fix: `mode: ${sink.modes[0] ?? "append"}`,
-    });
+    throw new HoldfastError(
+      "MODE_UNSUPPORTED",
+      `${sink.name}: sink type ${sink.type} cannot take mode ${mode}, only ${sink.modes.join(", ")}`,
+      {
+        fix: `mode: ${sink.modes[0] ?? "append"}`,
+      },
+    );
   }
   if (sink.input === "original-bytes" && !keepsBytes(input)) {
-    throw new HoldfastError("CONFIG_CONFLICT", `${sink.name}: ${sink.type} writes records as they came, but the stream has a step that changes rows`, {
-      fix: "use a json-lines sink, or leave out map and flatMap",
-    });
+    throw new HoldfastError(
+      "CONFIG_CONFLICT",
+      `${sink.name}: ${sink.type} writes records as they came, but the stream has a step that changes rows`,
+      {
+        fix: "use a json-lines sink, or leave out map and flatMap",
+      },
+    );
   }
   return Object.freeze({ kind: "output", input, sink, mode });
 }

@@ -19,15 +19,26 @@ export class MemoryLedger implements Ledger {
     return [...this.#checkpoints.keys()];
   }
 
-  async register(pipeline: string, born: { readonly writerId: string; readonly start: Ends }): Promise<void> {
-    await this.#write(pipeline, { ...born, committed: undefined, open: undefined, orphanedSinceMs: undefined });
+  async register(
+    pipeline: string,
+    born: { readonly writerId: string; readonly start: Ends },
+  ): Promise<void> {
+    await this.#write(pipeline, {
+      ...born,
+      committed: undefined,
+      open: undefined,
+      orphanedSinceMs: undefined,
+    });
   }
 
   async plan(plan: Plan): Promise<void> {
     const known = this.#known(plan.pipeline);
     const expected = (known.committed?.batchId ?? 0) + 1;
     if (plan.batchId !== expected || known.open !== undefined) {
-      throw new HoldfastError("LEDGER_FENCED", `plan of batch ${plan.batchId}, expected ${expected} and no open plan`);
+      throw new HoldfastError(
+        "LEDGER_FENCED",
+        `plan of batch ${plan.batchId}, expected ${expected} and no open plan`,
+      );
     }
     await this.#write(plan.pipeline, { ...known, open: plan });
   }
@@ -35,7 +46,10 @@ export class MemoryLedger implements Ledger {
   async commit({ pipeline, batchId, tokens }: Commit, next?: Plan): Promise<void> {
     const known = this.#known(pipeline);
     if (known.open?.batchId !== batchId) {
-      throw new HoldfastError("LEDGER_FENCED", `commit of batch ${batchId}, open is ${known.open?.batchId ?? "none"}`);
+      throw new HoldfastError(
+        "LEDGER_FENCED",
+        `commit of batch ${batchId}, open is ${known.open?.batchId ?? "none"}`,
+      );
     }
     const ends = endsAfter(known.committed?.ends ?? known.start, known.open.ranges);
     await this.#write(pipeline, { ...known, committed: { batchId, ends, tokens }, open: next });

@@ -31,7 +31,9 @@ export class MemorySource implements Source {
   }
 
   bounded(from: Offsets, { recordsMax }: BatchBounds): Promise<Offsets> {
-    return Promise.resolve({ [LOG_PARTITION]: Math.min(this.#sent.length, (from[LOG_PARTITION] ?? 0) + recordsMax) });
+    return Promise.resolve({
+      [LOG_PARTITION]: Math.min(this.#sent.length, (from[LOG_PARTITION] ?? 0) + recordsMax),
+    });
   }
 
   /** A test runs batches by hand: nothing ever waits here. */
@@ -39,8 +41,15 @@ export class MemorySource implements Source {
     return Promise.resolve();
   }
 
-  async *read({ from, to }: { readonly from: number; readonly to: number }): AsyncGenerator<LogItem> {
-    for (const [index, sent] of this.#sent.slice(from, to).entries()) yield { kind: "records", block: blockOf(sent, from + index) };
+  async *read({
+    from,
+    to,
+  }: {
+    readonly from: number;
+    readonly to: number;
+  }): AsyncGenerator<LogItem> {
+    for (const [index, sent] of this.#sent.slice(from, to).entries())
+      yield { kind: "records", block: blockOf(sent, from + index) };
   }
 
   release(): Promise<void> {

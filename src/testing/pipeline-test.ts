@@ -42,13 +42,19 @@ export interface PipelineTest extends AsyncDisposable {
  *
  * @param options.startMs - what the clock shows at first, milliseconds since 1970. @defaultValue 0
  */
-export function testPipeline(pipeline: Pipeline, options: { readonly startMs?: number } = {}): PipelineTest {
-  const clock = new VirtualClock(options.startMs ?? 0);
+export function testPipeline(
+  pipeline: Pipeline,
+  options: { readonly startMs?: number } = {},
+): PipelineTest {
+  const clock = new VirtualClock({ wallStartMs: options.startMs ?? 0 });
   const source = new MemorySource();
   const ledger = new MemoryLedger();
   const deadLetters = new MemoryLetters();
   const captured = pipeline.outputs.map((output) => new CaptureSink(output.sink.name));
-  const outputs = pipeline.outputs.map((output, index) => ({ ...output, sink: captured[index] ?? output.sink }));
+  const outputs = pipeline.outputs.map((output, index) => ({
+    ...output,
+    sink: captured[index] ?? output.sink,
+  }));
   const tested: Pipeline = { ...pipeline, outputs, trigger: availableNow() };
   const parts = {
     pipeline: tested,
@@ -72,7 +78,13 @@ export function testPipeline(pipeline: Pipeline, options: { readonly startMs?: n
     },
     async batch() {
       const signal = new AbortController().signal;
-      const unit: UnitContext = { path: `pipelines/${pipeline.name}`, epoch: 1, signal, fail: fail, alive: () => undefined };
+      const unit: UnitContext = {
+        path: `pipelines/${pipeline.name}`,
+        epoch: 1,
+        signal,
+        fail: fail,
+        alive: () => undefined,
+      };
       const processor = await Processor.open(parts, unit);
       try {
         await processor.run();
@@ -86,7 +98,13 @@ export function testPipeline(pipeline: Pipeline, options: { readonly startMs?: n
       // The output's type says what its stream made.
       return sink.rows as readonly Row[];
     },
-    deadLetters: () => deadLetters.letters.map(({ stage, code, message, bytes }) => ({ stage, code, message, body: Buffer.from(bytes).toString() })),
+    deadLetters: () =>
+      deadLetters.letters.map(({ stage, code, message, bytes }) => ({
+        stage,
+        code,
+        message,
+        body: Buffer.from(bytes).toString(),
+      })),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
 }
@@ -132,7 +150,15 @@ class CaptureSink implements Sink<unknown> {
 
 function rowsOf(chunk: RowChunk<unknown>): readonly unknown[] {
   if (chunk.rows !== undefined) return chunk.rows;
-  return Array.from(chunk.recordIndexes.subarray(0, chunk.count), (recordIndex) => copyOf(chunk.block, recordIndex));
+  return Array.from(chunk.recordIndexes.subarray(0, chunk.count), (recordIndex) =>
+    copyOf(chunk.block, recordIndex),
+  );
 }
 
-const SILENT: Logger = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined, child: () => SILENT };
+const SILENT: Logger = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+  child: () => SILENT,
+};

@@ -1,25 +1,30 @@
 /**
- * A clock that stands still until it is told to move. Timers fire in the order of their time, then of their making.
+ * Time that moves when a test says so.
  */
-import { type Cancel, type Clock, realClock, sleepWith } from "../host/clock.ts";
+import { type Cancel, type Clock, realClock, sleepWith, TIMER_MS_MAX } from "../host/clock.ts";
+
+/** Turns of the event loop after which nothing that a timer set off is still moving by itself. */
+const SETTLE_TURNS = 4;
+/** Whoever yields more often than this in one step waits for something that cannot come. */
+const YIELDS_MAX = 100_000;
 
 interface Timer {
-  readonly dueMs: number;
+  readonly atMs: number;
   readonly callback: () => void;
 }
 
-/** Turns of the event loop that work started by a timer gets before the clock moves on. */
-const SETTLE_TURNS = 20;
-
-/** Implements {@link Clock} without the machine's time. */
+/** A clock that stands still until it is moved. Implements {@link Clock} without the machine's time. */
 export class VirtualClock implements Clock {
-  readonly #startWallMs: number;
-  readonly #timers = new Set<Timer>();
-  #elapsedMs = 0;
+  #nowMs = 0;
+  #wallStartMs: number;
+  /** In order of creation: of two timers due at once the older one fires first. */
+  #timers = new Set<Timer>();
+  #yielding = 0;
+  #yields = 0;
 
-  /** @param startMs - what the wall clock shows at first, milliseconds since 1970 */
-  constructor(startMs = 0) {
-    this.#startWallMs = startMs;
+  /** @param options.wallStartMs - what the wall clock shows at first, milliseconds since 1970 */
+  constructor(options: { readonly wallStartMs?: number } = {}) {
+    this.#wallStartMs = options.wallStartMs ?? 1_700_000_000_000;
   }
 
   /** Wall time, milliseconds since 1970. */
@@ -27,54 +32,72 @@ export class VirtualClock implements Clock {
     return this.wallMs();
   }
 
-  /** Timers that wait: 0 when nothing was left behind. */
+  /** Timers that wait. */
   get timerCount(): number {
     return this.#timers.size;
   }
 
   wallMs(): number {
-    return this.#startWallMs + this.#elapsedMs;
+    return this.#wallStartMs + this.#nowMs;
   }
 
   monotonicMs(): number {
-    return this.#elapsedMs;
+    return this.#nowMs;
+  }
+
+  /** Moves the wall clock alone, as an operator or NTP does. */
+  jumpWall(ms: number): void {
+    this.#wallStartMs += ms;
   }
 
   after(ms: number, callback: () => void): Cancel {
-    const timer = { dueMs: this.#elapsedMs + Math.max(ms, 0), callback };
+    const timer: Timer = { atMs: this.#nowMs + Math.min(Math.max(ms, 0), TIMER_MS_MAX), callback };
     this.#timers.add(timer);
-    return () => void this.#timers.delete(timer);
+    return () => this.#timers.delete(timer);
   }
 
   sleep(ms: number, signal: AbortSignal): Promise<void> {
     return sleepWith((delayMs, callback) => this.after(delayMs, callback), ms, signal);
   }
 
-  yield(): Promise<void> {
-    return realClock.yield();
+  async yield(): Promise<void> {
+    this.#yields += 1;
+    if (this.#yields > YIELDS_MAX)
+      throw new Error(`more than ${YIELDS_MAX} yields without time moving`);
+    this.#yielding += 1;
+    await realClock.yield();
+    this.#yielding -= 1;
   }
 
-  /** Moves time forward by `ms`, firing what falls due on the way; after each, work that it started gets its turns. */
+  /** Lets everything happen that needs no time: promises, yields, immediates. */
+  async settle(): Promise<void> {
+    for (let turn = 0; turn < SETTLE_TURNS || this.#yielding > 0; turn += 1)
+      await realClock.yield();
+  }
+
+  /** Moves time, firing the timers on the way in order, and lets what each sets off settle before the next. */
   async advance(ms: number): Promise<void> {
-    const endMs = this.#elapsedMs + ms;
-    await settle();
-    for (let next = this.#next(endMs); next !== undefined; next = this.#next(endMs)) {
-      this.#elapsedMs = Math.max(this.#elapsedMs, next.dueMs);
-      this.#timers.delete(next);
-      next.callback();
-      await settle();
+    const targetMs = this.#nowMs + ms;
+    await this.settle();
+    for (let timer = this.#next(targetMs); timer !== undefined; timer = this.#next(targetMs)) {
+      this.#timers.delete(timer);
+      this.#moveTo(timer.atMs);
+      timer.callback();
+      await this.settle();
     }
-    this.#elapsedMs = endMs;
-    await settle();
+    this.#moveTo(targetMs);
   }
 
-  #next(endMs: number): Timer | undefined {
+  #moveTo(ms: number): void {
+    this.#nowMs = Math.max(this.#nowMs, ms);
+    this.#yields = 0;
+  }
+
+  /** The timer that is due first, if it is due by then. */
+  #next(untilMs: number): Timer | undefined {
     let next: Timer | undefined;
-    for (const timer of this.#timers) if (timer.dueMs <= endMs && (next === undefined || timer.dueMs < next.dueMs)) next = timer;
+    for (const timer of this.#timers)
+      if (timer.atMs <= untilMs && timer.atMs < (next?.atMs ?? Infinity)) next = timer;
     return next;
   }
-}
-
-async function settle(): Promise<void> {
-  for (let turn = 0; turn < SETTLE_TURNS; turn++) await realClock.yield();
 }

@@ -42,7 +42,11 @@ for (const [name, shells] of Object.entries({ nact: nactShells, inline: inlineSh
   test(`${name} shell: incarnations of one name live beside each other, roots of one name too`, async () => {
     const roots = [shells("test"), shells("test")] as const;
     const drained: string[] = [];
-    const all = roots.flatMap((root, index) => ["meters.1", "meters.2"].map((each) => root.spawn(each, () => drained.push(`${index} ${each}`))));
+    const all = roots.flatMap((root, index) =>
+      ["meters.1", "meters.2"].map((each) =>
+        root.spawn(each, () => drained.push(`${index} ${each}`)),
+      ),
+    );
     for (const shell of all) shell.ring();
     await settle();
     deepEqual(drained.toSorted(), ["0 meters.1", "0 meters.2", "1 meters.1", "1 meters.2"]);
@@ -53,12 +57,19 @@ for (const [name, shells] of Object.entries({ nact: nactShells, inline: inlineSh
 
 test("mailbox: the system lane goes first and is never refused, the user lane is bounded and in order", () => {
   const mailbox = new Mailbox<string, number>(3);
-  deepEqual([1, 2, 3, 4].map((message) => mailbox.offer(message)), ["ok", "ok", "ok", "full"]);
+  deepEqual(
+    [1, 2, 3, 4].map((message) => mailbox.offer(message)),
+    ["ok", "ok", "ok", "full"],
+  );
   for (let count = 0; count < 100; count++) mailbox.order("stop");
-  for (let count = 0; count < 100; count++) deepEqual(mailbox.take(), { lane: "system", message: "stop" });
+  for (let count = 0; count < 100; count++)
+    deepEqual(mailbox.take(), { lane: "system", message: "stop" });
   deepEqual(mailbox.take(), { lane: "user", message: 1 });
   equal(mailbox.offer(5), "ok");
-  deepEqual([mailbox.take(), mailbox.take(), mailbox.take(), mailbox.take()].map((mail) => mail?.message), [2, 3, 5, undefined]);
+  deepEqual(
+    [mailbox.take(), mailbox.take(), mailbox.take(), mailbox.take()].map((mail) => mail?.message),
+    [2, 3, 5, undefined],
+  );
 });
 
 test("mailbox: grows over its first slots without losing the order", () => {

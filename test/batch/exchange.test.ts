@@ -5,7 +5,13 @@ import type { RowChunk } from "../../src/contract/sink.ts";
 import { storedBlock } from "../support/blocks.ts";
 
 function chunk(row: unknown): RowChunk<unknown> {
-  return { count: 1, rows: [row], bytes: "changed", block: storedBlock([String(row)]), recordIndexes: new Uint32Array(1) };
+  return {
+    count: 1,
+    rows: [row],
+    bytes: "changed",
+    block: storedBlock([String(row)]),
+    recordIndexes: new Uint32Array(1),
+  };
 }
 
 test("exchange: the giver waits until the taker has asked again", async () => {

@@ -15,7 +15,7 @@ import { MemoryLetters } from "../../src/testing/memory-ledger.ts";
 import { receiverNamed } from "../support/blocks.ts";
 import { FailingLedger, MemorySource } from "../support/memory-log.ts";
 import { silentLogger } from "../support/logger.ts";
-import { SeededRandom } from "../support/seeded-random.ts";
+import { createSeededRandom } from "../support/seeded-random.ts";
 import { RecordingSink } from "../support/sinks.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 import { MemoryDisk } from "../support/memory-disk.ts";
@@ -49,7 +49,7 @@ class World {
       ledger: this.ledger,
       deadLetters: this.letters,
       clock: this.clock,
-      random: new SeededRandom(1),
+      random: createSeededRandom(1),
       files: new MemoryDisk(),
       logger: silentLogger,
       emit,
@@ -59,7 +59,13 @@ class World {
 
   open(parts: Partial<ProcessorParts> = {}): Promise<Processor> {
     this.#abort = new AbortController();
-    const unit: UnitContext = { path: "pipelines/p", epoch: 1, signal: this.#abort.signal, fail: () => undefined, alive: () => undefined };
+    const unit: UnitContext = {
+      path: "pipelines/p",
+      epoch: 1,
+      signal: this.#abort.signal,
+      fail: () => undefined,
+      alive: () => undefined,
+    };
     return Processor.open({ ...this.parts(), ...parts }, unit);
   }
 
@@ -82,7 +88,15 @@ test("processor: every record becomes a row once, and the commit knows where it 
   await world.runAll();
   deepEqual(world.sink.rows, [1, 2, 3]);
   deepEqual(world.ledger.checkpoint("p")?.committed?.ends, { log: { "0": 3 } });
-  deepEqual(world.sink.calls, ["open", "write 1", "committed 1", "write 2", "committed 2", "flush", "close"]);
+  deepEqual(world.sink.calls, [
+    "open",
+    "write 1",
+    "committed 1",
+    "write 2",
+    "committed 2",
+    "flush",
+    "close",
+  ]);
 });
 
 test("processor: a new pipeline that starts now skips what is there", async () => {
@@ -101,8 +115,17 @@ test("processor: an open plan is run again with the same range, though more has 
   await rejects(world.runAll(), { code: "SINK_FAILED" });
   world.source.append("3");
   await world.runAll();
-  deepEqual([...world.sink.batches], [[1, [1, 2]], [2, [3]]]);
-  deepEqual(world.ledger.plans.map(({ ranges }) => ranges), [{ log: { "0": [0, 2] } }, { log: { "0": [2, 3] } }]);
+  deepEqual(
+    [...world.sink.batches],
+    [
+      [1, [1, 2]],
+      [2, [3]],
+    ],
+  );
+  deepEqual(
+    world.ledger.plans.map(({ ranges }) => ranges),
+    [{ log: { "0": [0, 2] } }, { log: { "0": [2, 3] } }],
+  );
 });
 
 test("processor: the sink gets the token of the last commit when it is opened again", async () => {
@@ -136,7 +159,10 @@ test("processor: records that cannot be decoded become letters once, over replay
   deepEqual(world.sink.rows, [1, 3]);
   equal(world.letters.letters.length, 1);
   const [letter] = world.letters.letters;
-  deepEqual([letter?.stage, letter?.code, letter?.offset, String(Buffer.from(letter?.bytes ?? []))], ["decode", "DECODE_FAILED", 1, "nonsense"]);
+  deepEqual(
+    [letter?.stage, letter?.code, letter?.offset, String(Buffer.from(letter?.bytes ?? []))],
+    ["decode", "DECODE_FAILED", 1, "nonsense"],
+  );
 });
 
 test("processor: letters are durable before a sink hears the end of its rows", async () => {
@@ -163,9 +189,15 @@ test("processor: letters are durable before a sink hears the end of its rows", a
 test("processor: rows that a sink rejects become letters of its stage", async () => {
   const world = new World();
   world.source.append("1", "2");
-  world.sink.inspect = (chunk, context) => context.reject([{ block: chunk.block, recordIndex: 1, cause: new HoldfastError("ROW_TYPE", "two") }]);
+  world.sink.inspect = (chunk, context) =>
+    context.reject([
+      { block: chunk.block, recordIndex: 1, cause: new HoldfastError("ROW_TYPE", "two") },
+    ]);
   await world.runAll();
-  deepEqual(world.letters.letters.map(({ stage, code, offset }) => [stage, code, offset]), [["sink:out", "ROW_TYPE", 1]]);
+  deepEqual(
+    world.letters.letters.map(({ stage, code, offset }) => [stage, code, offset]),
+    [["sink:out", "ROW_TYPE", 1]],
+  );
 });
 
 test("processor: a sink that backs off gets the batch again, the others do not", async () => {
@@ -183,13 +215,17 @@ test("processor: a sink that backs off gets the batch again, the others do not",
   await processor.close(new AbortController().signal);
   await running;
   deepEqual([busy.rows, calm.rows], [[1], [1]]);
-  deepEqual(calm.calls.filter((call) => call.startsWith("write")), ["write 1"]);
+  deepEqual(
+    calm.calls.filter((call) => call.startsWith("write")),
+    ["write 1"],
+  );
   equal(world.letters.letters.length, 1);
 });
 
 test("processor: a sink that is busy for ever fails the pipeline with SINK_BUSY", async () => {
   const world = new World();
-  for (let attempt = 0; attempt < 20; attempt++) world.sink.answers.push({ kind: "back-off", delayMs: 0, cause: new Error("locked") });
+  for (let attempt = 0; attempt < 20; attempt++)
+    world.sink.answers.push({ kind: "back-off", delayMs: 0, cause: new Error("locked") });
   world.source.append("1");
   const processor = await world.open();
   const running = processor.run();
@@ -260,7 +296,10 @@ test("processor: a minimum interval gathers what comes meanwhile into one batch"
 });
 
 test("processor: available-now ends with what was there at the start, once after one batch", async () => {
-  for (const [trigger, expected] of [[availableNow(), [1, 2, 3]], [once(), [1, 2]]] as const) {
+  for (const [trigger, expected] of [
+    [availableNow(), [1, 2, 3]],
+    [once(), [1, 2]],
+  ] as const) {
     const world = new World({ trigger, batchRecordsMax: 2 });
     world.source.append("1", "2", "3");
     const processor = await world.open();
@@ -273,7 +312,10 @@ test("processor: available-now ends with what was there at the start, once after
 test("processor: exactly once, whatever fails and however often it is restarted", async () => {
   type Fault = "none" | "sink" | "ledger-before" | "ledger-after";
   const fault = fc.constantFrom<Fault>("none", "none", "sink", "ledger-before", "ledger-after");
-  const rounds = fc.array(fc.record({ records: fc.integer({ min: 0, max: 7 }), fault }), { minLength: 1, maxLength: 12 });
+  const rounds = fc.array(fc.record({ records: fc.integer({ min: 0, max: 7 }), fault }), {
+    minLength: 1,
+    maxLength: 12,
+  });
   await fc.assert(
     fc.asyncProperty(rounds, fc.integer({ min: 1, max: 5 }), async (plan, batchRecordsMax) => {
       const world = new World({ batchRecordsMax });
@@ -282,17 +324,28 @@ test("processor: exactly once, whatever fails and however often it is restarted"
           const next = world.source.texts.length;
           world.source.append(next % 5 === 4 ? `bad ${next}` : String(next));
         }
-        if (round.fault === "sink") world.sink.answers.push(new HoldfastError("SINK_FAILED", "gone"));
+        if (round.fault === "sink")
+          world.sink.answers.push(new HoldfastError("SINK_FAILED", "gone"));
         if (round.fault === "ledger-before") world.ledger.failNext = "before";
         if (round.fault === "ledger-after") world.ledger.failNext = "after";
-        await world.runAll().catch((cause: unknown) => ok(["SINK_FAILED", "LOG_FAILED"].includes(codeOf(cause)), String(cause)));
+        await world
+          .runAll()
+          .catch((cause: unknown) =>
+            ok(["SINK_FAILED", "LOG_FAILED"].includes(codeOf(cause)), String(cause)),
+          );
       }
       world.sink.answers.length = 0;
       world.ledger.failNext = undefined;
       await world.runAll();
       const all = world.source.texts.map((text, offset) => ({ text, offset }));
-      deepEqual(world.sink.rows, all.filter(({ text }) => !text.startsWith("bad")).map(({ offset }) => offset));
-      deepEqual(world.letters.letters.map(({ offset }) => offset), all.filter(({ text }) => text.startsWith("bad")).map(({ offset }) => offset));
+      deepEqual(
+        world.sink.rows,
+        all.filter(({ text }) => !text.startsWith("bad")).map(({ offset }) => offset),
+      );
+      deepEqual(
+        world.letters.letters.map(({ offset }) => offset),
+        all.filter(({ text }) => text.startsWith("bad")).map(({ offset }) => offset),
+      );
     }),
     { numRuns: 150 },
   );

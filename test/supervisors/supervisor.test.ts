@@ -3,7 +3,15 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { inlineShells } from "../../src/actor/inline-shell.ts";
 import { nactShells } from "../../src/actor/nact-shell.ts";
-import type { Strategy, StrategyOptions, Supervisor, UnitContext, UnitDefinition, UnitEvent, UnitRef } from "../../src/contract/unit.ts";
+import type {
+  Strategy,
+  StrategyOptions,
+  Supervisor,
+  UnitContext,
+  UnitDefinition,
+  UnitEvent,
+  UnitRef,
+} from "../../src/contract/unit.ts";
 import { HoldfastError } from "../../src/errors.ts";
 import { createSupervisor, oneForOne, when, withoutJitter } from "../../supervisors/index.ts";
 import { createSeededRandom } from "../support/seeded-random.ts";
@@ -28,7 +36,15 @@ class World {
   constructor(rootStrategy: Strategy = strategy(), shells: typeof nactShells = inlineShells) {
     const onEvent = (event: UnitEvent): void => void this.events.push(event);
     const onEscalated = (error: Error): void => void this.escalated.push(error);
-    this.root = createSupervisor({ name: "test", strategy: rootStrategy, clock: this.clock, random: createSeededRandom(1), shells, onEvent, onEscalated });
+    this.root = createSupervisor({
+      name: "test",
+      strategy: rootStrategy,
+      clock: this.clock,
+      random: createSeededRandom(1),
+      shells,
+      onEvent,
+      onEscalated,
+    });
   }
 
   /** A unit that handles numbers; -1 throws, -2 rejects, -3 never ends. */
@@ -119,7 +135,9 @@ test("supervisor: a restart fences first, then closes, waits, and opens the next
 test("supervisor: the next incarnation waits until what the old one had accepted is settled", async () => {
   const world = new World();
   let settle: () => void = () => undefined;
-  const unit = world.root.start(world.definition({ fence: () => new Promise((resolve) => (settle = resolve)) }));
+  const unit = world.root.start(
+    world.definition({ fence: () => new Promise((resolve) => (settle = resolve)) }),
+  );
   await unit.started;
   world.context.fail(new Error("unplugged"));
   await world.clock.advance(5_000);
@@ -163,7 +181,14 @@ test("supervisor: resume keeps the incarnation and drops only the message that f
 test("supervisor: resume of a unit that could not open is a restart", async () => {
   const world = new World(strategy({ decide: () => "resume" }));
   let attempts = 0;
-  const unit = world.root.start(world.definition({ open: () => (attempts++ === 0 ? Promise.reject(new Error("no")) : Promise.resolve({ close: () => undefined })) }));
+  const unit = world.root.start(
+    world.definition({
+      open: () =>
+        attempts++ === 0
+          ? Promise.reject(new Error("no"))
+          : Promise.resolve({ close: () => undefined }),
+    }),
+  );
   await world.clock.advance(100);
   await unit.started;
   equal(attempts, 2);
@@ -184,7 +209,9 @@ test("supervisor: stop ends the unit for good", async () => {
 
 test("supervisor: the window lets N through and then parks; by hand it starts anew", async () => {
   const world = new World();
-  const unit = world.root.start(world.definition({ open: () => Promise.reject(new Error("refused")) }));
+  const unit = world.root.start(
+    world.definition({ open: () => Promise.reject(new Error("refused")) }),
+  );
   await world.clock.advance(60_000);
   deepEqual([unit.state().status, unit.state().epoch], ["parked", 4]);
   await rejects(unit.started, /refused/);
@@ -199,14 +226,19 @@ test("supervisor: the window lets N through and then parks; by hand it starts an
 
 test("supervisor: what trying again cannot mend parks at once, without using up the window", async () => {
   const world = new World();
-  const unit = world.root.start(world.definition({ open: () => Promise.reject(new HoldfastError("CONFIG_VALUE", "wrong")) }));
+  const unit = world.root.start(
+    world.definition({ open: () => Promise.reject(new HoldfastError("CONFIG_VALUE", "wrong")) }),
+  );
   await rejects(unit.started, { code: "CONFIG_VALUE" });
   deepEqual([unit.state().status, unit.state().restarts], ["parked", 0]);
   await world.root.stop();
 });
 
 test("supervisor: exhausted may stop or escalate to the root", async () => {
-  for (const [onExhausted, status] of [["stop", "stopped"], ["escalate", "parked"]] as const) {
+  for (const [onExhausted, status] of [
+    ["stop", "stopped"],
+    ["escalate", "parked"],
+  ] as const) {
     const world = new World(strategy({ maxRestarts: 0, onExhausted }));
     const unit = world.root.start(world.definition());
     await unit.started;
@@ -229,7 +261,10 @@ test("supervisor: what a group's child escalates is decided by the strategy abov
   deepEqual([unit.state().status, unit.state().epoch, world.escalated.length], ["running", 2, 0]);
   world.context.fail(new TypeError("up"));
   await world.settle();
-  deepEqual(world.escalated.map(({ name }) => name), ["TypeError"]);
+  deepEqual(
+    world.escalated.map(({ name }) => name),
+    ["TypeError"],
+  );
   await world.root.stop();
 });
 
@@ -237,7 +272,8 @@ test("supervisor: the backoff begins anew only after health with progress", asyn
   const world = new World(strategy({ maxRestarts: 100 }));
   const unit = world.root.start(world.definition());
   await unit.started;
-  const delays = (): readonly number[] => world.events.flatMap((event) => (event.kind === "backing-off" ? [event.delayMs] : []));
+  const delays = (): readonly number[] =>
+    world.events.flatMap((event) => (event.kind === "backing-off" ? [event.delayMs] : []));
   for (let count = 0; count < 3; count++) {
     world.context.fail(new Error("kicked"));
     await world.clock.advance(10_000);
@@ -254,9 +290,17 @@ test("supervisor: the backoff begins anew only after health with progress", asyn
 
 test("supervisor: deadlines of open, handle and close", async () => {
   const world = new World(strategy({ maxRestarts: 0 }));
-  const slow = world.root.start<number>({ name: "slow", openDeadlineMs: 50, open: () => new Promise(() => undefined) });
+  const slow = world.root.start<number>({
+    name: "slow",
+    openDeadlineMs: 50,
+    open: () => new Promise(() => undefined),
+  });
   const stuck = world.root.start(world.definition({ name: "stuck", handleDeadlineMs: 70 }));
-  const held = world.root.start<number>({ name: "held", closeDeadlineMs: 30, open: () => Promise.resolve({ close: () => new Promise(() => undefined) }) });
+  const held = world.root.start<number>({
+    name: "held",
+    closeDeadlineMs: 30,
+    open: () => Promise.resolve({ close: () => new Promise(() => undefined) }),
+  });
   await stuck.started;
   await held.started;
   stuck.tell(-3);
@@ -272,7 +316,10 @@ test("supervisor: deadlines of open, handle and close", async () => {
 test("supervisor: children stop in reverse order of their start, and a stop overtakes a restart", async () => {
   const world = new World();
   const order: string[] = [];
-  const unit = (name: string): UnitDefinition<number> => ({ name, open: () => Promise.resolve({ close: () => void order.push(name) }) });
+  const unit = (name: string): UnitDefinition<number> => ({
+    name,
+    open: () => Promise.resolve({ close: () => void order.push(name) }),
+  });
   const group = world.root.group("receivers", strategy());
   for (const name of ["a", "b"]) await group.start(unit(name)).started;
   const last = world.root.start(world.definition());
@@ -282,12 +329,22 @@ test("supervisor: children stop in reverse order of their start, and a stop over
   equal(last.state().status, "backing-off");
   deepEqual(await world.root.stop(), { notStopped: [] });
   await world.clock.advance(10_000);
-  deepEqual([order, last.state().status, world.contexts.length, world.clock.timerCount], [["b", "a"], "stopped", 1, 0]);
+  deepEqual(
+    [order, last.state().status, world.contexts.length, world.clock.timerCount],
+    [["b", "a"], "stopped", 1, 0],
+  );
 });
 
 test("supervisor: a unit that has done its work is stopped", async () => {
   const world = new World();
-  const unit = world.root.start<number>({ name: "finite", open: () => Promise.resolve({ run: () => Promise.resolve(), close: () => void world.calls.push("close") }) });
+  const unit = world.root.start<number>({
+    name: "finite",
+    open: () =>
+      Promise.resolve({
+        run: () => Promise.resolve(),
+        close: () => void world.calls.push("close"),
+      }),
+  });
   await unit.started;
   await world.settle();
   deepEqual([unit.state().status, world.calls], ["stopped", ["close"]]);
@@ -299,7 +356,14 @@ test("supervisor: throws in decide, fence, close, resumed and listeners wedge no
     throw new Error("boom");
   };
   const world = new World(strategy({ decide: boom }));
-  const root = createSupervisor({ name: "test", strategy: strategy(), clock: world.clock, random: createSeededRandom(1), shells: inlineShells, onEvent: boom });
+  const root = createSupervisor({
+    name: "test",
+    strategy: strategy(),
+    clock: world.clock,
+    random: createSeededRandom(1),
+    shells: inlineShells,
+    onEvent: boom,
+  });
   let context: UnitContext | undefined;
   const unit = root.start<number>({
     name: "brittle",
@@ -324,10 +388,14 @@ test("supervisor: throws in decide, fence, close, resumed and listeners wedge no
 
 test("supervisor: a full mailbox refuses, a taken or wrong name throws", async () => {
   const world = new World();
-  const unit = world.root.start(world.definition({ mailboxMax: 1, open: () => new Promise(() => undefined) }));
+  const unit = world.root.start(
+    world.definition({ mailboxMax: 1, open: () => new Promise(() => undefined) }),
+  );
   deepEqual([unit.tell(1), unit.tell(2)], ["ok", "full"]);
   throws(() => world.root.start(world.definition()), { code: "CONFIG_CONFLICT" });
-  throws(() => world.root.start(world.definition({ name: "Not A Name" })), { code: "CONFIG_VALUE" });
+  throws(() => world.root.start(world.definition({ name: "Not A Name" })), {
+    code: "CONFIG_VALUE",
+  });
   const stopping = world.root.stop();
   await world.clock.advance(10_000);
   await stopping;
@@ -336,7 +404,20 @@ test("supervisor: a full mailbox refuses, a taken or wrong name throws", async (
 
 test("supervisor: random commands keep one handler, one life, the order, and the window", async () => {
   type Command = "tell" | "crash" | "reject" | "fail" | "stale" | "advance" | "restart";
-  const commands = fc.array(fc.constantFrom<Command>("tell", "tell", "tell", "crash", "reject", "fail", "stale", "advance", "restart"), { maxLength: 60 });
+  const commands = fc.array(
+    fc.constantFrom<Command>(
+      "tell",
+      "tell",
+      "tell",
+      "crash",
+      "reject",
+      "fail",
+      "stale",
+      "advance",
+      "restart",
+    ),
+    { maxLength: 60 },
+  );
   await fc.assert(
     fc.asyncProperty(commands, fc.integer({ min: 0, max: 4 }), async (script, maxRestarts) => {
       const world = new World(strategy({ maxRestarts, withinMs: 1_000 }));
@@ -353,16 +434,24 @@ test("supervisor: random commands keep one handler, one life, the order, and the
         if (command === "stale") world.contexts[0]?.fail(new Error("stale"));
         if (command === "advance") await world.clock.advance(150);
         if (command === "restart") unit.restart();
-        const open = world.calls.filter((call) => call.startsWith("open")).length - world.calls.filter((call) => call.startsWith("close")).length;
+        const open =
+          world.calls.filter((call) => call.startsWith("open")).length -
+          world.calls.filter((call) => call.startsWith("close")).length;
         ok(open === 0 || open === 1, `${open} lives at once`);
       }
       await world.clock.advance(5_000);
       const dropped = world.events.filter(({ kind }) => kind === "message-dropped").length;
-      deepEqual(world.handled, accepted.filter((message) => world.handled.includes(message)));
+      deepEqual(
+        world.handled,
+        accepted.filter((message) => world.handled.includes(message)),
+      );
       ok(world.handled.length + dropped >= accepted.length || unit.state().status === "parked");
       await world.root.stop();
       equal(world.clock.timerCount, 0);
-      deepEqual(world.calls.filter((call) => call.startsWith("open")).length, world.calls.filter((call) => call.startsWith("close")).length);
+      deepEqual(
+        world.calls.filter((call) => call.startsWith("open")).length,
+        world.calls.filter((call) => call.startsWith("close")).length,
+      );
     }),
     { numRuns: 200 },
   );

@@ -1,5 +1,13 @@
 /** A log, a ledger and dead letters that live in memory and outlast the processors of a test. */
-import type { Commit, Ends, Ledger, LogItem, Offsets, PipelineCheckpoint, Plan } from "../../src/contract/log.ts";
+import type {
+  Commit,
+  Ends,
+  Ledger,
+  LogItem,
+  Offsets,
+  PipelineCheckpoint,
+  Plan,
+} from "../../src/contract/log.ts";
 import type { Source } from "../../src/contract/source.ts";
 import { HoldfastError } from "../../src/errors.ts";
 import { MemoryLedger } from "../../src/testing/memory-ledger.ts";
@@ -40,7 +48,13 @@ export class MemorySource implements Source {
     });
   }
 
-  async *read({ from, to }: { readonly from: number; readonly to: number }): AsyncGenerator<LogItem> {
+  async *read({
+    from,
+    to,
+  }: {
+    readonly from: number;
+    readonly to: number;
+  }): AsyncGenerator<LogItem> {
     for (let offset = from; offset < to; ) {
       if (this.lost.has(offset)) {
         yield { kind: "gap", from: offset, to: offset + 1, reason: "damaged" };
@@ -49,7 +63,10 @@ export class MemorySource implements Source {
       }
       let end = offset;
       while (end < to && end < offset + this.blockRecords && !this.lost.has(end)) end++;
-      yield { kind: "records", block: storedBlock(this.texts.slice(offset, end), { firstOffset: offset }) };
+      yield {
+        kind: "records",
+        block: storedBlock(this.texts.slice(offset, end), { firstOffset: offset }),
+      };
       offset = end;
     }
   }
@@ -77,7 +94,10 @@ export class FailingLedger implements Ledger {
     return this.#ledger.pipelines();
   }
 
-  register(pipeline: string, born: { readonly writerId: string; readonly start: Ends }): Promise<void> {
+  register(
+    pipeline: string,
+    born: { readonly writerId: string; readonly start: Ends },
+  ): Promise<void> {
     return this.#faulty(() => this.#ledger.register(pipeline, born));
   }
 

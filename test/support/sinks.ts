@@ -1,5 +1,13 @@
 /** Sinks for tests of the stages before them. */
-import type { RowChunk, Sink, SinkBatch, SinkContext, SinkPosition, SinkSession, WriteResult } from "../../src/contract/sink.ts";
+import type {
+  RowChunk,
+  Sink,
+  SinkBatch,
+  SinkContext,
+  SinkPosition,
+  SinkSession,
+  WriteResult,
+} from "../../src/contract/sink.ts";
 import { valueOf } from "../../src/contract/record.ts";
 
 /** A sink that keeps what it was given, batch by batch, and can be told to fail. */
@@ -8,18 +16,19 @@ export class RecordingSink implements Sink<unknown, "append"> {
   readonly type = "recording";
   readonly modes: readonly ["append"] = ["append"];
   readonly input: "rows" | "original-bytes";
-  readonly settings = {};
+  readonly settings: Readonly<Record<string, unknown>> = {};
   readonly exclusive: string;
   readonly name: string;
   /** batch id -> rows of the newest write of that batch. */
-  readonly batches = new Map<number, unknown[]>();
+  readonly batches: Map<number, unknown[]> = new Map();
   readonly contexts: SinkContext[] = [];
   readonly calls: string[] = [];
   /** What the next writes do instead of succeeding; taken from the front. */
   readonly answers: (WriteResult | Error)[] = [];
   last: SinkPosition | "none" | undefined;
   /** Called with each chunk; may reject rows. */
-  inspect: (chunk: RowChunk<unknown>, context: SinkContext) => Promise<void> = () => Promise.resolve();
+  inspect: (chunk: RowChunk<unknown>, context: SinkContext) => Promise<void> = () =>
+    Promise.resolve();
 
   constructor(name: string, input: "rows" | "original-bytes" = "rows") {
     this.name = name;

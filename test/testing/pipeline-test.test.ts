@@ -10,7 +10,9 @@ import { RecordingSink } from "../support/sinks.ts";
 const meters = receiverNamed("meters");
 const rows = from(meters).decode(json());
 const kept = from(meters).writeTo(new RecordingSink("kept", "original-bytes"));
-const doubled = rows.map((row, { receivedAtMs }) => [Number(row) * 2, receivedAtMs]).writeTo(new RecordingSink("doubled"));
+const doubled = rows
+  .map((row, { receivedAtMs }) => [Number(row) * 2, receivedAtMs])
+  .writeTo(new RecordingSink("doubled"));
 const both = pipeline("both", { outputs: [kept, doubled] });
 
 test("testPipeline: rows of each output, batch by batch, on its own clock", async () => {
@@ -20,7 +22,10 @@ test("testPipeline: rows of each output, batch by batch, on its own clock", asyn
   await run.clock.advance(500);
   run.send(meters, "2");
   await run.batch();
-  deepEqual(run.rows(doubled), [[2, 1_000], [4, 1_500]]);
+  deepEqual(run.rows(doubled), [
+    [2, 1_000],
+    [4, 1_500],
+  ]);
   deepEqual(run.rows(kept), [Uint8Array.of(49), Uint8Array.of(50)]);
 });
 
@@ -29,7 +34,10 @@ test("testPipeline: a record that cannot be decoded is a dead letter", async () 
   run.send(meters, "nonsense", { a: 1 });
   await run.batch();
   equal(run.rows(kept).length, 2);
-  deepEqual(run.deadLetters().map(({ stage, code, body }) => [stage, code, body]), [["decode", "DECODE_FAILED", "nonsense"]]);
+  deepEqual(
+    run.deadLetters().map(({ stage, code, body }) => [stage, code, body]),
+    [["decode", "DECODE_FAILED", "nonsense"]],
+  );
 });
 
 test("testPipeline: what would fail the pipeline fails the batch", async () => {

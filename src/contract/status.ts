@@ -1,0 +1,37 @@
+/**
+ * What an ingest says about itself: frozen data, never live objects.
+ */
+import type { LogStatus } from "./log.ts";
+import type { UnitState } from "./unit.ts";
+
+/** Why an ingest is not ready: one unit, the code of its error, and a sentence. */
+export interface HealthReason {
+  /** Path of the unit: `receivers/meters`, `log`. */
+  readonly unit: string;
+  readonly code: string;
+  readonly message: string;
+}
+
+/** Whether every unit does its work. */
+export type Health =
+  | { readonly kind: "ready" }
+  | { readonly kind: "not-ready"; readonly reasons: readonly HealthReason[] };
+
+/** Where a pipeline stands. */
+export interface PipelineStatus {
+  readonly pipeline: string;
+  /** Newest committed batch, 0 before the first. */
+  readonly batchId: number;
+  /** Records that are durable and not yet committed by this pipeline. */
+  readonly lagRecords: number;
+  /** Event-time bound of the newest plan; undefined without event time. */
+  readonly watermarkMs: number | undefined;
+}
+
+/** Everything at one moment. */
+export interface Snapshot {
+  /** Depth first, in start order. */
+  readonly units: readonly UnitState[];
+  readonly log: LogStatus;
+  readonly pipelines: readonly PipelineStatus[];
+}
