@@ -133,7 +133,7 @@ function checkIdentity(
       "SINK_CONFLICT",
       `${sink}: stores batch ${last.batchId} of ${pipeline}, the ledger knows ${newest}: was the data directory restored from a copy, or does a copy of it run?`,
       {
-        fix: "stop the other copy; `holdfast log adopt --copy` gives this directory an identity of its own",
+        fix: `stop the other copy; or \`holdfast pipelines forget ${pipeline}\` starts it anew as another writer`,
       },
     );
   }

@@ -29,6 +29,8 @@ export interface HttpLimits {
   readonly connectionsMax: number;
   /** A longer body is answered 413, with both numbers where the length is known. */
   readonly bodyBytesMax: number;
+  /** Bodies of all requests together, while they arrive and are handled; beyond it 503. @defaultValue 32 MiB */
+  readonly bodiesBytesMax?: number;
   readonly headerBytesMax: number;
   /** For the whole request to arrive; then 408. */
   readonly requestTimeoutMs: number;
@@ -43,7 +45,11 @@ export interface HttpServers {
    * answered 500 and passed to `onError`. The listener's `close` stops accepting and waits for running requests,
    * until its signal aborts.
    */
-  listen(options: Endpoint & { readonly limits: HttpLimits }, handle: (request: HttpRequest) => Promise<HttpResponse>, onError: (cause: Error) => void): Promise<HttpListener>;
+  listen(
+    options: Endpoint & { readonly limits: HttpLimits },
+    handle: (request: HttpRequest) => Promise<HttpResponse>,
+    onError: (cause: Error) => void,
+  ): Promise<HttpListener>;
 }
 
 /** A bound HTTP server. */

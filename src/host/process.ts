@@ -20,4 +20,6 @@ export interface HostProcess {
   lockFile(path: string): Promise<FileLock>;
   /** Resident memory of this process in bytes. */
   residentBytes(): number;
+  /** Calls for each of these signals, which then no longer end the process; the result undoes it. */
+  onSignals(signals: readonly ("SIGINT" | "SIGTERM")[], callback: (signal: string) => void): () => void;
 }

@@ -1,0 +1,3 @@
+module holdfast/bench/generator
+
+go 1.21

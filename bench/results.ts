@@ -1,0 +1,128 @@
+/**
+ * `results.json` for programs and `RESULTS.md` for people: the newest figures of every job, written by real runs only.
+ */
+import { readFile, writeFile } from "node:fs/promises";
+import type { Job, Result } from "./job.ts";
+import { standing, targets } from "./targets.ts";
+import { benchFile } from "./tools.ts";
+
+const resultsPath = benchFile("results.json");
+const tablePath = benchFile("RESULTS.md");
+
+/** Replaces the results of the jobs that ran and keeps those of the others. */
+export function merged(
+  old: readonly Result[],
+  fresh: readonly Result[],
+  jobs: readonly Job[],
+): readonly Result[] {
+  const ran = new Set(fresh.map(({ name }) => jobOf(name)));
+  const all = [...old.filter(({ name }) => !ran.has(jobOf(name))), ...fresh];
+  const order = jobs.map(({ name }) => name);
+  return all.toSorted(
+    (left, right) => order.indexOf(jobOf(left.name)) - order.indexOf(jobOf(right.name)),
+  );
+}
+
+function jobOf(name: string): string {
+  return name.slice(0, name.indexOf("/"));
+}
+
+/** Merges new results into both files. */
+export async function writeResults(
+  fresh: readonly Result[],
+  jobs: readonly Job[],
+  notes: Notes,
+): Promise<void> {
+  const all = merged(await readResults(), fresh, jobs);
+  await writeFile(resultsPath, `${JSON.stringify(all, undefined, 2)}\n`);
+  await writeFile(tablePath, resultsPage(all, jobs, notes));
+}
+
+async function readResults(): Promise<readonly Result[]> {
+  try {
+    const results: unknown = JSON.parse(await readFile(resultsPath, "utf8"));
+    if (Array.isArray(results)) return results.filter(isResult);
+  } catch (cause) {
+    if (!(cause instanceof Error && "code" in cause && cause.code === "ENOENT")) throw cause;
+  }
+  return [];
+}
+
+function isResult(value: unknown): value is Result {
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    "name" in value &&
+    "metric" in value &&
+    "value" in value
+  );
+}
+
+/** What stands above the table. */
+export interface Notes {
+  readonly machine: string;
+  readonly rounds: number;
+  /** Date of the run, year-month-day. */
+  readonly date: string;
+}
+
+/** The page: a table for each job that has results. */
+export function resultsPage(
+  results: readonly Result[],
+  jobs: readonly Job[],
+  { machine, rounds, date }: Notes,
+): string {
+  const sections = jobs.flatMap((job) => {
+    const own = results.filter(({ name }) => jobOf(name) === job.name);
+    return own.length === 0
+      ? []
+      : [
+          `## ${job.name}: ${job.title}`,
+          "",
+          ...table(own),
+          "",
+          `Run it: \`npm run bench -- ${job.name}\``,
+          "",
+        ];
+  });
+  return [
+    "# Measured",
+    "",
+    "Written by `npm run bench [-- NAME ...] [--rounds N]`. Each figure is the median of its rounds; the variants of a",
+    "job run in a new order in each round. The load generator shares the machine with what it measures. Records are 104 bytes",
+    "with their newline. CPU is user and system time of the program's whole process tree, all threads, without its start.",
+    "The ratio is the figure divided by that of the C control (`bench/control/control.c`) in the same rounds. Every",
+    "full-speed run checks its output by record ids: nothing lost, nothing twice.",
+    "",
+    `Last run: ${date}, at most ${rounds} rounds. Machine: ${machine}.`,
+    "",
+    ...sections,
+  ].join("\n");
+}
+
+/** A Markdown table of results with their targets. */
+export function table(results: readonly Result[]): readonly string[] {
+  const rows = results.map(({ name, metric, value, unit, controlRatio }) => {
+    const target = targets[name]?.[metric];
+    const bounds = target === undefined ? ["", ""] : [show(target.floor), show(target.aim)];
+    const ratio = controlRatio === undefined ? "" : controlRatio.toFixed(2);
+    return [
+      name.slice(name.indexOf("/") + 1),
+      metric,
+      `${show(value)} ${unit}`,
+      ...bounds,
+      standing(name, metric, value) ?? "",
+      ratio,
+    ];
+  });
+  return [
+    "| variant | metric | measured | floor | aim | reaches | ratio to C |",
+    "| --- | --- | ---: | ---: | ---: | --- | ---: |",
+    ...rows.map((cells) => `| ${cells.join(" | ")} |`),
+  ];
+}
+
+/** Three significant digits, thousands separated. */
+export function show(value: number): string {
+  return value.toLocaleString("en-US", { maximumSignificantDigits: 3 });
+}

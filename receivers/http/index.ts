@@ -1,0 +1,153 @@
+/**
+ * `holdfast/receivers/http`: records by POST, answered 200 when they are on disk.
+ */
+import type { ReceiverContext } from "../../src/contract/receiver.ts";
+import { defineReceiver, type ReceiverFactory } from "../../src/define-receiver.ts";
+import { type Code, HoldfastError } from "../../src/errors.ts";
+import type { HttpRequest, HttpResponse } from "../../src/host/http.ts";
+import { type ObjectSchema, schema } from "../../src/schema.ts";
+import { splitBody } from "./body.ts";
+
+const MIB = 1024 * 1024;
+/** Seconds that a refused client is told to wait: the time in which a busy log usually catches up. */
+const RETRY_AFTER_SECONDS = "1";
+const HEADER_BYTES_MAX = 16 * 1024;
+
+/** Options with their defaults. */
+export interface HttpOptions {
+  /** 0 takes a free one. */
+  readonly port: number;
+  /** @defaultValue 127.0.0.1 */
+  readonly host: string;
+  /** Where records are posted to. @defaultValue /records */
+  readonly path: string;
+  /** Longest body, 1 .. 4 MiB: a request is one block. @defaultValue 1 MiB */
+  readonly bodyBytesMax: number;
+  /** @defaultValue 1,000 */
+  readonly connectionsMax: number;
+  /** For a whole request to arrive. @defaultValue 30,000 */
+  readonly requestTimeoutMs: number;
+  /** Between two requests of a connection. @defaultValue 60,000 */
+  readonly idleTimeoutMs: number;
+}
+/** What one writes: the port, and what differs from its default. */
+export type HttpInput = Pick<HttpOptions, "port"> & Partial<HttpOptions>;
+
+const options: ObjectSchema<HttpInput, HttpOptions> = schema.object({
+  port: schema.port(),
+  host: schema.withDefault(schema.string(), "127.0.0.1"),
+  path: schema.withDefault(schema.string({ pattern: /^\// }), "/records"),
+  bodyBytesMax: schema.sizeBytes({ default: MIB, min: 1, max: 4 * MIB }),
+  connectionsMax: schema.withDefault(schema.integer({ min: 1, max: 65_536 }), 1_000),
+  requestTimeoutMs: schema.durationMs({ default: 30_000, min: 100, max: 3_600_000 }),
+  idleTimeoutMs: schema.durationMs({ default: 60_000, min: 100, max: 3_600_000 }),
+});
+
+/**
+ * Records by `POST /records`: one JSON value, a JSON array of them (each element is a record, stored as its own
+ * bytes), or lines (`application/x-ndjson`, `text/plain`). The answer 200 `{ "stored": n, "firstOffset": o }` comes
+ * after the fsync; all records of a request are stored, or none. 400, 405, 413 and 415 say why as
+ * `{ "code", "message" }`; 503 with Retry-After says that the log is full or busy: nothing was stored, send it again.
+ */
+export const http: ReceiverFactory<HttpInput> = defineReceiver({
+  type: "http",
+  redelivers: true,
+  options,
+  async open(context) {
+    const { host, port, bodyBytesMax, connectionsMax, requestTimeoutMs, idleTimeoutMs } =
+      context.options;
+    const limits = {
+      connectionsMax,
+      bodyBytesMax,
+      headerBytesMax: HEADER_BYTES_MAX,
+      requestTimeoutMs,
+      idleTimeoutMs,
+    };
+    const listener = await context.http.listen(
+      { host, port, limits },
+      (request) => {
+        context.connections(listener.connectionCount);
+        return answer(request, context);
+      },
+      context.fail,
+    );
+    return { address: listener.address, close: (signal) => listener.close(signal) };
+  },
+});
+
+async function answer(
+  request: HttpRequest,
+  context: ReceiverContext<HttpOptions>,
+): Promise<HttpResponse> {
+  const { path } = context.options;
+  const { method, headers, body } = request;
+  if (request.path === "/" && method === "GET") return usage(path);
+  if (request.path !== path) {
+    return refusal(
+      404,
+      "HTTP_BAD_REQUEST",
+      `no ${request.path} here, records are posted to ${path}`,
+    );
+  }
+  if (method !== "POST") {
+    const refused = refusal(405, "HTTP_BAD_REQUEST", `method is ${method}, allowed is POST`);
+    return withHeader(refused, "allow", "POST");
+  }
+  if (context.pressure === "full") return busy("BUSY", "the log is full or busy");
+  try {
+    checkEncoding(headers["content-encoding"]);
+    const records = splitBody(headers["content-type"] ?? "", body);
+    const { firstOffset, recordCount } = await context.store(records.map((value) => ({ value })));
+    return {
+      status: 200,
+      headers: JSON_HEADERS,
+      body: `{"stored":${recordCount},"firstOffset":${firstOffset}}\n`,
+    };
+  } catch (cause) {
+    // What is not ours is a bug: the server answers 500 and the unit fails.
+    if (!(cause instanceof HoldfastError)) throw cause;
+    return answerTo(cause);
+  }
+}
+
+const JSON_HEADERS = { "content-type": "application/json" };
+
+function usage(path: string): HttpResponse {
+  const body = [
+    `POST ${path} stores records; the answer 200 means that they are on disk.`,
+    "  content-type: application/json       one JSON value, or an array of them",
+    "  content-type: application/x-ndjson   a record per line; text/plain is the same",
+    `  curl -H 'content-type: application/json' -d '{"device":"a","temperature":21.5}' http://HOST:PORT${path}`,
+    "",
+  ];
+  return { status: 200, headers: { "content-type": "text/plain" }, body: body.join("\n") };
+}
+
+function checkEncoding(encoding = "identity"): void {
+  if (encoding.toLowerCase() === "identity") return;
+  const message = `content-encoding is ${encoding}, allowed is none`;
+  throw new HoldfastError("HTTP_UNSUPPORTED_MEDIA_TYPE", message, {
+    fix: "send the body as it is",
+  });
+}
+
+function answerTo({ code, message }: HoldfastError): HttpResponse {
+  if (code === "HTTP_BAD_REQUEST" || code === "BLOCK_INVALID") return refusal(400, code, message);
+  if (code === "HTTP_UNSUPPORTED_MEDIA_TYPE") return refusal(415, code, message);
+  if (code === "BLOCK_TOO_LARGE") return refusal(413, code, message);
+  // Everything else is about us and passes: another incarnation, room in the log. Nothing is in the log, or the
+  // client cannot know that it is: it sends the request again.
+  return busy(code, message);
+}
+
+function busy(code: Code, message: string): HttpResponse {
+  return withHeader(refusal(503, code, message), "retry-after", RETRY_AFTER_SECONDS);
+}
+
+function withHeader(response: HttpResponse, name: string, value: string): HttpResponse {
+  return { ...response, headers: { ...response.headers, [name]: value } };
+}
+
+function refusal(status: number, code: Code, message: string): HttpResponse {
+  return { status, headers: JSON_HEADERS, body: `${JSON.stringify({ code, message })}\n` };
+}

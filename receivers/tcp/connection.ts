@@ -1,0 +1,322 @@
+/**
+ * One accepted connection: bytes to blocks, blocks to the log, counts back.
+ *
+ * What it promises: messages are stored in the order in which they came; the count never runs ahead of what is on
+ * disk, and never over a message that was refused; after FIN the last count is still sent.
+ */
+import type { ReceiverContext } from "../../src/contract/receiver.ts";
+import type { RecordBlock, Stored } from "../../src/contract/record.ts";
+import { codeOf, HoldfastError, toError } from "../../src/errors.ts";
+import type { BlockSplitter, Refusal, Split, Workspace } from "../../src/framing/index.ts";
+import type { Cancel } from "../../src/host/clock.ts";
+import type { Connection } from "../../src/host/sockets.ts";
+import { copyBlock } from "./copy-block.ts";
+import type { TcpOptions } from "./options.ts";
+
+/** Counts that a client does not read pile up to here, then its connection ends. */
+const UNSENT_BYTES_MAX = 64 * 1024;
+/** How long the peer may go on sending after we said goodbye, so that it reads the last count and no reset. */
+const LINGER_MS = 2_000;
+/** The same when we stop: a client that keeps its side open must not hold that up. */
+const STOP_LINGER_MS = 250;
+/** Pause before a refused block is tried again, where nobody will tell that there is room. */
+const RETRY_MS = 10;
+
+/** What a connection needs of the receiver it belongs to. */
+export interface ConnectionOwner {
+  readonly context: ReceiverContext<TcpOptions>;
+  readonly workspace: Workspace;
+  /** Between `pause` and `resume` of the engine. */
+  readonly isPaused: boolean;
+  /** Calls `acknowledge` of the connection once, after everything that resolved in this turn. */
+  acknowledgeSoon(connection: TcpConnection): void;
+  /** The socket is gone; `settled` when the connection also has nothing left to store. */
+  disconnected(): void;
+  settled(connection: TcpConnection): void;
+}
+
+/**
+ * `reading` until the peer ends, is refused, falls silent or we stop; `over` until everything that was read is
+ * settled; then `goodbye`.
+ */
+type Phase = "reading" | "over" | "goodbye";
+
+/** See above. */
+export class TcpConnection {
+  readonly #owner: ConnectionOwner;
+  readonly #connection: Connection;
+  readonly #splitter: BlockSplitter;
+  /** Blocks that wait for room, oldest first: at most what had been read when reading stopped. */
+  readonly #held: RecordBlock[] = [];
+  #phase: Phase = "reading";
+  #isConnected = true;
+  /** A block was refused: what comes after it may be stored but is never counted. */
+  #isBroken = false;
+  #isSettled = false;
+  /** Blocks and dead letters on their way to the disk. */
+  #pendingCount = 0;
+  #lingerMs = LINGER_MS;
+  #storedCount = 0;
+  #toldCount = 0;
+  #lastDataMs: number;
+  #idleTimer: Cancel | undefined;
+  #lingerTimer: Cancel | undefined;
+  #retryTimer: Cancel | undefined;
+
+  constructor(owner: ConnectionOwner, connection: Connection) {
+    const { context, workspace } = owner;
+    const { framing, messageBytesMax, idleTimeoutMs } = context.options;
+    this.#owner = owner;
+    this.#connection = connection;
+    this.#splitter = framing.blockSplitter(workspace, messageBytesMax);
+    this.#lastDataMs = context.clock.monotonicMs();
+    const { guard } = context;
+    connection.onData(
+      guard((chunk: Uint8Array, headroomBytes: number) => this.#received(chunk, headroomBytes)),
+    );
+    connection.onEnd(guard(() => this.#ended()));
+    connection.onClose(guard((cause?: Error) => this.#disconnected(cause)));
+    if (idleTimeoutMs > 0) this.#watchIdle(idleTimeoutMs);
+    if (owner.isPaused) connection.pause();
+  }
+
+  pause(): void {
+    this.#connection.pause();
+  }
+
+  /** There is room again: what was held goes first. */
+  resume(): void {
+    this.#lastDataMs = this.#owner.context.clock.monotonicMs();
+    this.#storeHeld();
+    if (!this.#isBlocked()) this.#connection.resume();
+    this.#finishIfDone();
+  }
+
+  /** We stop: what was read is settled, and counted, and nothing more is read. */
+  stop(): void {
+    if (this.#phase === "reading") this.#phase = "over";
+    this.#lingerMs = STOP_LINGER_MS;
+    this.#connection.pause();
+    this.#finishIfDone();
+  }
+
+  /** Ends at once. What was handed over is still stored. */
+  destroy(cause?: Error): void {
+    this.#held.length = 0;
+    this.#connection.destroy(cause);
+  }
+
+  /** Tells the count if it has grown. */
+  acknowledge(): void {
+    this.#tellCount();
+    this.#finishIfDone();
+  }
+
+  #tellCount(): void {
+    const { acknowledge } = this.#owner.context.options;
+    if (acknowledge === "none" || !this.#isConnected || this.#storedCount === this.#toldCount)
+      return;
+    this.#toldCount = this.#storedCount;
+    this.#connection.write(
+      acknowledge === "count-line" ? `${this.#storedCount}\n` : countBytes(this.#storedCount),
+    );
+    const { unsentBytes } = this.#connection;
+    if (unsentBytes <= UNSENT_BYTES_MAX) return;
+    this.#warn(
+      `does not read its counts: ${unsentBytes} bytes wait, limit ${UNSENT_BYTES_MAX}`,
+      "CONNECTION_FAILED",
+    );
+    this.#connection.destroy();
+  }
+
+  #received(chunk: Uint8Array, headroomBytes: number): void {
+    // After the last message that counts, bytes are only read so that the peer is not reset.
+    if (this.#phase !== "reading") return;
+    this.#lastDataMs = this.#owner.context.clock.monotonicMs();
+    const split = this.#splitter.push(chunk, headroomBytes);
+    if (split.count > 0) this.#take(split);
+    if (split.refused !== undefined) this.#refuse(split.refused);
+  }
+
+  #take({ count, values, valuesStart, valueEnds, delimiterBytes }: Split): void {
+    const block: RecordBlock = {
+      count,
+      values,
+      valuesStart,
+      valueEnds,
+      delimiterBytes,
+      channel: "",
+    };
+    if (this.#held.length > 0 || this.#isBlocked()) this.#held.push(copyBlock(block));
+    else this.#store(block, undefined);
+  }
+
+  #isBlocked(): boolean {
+    return this.#owner.isPaused || this.#owner.context.pressure === "full";
+  }
+
+  #store(block: RecordBlock, copy: RecordBlock | undefined): void {
+    const { context } = this.#owner;
+    const stored = context.storeBlock(block);
+    // Whether it was refused as BUSY is known only later, and then the bytes are gone: under pressure, and only
+    // then, a copy is kept. `storeBlock` has raised the pressure before it returned.
+    const spare = copy ?? (context.pressure === "full" ? copyBlock(block) : undefined);
+    this.#pendingCount++;
+    stored.then(
+      context.guard((result: Stored) => this.#stored(result)),
+      context.guard((cause: unknown) => this.#notStored(toError(cause), spare)),
+    );
+  }
+
+  #storeHeld(): void {
+    while (this.#held.length > 0 && !this.#isBlocked()) {
+      const block = this.#held.shift();
+      if (block !== undefined) this.#store(block, block);
+    }
+  }
+
+  #stored({ recordCount }: Stored): void {
+    this.#pendingCount--;
+    if (!this.#isBroken) this.#storedCount += recordCount;
+    this.#owner.acknowledgeSoon(this);
+  }
+
+  #notStored(cause: Error, spare: RecordBlock | undefined): void {
+    this.#pendingCount--;
+    const code = codeOf(cause);
+    if (code === "BUSY" && spare !== undefined && !this.#isBroken) return this.#holdAgain(spare);
+    this.#isBroken = true;
+    this.#held.length = 0;
+    this.#phase = this.#phase === "reading" ? "over" : this.#phase;
+    // A fenced incarnation is about to be closed; anything else is worth a line.
+    if (code !== "STORE_FENCED")
+      this.#warn(`ends after ${this.#storedCount} messages: ${cause.message}`, code);
+    this.#owner.acknowledgeSoon(this);
+  }
+
+  #holdAgain(block: RecordBlock): void {
+    this.#held.unshift(block);
+    if (this.#isBlocked()) return;
+    // The pressure fell between the refusal and now, so nobody will call `resume`.
+    const { clock, guard } = this.#owner.context;
+    this.#retryTimer?.();
+    this.#retryTimer = clock.after(
+      RETRY_MS,
+      guard(() => this.resume()),
+    );
+  }
+
+  #refuse({ error, bytes }: Refusal): void {
+    this.#phase = "over";
+    this.#warn(`ends: ${error.message}`, error.code);
+    this.#setAside(
+      bytes,
+      new HoldfastError(error.code, `${error.message}, from ${this.#connection.peer}`, {
+        fix: error.fix,
+      }),
+    );
+    this.#finishIfDone();
+  }
+
+  #ended(): void {
+    this.#endInput("its sender ended");
+    this.#finishIfDone();
+  }
+
+  /** No more will come: a beginning without an end is set aside. */
+  #endInput(why: string): void {
+    if (this.#phase !== "reading") return;
+    this.#phase = "over";
+    const tail = this.#splitter.unfinished();
+    if (tail.length === 0) return;
+    const { framing } = this.#owner.context.options;
+    const message = `${tail.length} bytes without the end of a message (${framing.type}): ${why}; from ${this.#connection.peer}`;
+    this.#setAside(
+      tail,
+      new HoldfastError("MESSAGE_UNTERMINATED", message, { fix: "end the last message too" }),
+    );
+  }
+
+  #setAside(bytes: Uint8Array, cause: HoldfastError): void {
+    const { context } = this.#owner;
+    this.#pendingCount++;
+    context.setAside(bytes, cause).then(
+      context.guard(() => this.#settledOne()),
+      context.guard((failure: unknown) => {
+        this.#warn(
+          `${bytes.length} bytes could not be set aside: ${toError(failure).message}`,
+          codeOf(failure),
+        );
+        this.#settledOne();
+      }),
+    );
+  }
+
+  #settledOne(): void {
+    this.#pendingCount--;
+    this.#finishIfDone();
+  }
+
+  #watchIdle(limitMs: number): void {
+    const { clock, guard } = this.#owner.context;
+    const look = guard(() => {
+      if (this.#phase !== "reading") return;
+      const isWaitingForUs = this.#isBlocked() || this.#pendingCount > 0;
+      const idleMs = isWaitingForUs ? 0 : clock.monotonicMs() - this.#lastDataMs;
+      if (idleMs < limitMs) {
+        this.#idleTimer = clock.after(limitMs - idleMs, look);
+        return;
+      }
+      this.#owner.context.logger.debug("connection closed: idle", {
+        peer: this.#connection.peer,
+        code: "CONNECTION_IDLE",
+        idleMs,
+        limitMs,
+      });
+      this.#endInput(`nothing came for ${limitMs} ms`);
+      this.#finishIfDone();
+    });
+    this.#idleTimer = clock.after(limitMs, look);
+  }
+
+  /** Goodbye once everything that was read is settled and counted. */
+  #finishIfDone(): void {
+    if (this.#phase === "reading" || this.#pendingCount > 0 || this.#held.length > 0) return;
+    if (!this.#isConnected) return this.#settle();
+    if (this.#phase === "goodbye") return;
+    this.#phase = "goodbye";
+    this.#tellCount();
+    const { clock } = this.#owner.context;
+    this.#lingerTimer = clock.after(this.#lingerMs, () => this.#connection.destroy());
+    void this.#connection.close();
+  }
+
+  #disconnected(cause: Error | undefined): void {
+    this.#isConnected = false;
+    for (const cancel of [this.#idleTimer, this.#lingerTimer]) cancel?.();
+    this.#endInput(
+      cause === undefined ? "the connection was closed" : `the connection broke (${cause.message})`,
+    );
+    this.#owner.disconnected();
+    this.#finishIfDone();
+  }
+
+  #settle(): void {
+    if (this.#isSettled) return;
+    this.#isSettled = true;
+    this.#retryTimer?.();
+    this.#owner.settled(this);
+  }
+
+  #warn(what: string, code: string): void {
+    const { peer } = this.#connection;
+    this.#owner.context.logger.warn(`connection of ${peer} ${what}`, { peer, code });
+  }
+}
+
+/** A count as 4 bytes, big-endian. */
+function countBytes(count: number): Uint8Array {
+  const bytes = Buffer.allocUnsafe(4);
+  bytes.writeUInt32BE(count % 2 ** 32);
+  return bytes;
+}

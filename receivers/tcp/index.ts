@@ -1,0 +1,28 @@
+/**
+ * `holdfast/receivers/tcp`: messages over plain TCP.
+ */
+import { defineReceiver, type ReceiverFactory } from "../../src/define-receiver.ts";
+import { type TcpInput, tcpOptions } from "./options.ts";
+import { TcpServer } from "./server.ts";
+
+export type { Acknowledge, FramingOption, TcpInput, TcpOptions } from "./options.ts";
+
+/**
+ * Listens for connections and stores each message that they send; see {@link TcpInput} for the options.
+ *
+ * With `acknowledge` a client reads how many of the messages of its connection are on disk: it may forget those
+ * and has to send the others again over a new connection. Every message counts, also one that no pipeline can
+ * decode; empty lines are no messages. A client that ends its side (FIN) still gets its last count. A message over
+ * the limit ends its connection after the count of those before it. What comes last without its end is never a
+ * record: it is set aside as MESSAGE_UNTERMINATED.
+ */
+export const tcp: ReceiverFactory<TcpInput> = defineReceiver({
+  type: "tcp",
+  redelivers: ({ acknowledge }) => acknowledge !== "none",
+  options: tcpOptions,
+  async open(context) {
+    const server = new TcpServer(context);
+    await server.listen();
+    return server;
+  },
+});

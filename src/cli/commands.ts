@@ -1,0 +1,116 @@
+/**
+ * Every command of the program, with its help. A command's code is loaded when it is called.
+ */
+import { COMMON_OPTIONS, type CommandSpec, type OptionSpec } from "./command.ts";
+
+const CONFIG_OPTION: OptionSpec = { type: "string", short: "c", takes: "FILE", doc: "configuration that names the data directory (holdfast.yaml)" };
+const DATA_OPTION: OptionSpec = { type: "string", short: "d", takes: "DIR", doc: "data directory, instead of a configuration" };
+
+/** The commands, in the order of help. */
+export const COMMANDS: readonly CommandSpec[] = [
+  {
+    name: "run",
+    summary: "start an ingest and stay until it is stopped",
+    usage: "[FILE]",
+    positionals: { min: 0, max: 1 },
+    options: { "log-level": { type: "string", takes: "LEVEL", doc: "debug, info, warn, error or silent; warn on a terminal, else info" } },
+    notes: ["FILE is holdfast.yaml unless given.", "Ctrl-C or SIGTERM stops between batches; a second one ends at once, and the next start replays."],
+    load: () => import("./run.ts"),
+  },
+  {
+    name: "validate",
+    summary: "check a configuration and say everything that is wrong with it",
+    usage: "[FILE]",
+    positionals: { min: 0, max: 1 },
+    options: {},
+    notes: ["Modules that the file names are loaded; nothing is opened."],
+    load: () => import("./validate.ts"),
+  },
+  {
+    name: "init",
+    summary: "write a commented configuration that runs as it is",
+    usage: "[DIR]",
+    positionals: { min: 0, max: 1 },
+    options: {},
+    notes: ["Writes holdfast.yaml and steps.js. Files that are there are left alone."],
+    load: () => import("./init.ts"),
+  },
+  {
+    name: "schema",
+    summary: "print the JSON Schema of the configuration, for editors",
+    usage: "",
+    positionals: { min: 0, max: 0 },
+    options: {},
+    notes: ["holdfast schema > holdfast.schema.json, then as first line of holdfast.yaml:", "# yaml-language-server: $schema=./holdfast.schema.json"],
+    load: () => import("./schema.ts"),
+  },
+  {
+    name: "log",
+    summary: "look at the write-ahead log, check it, or adopt a moved one",
+    usage: "inspect|verify|adopt",
+    positionals: { min: 1, max: 1 },
+    options: { config: CONFIG_OPTION, data: DATA_OPTION },
+    notes: [
+      "inspect  segments, entries and offsets; also while an instance runs",
+      "verify   reads everything and checks every checksum; ends with 65 when something is damaged",
+      "adopt    accepts a data directory that was moved or copied from another machine",
+    ],
+    load: () => import("./log.ts"),
+  },
+  {
+    name: "dead-letters",
+    summary: "list records that were set aside, newest first",
+    usage: "list [PIPELINE]",
+    positionals: { min: 1, max: 2 },
+    options: {
+      config: CONFIG_OPTION,
+      data: DATA_OPTION,
+      pipeline: { type: "string", short: "p", takes: "NAME", doc: "only those of this pipeline or receiver" },
+      limit: { type: "string", short: "n", takes: "COUNT", doc: "at most so many (20)" },
+    },
+    load: () => import("./dead-letters.ts"),
+  },
+  {
+    name: "pipelines",
+    summary: "list the pipelines that the data directory knows, or forget one",
+    usage: "list | forget NAME",
+    positionals: { min: 1, max: 2 },
+    options: { config: CONFIG_OPTION, data: DATA_OPTION },
+    notes: ["forget frees the log that a removed pipeline still holds; started again, it begins anew.", "No instance may run on the directory meanwhile."],
+    load: () => import("./pipelines.ts"),
+  },
+];
+
+/** Help of the program. */
+export function programHelp(version: string): string {
+  const width = Math.max(...COMMANDS.map(({ name }) => name.length));
+  const lines = COMMANDS.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`);
+  return [
+    `holdfast ${version}: takes in data from devices and brokers without losing any of it`,
+    "",
+    "usage: holdfast COMMAND [OPTIONS]",
+    "",
+    ...lines,
+    "",
+    "holdfast COMMAND --help says more. Exit codes: 0, 1 failure, 64 usage, 65 damaged data,",
+    "69 unavailable (port taken, directory locked), 78 configuration.",
+  ].join("\n");
+}
+
+/** Help of one command. */
+export function commandHelp(spec: CommandSpec): string {
+  const options = Object.entries({ ...spec.options, ...COMMON_OPTIONS }).map(([name, option]) => [optionText(name, option), option.doc] as const);
+  const width = Math.max(...options.map(([text]) => text.length));
+  return [
+    `usage: ${`holdfast ${spec.name} ${spec.usage}`.trim()}`,
+    "",
+    `${spec.summary}`,
+    ...(spec.notes === undefined ? [] : ["", ...spec.notes]),
+    "",
+    ...options.map(([text, doc]) => `  ${text.padEnd(width)}  ${doc}`),
+  ].join("\n");
+}
+
+function optionText(name: string, { short, takes }: OptionSpec): string {
+  return `${short === undefined ? "    " : `-${short}, `}--${name}${takes === undefined ? "" : ` ${takes}`}`;
+}

@@ -1,0 +1,70 @@
+/**
+ * Finds and loads the configuration file of a command, and shows what is wrong with it.
+ */
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import type { ConfigInput } from "../config/load.ts";
+import type { ProblemReport } from "../config/problems.ts";
+import { CODES, codeOf, HoldfastError } from "../errors.ts";
+import { realFiles } from "../host/real-files.ts";
+import type { IngestOptions } from "../options.ts";
+import type { Call } from "./command.ts";
+import { renderError } from "./render.ts";
+
+/** File that commands take when they are given none. */
+export const CONFIG_FILE = "holdfast.yaml";
+
+/** How loading ended; problems have been shown. */
+export type Loaded = { readonly kind: "loaded"; readonly file: string; readonly options: IngestOptions } | { readonly kind: "invalid"; readonly exitCode: number };
+
+/** Loads a file for a command. @throws CONFIG_NOT_FOUND */
+export async function loadFor(call: Call, file: string = CONFIG_FILE): Promise<Loaded> {
+  const input = await configInput(call, file);
+  const { loadConfig } = await import("../config/load.ts");
+  const result = await loadConfig(input);
+  if (result.kind === "loaded") return { kind: "loaded", file, options: result.options };
+  showProblems(call, result, input);
+  return { kind: "invalid", exitCode: CODES.CONFIG_SYNTAX.exitCode };
+}
+
+/** Data directory of a command: `--data`, or what its configuration says. @throws CONFIG_ codes */
+export async function dataDirectory(call: Call): Promise<string> {
+  const given = call.text("data");
+  if (given !== undefined) return resolve(call.terminal.directory, given);
+  const input = await configInput(call, call.text("config") ?? CONFIG_FILE);
+  const { readDataDirectory } = await import("../config/data-directory.ts");
+  return resolve(call.terminal.directory, await readDataDirectory(input));
+}
+
+async function configInput({ terminal }: Call, file: string): Promise<ConfigInput> {
+  const path = resolve(terminal.directory, file);
+  return {
+    file,
+    text: await readConfig(path, file),
+    variables: terminal.environment,
+    readText: async (each) => decode(await realFiles.readFile(resolve(terminal.directory, each))),
+    importModule: (each) => import(pathToFileURL(each).href),
+  };
+}
+
+async function readConfig(path: string, file: string): Promise<string> {
+  try {
+    return decode(await realFiles.readFile(path));
+  } catch (cause) {
+    if (codeOf(cause) === "ENOENT") {
+      throw new HoldfastError("CONFIG_NOT_FOUND", `${file} is not there: ${path}`, { cause, fix: "holdfast init, or name a file" });
+    }
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new HoldfastError("CONFIG_NOT_FOUND", `${file} cannot be read: ${why}`, { cause });
+  }
+}
+
+function decode(bytes: Uint8Array): string {
+  return new TextDecoder().decode(bytes);
+}
+
+function showProblems({ terminal, has }: Call, { problems, omittedCount }: ProblemReport, { file, text }: ConfigInput): void {
+  const options = { color: terminal.hasColor, debug: has("debug"), textOf: (each: string) => (each === file ? text : undefined) };
+  for (const problem of problems) terminal.complain(renderError(problem, options));
+  if (omittedCount > 0) terminal.complain(`and ${omittedCount} more`);
+}

@@ -1,0 +1,223 @@
+/**
+ * HTTP servers of the machine. The only file that touches `node:http`.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { type Code, toError } from "../errors.ts";
+import { realClock } from "./clock.ts";
+import type { HttpLimits, HttpListener, HttpRequest, HttpResponse, HttpServers } from "./http.ts";
+import { listenError } from "./real-sockets.ts";
+import type { Endpoint } from "./sockets.ts";
+
+const BODIES_BYTES_MAX = 32 * 2 ** 20;
+/** How often Node looks for requests that take too long. */
+const TIMEOUT_CHECK_MS = 1_000;
+/** How long a client whose body was refused may go on sending until it reads the answer. */
+const LINGER_MS = 2_000;
+
+type Handle = (request: HttpRequest) => Promise<HttpResponse>;
+type ListenOptions = Endpoint & { readonly limits: HttpLimits };
+
+/** The machine's HTTP servers. */
+export const realHttp: HttpServers = Object.freeze({
+  listen: (options: ListenOptions, handle: Handle, onError: (cause: Error) => void) => {
+    const served = new HttpServer(options.limits, handle, onError);
+    return served.listen(options);
+  },
+});
+
+class HttpServer implements HttpListener {
+  readonly #limits: Required<HttpLimits>;
+  readonly #handle: Handle;
+  readonly #onError: (cause: Error) => void;
+  readonly #server: Server;
+  #address: Endpoint = { host: "", port: 0 };
+  #connectionCount = 0;
+  #bodiesBytes = 0;
+  #isClosing = false;
+
+  constructor(limits: HttpLimits, handle: Handle, onError: (cause: Error) => void) {
+    this.#limits = { bodiesBytesMax: BODIES_BYTES_MAX, ...limits };
+    this.#handle = handle;
+    this.#onError = onError;
+    const { requestTimeoutMs, idleTimeoutMs, headerBytesMax, connectionsMax } = limits;
+    const server = createServer({
+      requestTimeout: requestTimeoutMs,
+      headersTimeout: requestTimeoutMs,
+      keepAliveTimeout: idleTimeoutMs,
+      connectionsCheckingInterval: Math.min(TIMEOUT_CHECK_MS, Math.max(requestTimeoutMs, 1)),
+      maxHeaderSize: headerBytesMax,
+      keepAlive: true,
+      noDelay: true,
+    });
+    server.maxConnections = connectionsMax;
+    server.on("request", (message, response) => this.#serve(message, response, false));
+    // Otherwise the client would send a body that is refused anyway.
+    server.on("checkContinue", (message, response) => this.#serve(message, response, true));
+    server.on("connection", (socket) => {
+      this.#connectionCount++;
+      socket.once("close", () => this.#connectionCount--);
+    });
+    this.#server = server;
+  }
+
+  get address(): Endpoint {
+    return this.#address;
+  }
+
+  get connectionCount(): number {
+    return this.#connectionCount;
+  }
+
+  listen({ host, port }: Endpoint): Promise<HttpListener> {
+    return new Promise((resolve, reject) => {
+      const refused = (cause: Error): void => reject(listenError(cause, { host, port }));
+      this.#server.once("error", refused);
+      this.#server.listen({ host, port }, () => {
+        this.#server.off("error", refused);
+        this.#server.on("error", this.#onError);
+        const bound = this.#server.address();
+        this.#address =
+          typeof bound === "object" && bound !== null
+            ? { host: bound.address, port: bound.port }
+            : { host, port };
+        resolve(this);
+      });
+    });
+  }
+
+  close(signal?: AbortSignal): Promise<void> {
+    this.#isClosing = true;
+    return new Promise((resolve) => {
+      const force = (): void => this.#server.closeAllConnections();
+      if (signal?.aborted === true) force();
+      signal?.addEventListener("abort", force, { once: true });
+      // Called back with an error when it was closed before: then there is nothing left to wait for.
+      this.#server.close(() => {
+        signal?.removeEventListener("abort", force);
+        resolve();
+      });
+    });
+  }
+
+  #serve(message: IncomingMessage, response: ServerResponse, asksFirst: boolean): void {
+    const refusal = this.#refusal(Number(message.headers["content-length"] ?? 0));
+    if (refusal !== undefined) return refuse(message, response, refusal);
+    if (asksFirst) response.writeContinue();
+    let taken = 0;
+    const chunks: Buffer[] = [];
+    const release = (): void => {
+      this.#bodiesBytes -= taken;
+      taken = 0;
+    };
+    // Whatever ends the request gives its memory back: an answer, or a client that goes away.
+    response.once("close", release);
+    message.on("data", (chunk: Buffer) => {
+      if (response.headersSent) return;
+      const tooMuch = this.#refusal(taken + chunk.length, taken, "at least ");
+      if (tooMuch !== undefined) {
+        chunks.length = 0;
+        return refuse(message, response, tooMuch);
+      }
+      taken += chunk.length;
+      this.#bodiesBytes += chunk.length;
+      chunks.push(chunk);
+    });
+    message.once("end", () => {
+      if (!response.headersSent) void this.#answer(message, response, Buffer.concat(chunks));
+    });
+    // A client that goes away ends its own request and nothing else.
+    message.on("error", () => response.destroy());
+    response.on("error", () => response.destroy());
+  }
+
+  /** Why a body of this length is not taken, of which `taken` bytes are counted already; undefined when it is. */
+  #refusal(byteCount: number, taken = 0, atLeast = ""): HttpResponse | undefined {
+    const { bodyBytesMax, bodiesBytesMax } = this.#limits;
+    if (byteCount > bodyBytesMax) {
+      return reason(
+        413,
+        "MESSAGE_TOO_LONG",
+        `body of ${atLeast}${byteCount} bytes, limit ${bodyBytesMax}`,
+      );
+    }
+    const together = this.#bodiesBytes + byteCount - taken;
+    if (together <= bodiesBytesMax) return undefined;
+    const busy = reason(
+      503,
+      "BUSY",
+      `bodies of ${together} bytes are on their way, limit ${bodiesBytesMax}`,
+    );
+    return { ...busy, headers: { ...busy.headers, "retry-after": "1" } };
+  }
+
+  async #answer(
+    message: IncomingMessage,
+    response: ServerResponse,
+    body: Uint8Array,
+  ): Promise<void> {
+    const gone = new AbortController();
+    response.once("close", () => gone.abort(new Error("the client went away")));
+    let answer: HttpResponse;
+    try {
+      answer = await this.#handle(requestOf(message, body, gone.signal));
+    } catch (cause) {
+      this.#onError(toError(cause));
+      answer = reason(500, "INTERNAL", "the server failed; nothing is known of the request");
+    }
+    // A connection that is kept would hold up a server that closes.
+    send(response, answer, this.#isClosing);
+  }
+}
+
+function requestOf(message: IncomingMessage, body: Uint8Array, signal: AbortSignal): HttpRequest {
+  const { method = "GET", url = "/", headers, socket } = message;
+  const at = url.indexOf("?");
+  const entries = Object.entries(headers).map(([name, value = ""]) => [
+    name,
+    Array.isArray(value) ? value.join(", ") : value,
+  ]);
+  return {
+    method,
+    path: at === -1 ? url : url.slice(0, at),
+    query: new URLSearchParams(at === -1 ? "" : url.slice(at + 1)),
+    headers: Object.fromEntries(entries),
+    body,
+    peer: `${socket.remoteAddress ?? "unknown"}:${socket.remotePort ?? 0}`,
+    signal,
+  };
+}
+
+function reason(status: number, code: Code, message: string): HttpResponse {
+  return {
+    status,
+    headers: { "content-type": "application/json" },
+    body: `${JSON.stringify({ code, message })}\n`,
+  };
+}
+
+function send(
+  response: ServerResponse,
+  { status, headers = {}, body = "" }: HttpResponse,
+  closesAfter: boolean,
+): void {
+  if (response.destroyed) return;
+  const bytes = typeof body === "string" ? Buffer.from(body) : body;
+  response.writeHead(status, {
+    ...headers,
+    "content-length": bytes.length,
+    ...(closesAfter ? { connection: "close" } : {}),
+  });
+  response.end(bytes);
+}
+
+/**
+ * Answers before the body is there, and reads on for a moment without keeping anything: a connection that is
+ * closed over unread bytes is reset, and the client would never see the answer.
+ */
+function refuse(message: IncomingMessage, response: ServerResponse, answer: HttpResponse): void {
+  // Without `connection: close`: after that Node would close at once.
+  send(response, answer, false);
+  message.resume();
+  const cancel = realClock.after(LINGER_MS, () => message.destroy());
+  message.once("close", cancel);
+}

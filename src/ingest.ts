@@ -1,0 +1,384 @@
+/**
+ * The composition root: one data directory, its supervision tree, and the data path through it.
+ *
+ * ```
+ * root
+ *   log          ledger, log, dead letters: opened in this order, closed in reverse
+ *   pipelines/*  each with its sinks
+ *   receivers/*  each with its intake
+ *   console      /metrics, /livez, /readyz
+ * ```
+ * Children stop in reverse: first nothing comes in any more, then what is stored is processed, then the log closes.
+ */
+import { LOG_PARTITION, LOG_SOURCE } from "./batch/log-source.ts";
+import type { Processor } from "./batch/processor.ts";
+import { isFinite } from "./batch/trigger.ts";
+import { consoleUnit } from "./console/console.ts";
+import type { Emit, Listener } from "./contract/events.ts";
+import type { Pipeline } from "./contract/graph.ts";
+import type { DrainResult, Ingest, RunOptions, StopReport } from "./contract/ingest.ts";
+import type { LogListener } from "./contract/log.ts";
+import type { Logger } from "./contract/logger.ts";
+import type { Receiver } from "./contract/receiver.ts";
+import type { Health, Snapshot } from "./contract/status.ts";
+import type { UnitDefinition } from "./contract/unit.ts";
+import { HoldfastError, toError } from "./errors.ts";
+import type { Host } from "./host/host.ts";
+import type { FileLock } from "./host/process.ts";
+import { realHost } from "./host/real-host.ts";
+import type { Endpoint } from "./host/sockets.ts";
+import type { Intake } from "./intake.ts";
+import { LiveStorage } from "./live-log.ts";
+import { createEvents } from "./observe/events.ts";
+import { createLogger } from "./observe/logger.ts";
+import { createMetrics, type Metrics } from "./observe/metrics.ts";
+import { type IngestOptions, type ResolvedIngestOptions, resolveIngestOptions } from "./options.ts";
+import { type DataPath, process, receive } from "./pipeline.ts";
+import { slowestHolder } from "./retention.ts";
+import { lockDirectory, storageUnit } from "./storage.ts";
+import { createTree, type Tree } from "./tree.ts";
+
+/**
+ * An ingest as a value: `start` or `run` it.
+ *
+ * @throws CONFIG_OUT_OF_RANGE, CONFIG_CONFLICT, CONFIG_REFERENCE
+ */
+export function createIngest<const N extends string>(options: IngestOptions<N>): Ingest {
+  return new RunningIngest(resolveIngestOptions(options));
+}
+
+const STOP_TIMEOUT_MS = 10_000;
+
+class RunningIngest implements Ingest {
+  readonly #options: ResolvedIngestOptions;
+  readonly #host: Host;
+  readonly #logger: Logger;
+  readonly #events: ReturnType<typeof createEvents>;
+  readonly #emit: Emit;
+  readonly #storage = new LiveStorage();
+  readonly #intakes = new Map<string, Intake>();
+  readonly #processors = new Map<string, Processor>();
+  readonly #tree: Tree;
+  readonly #metrics: Metrics;
+  #lock: FileLock | undefined;
+  #processedRecords = 0;
+  #isReleasing = false;
+  #starting: Promise<void> | undefined;
+  #stopping: Promise<StopReport> | undefined;
+  #ended: { resolve(report: StopReport): void; reject(cause: unknown): void } | undefined;
+  readonly stopped: Promise<StopReport>;
+
+  constructor(options: ResolvedIngestOptions) {
+    this.#options = options;
+    this.#host = options.host ?? realHost();
+    this.#logger = options.logger ?? createLogger();
+    this.#events = createEvents({ clock: this.#host.clock, logger: this.#logger });
+    this.#emit = this.#events.emit;
+    for (const listener of options.listeners) this.#events.addListener(listener);
+    this.#events.addListener({
+      onBatchCompleted: ({ recordCount }) => {
+        this.#processedRecords += recordCount;
+      },
+    });
+    this.stopped = new Promise((resolve, reject) => {
+      this.#ended = { resolve, reject };
+    });
+    // Who does not ask for the end must not be ended by it.
+    this.stopped.catch(() => undefined);
+    this.#tree = createTree({
+      host: this.#host,
+      emit: this.#emit,
+      supervision: options.supervision,
+      gaveUp: (error) => this.#giveUp(error),
+    });
+    this.#metrics = createMetrics({
+      snapshot: () => this.snapshot(),
+      intakes: () => this.#intakes,
+      events: this.#events,
+    });
+  }
+
+  start(signal?: AbortSignal): Promise<void> {
+    this.#starting ??= this.#start(signal).catch(async (cause: unknown) => {
+      await this.stop({ timeoutMs: 0 });
+      throw cause;
+    });
+    return this.#starting;
+  }
+
+  async run(options: RunOptions = {}): Promise<void> {
+    const stop = (): void => void this.stop();
+    const forget = this.#host.process.onSignals(options.stopOn ?? [], stop);
+    options.signal?.addEventListener("abort", stop, { once: true });
+    try {
+      await this.start(options.signal).catch((cause: unknown) => {
+        // Stopped while it started: that is an end, not a failure.
+        if (!isStop(cause)) throw cause;
+      });
+      await this.stopped;
+    } finally {
+      forget();
+      options.signal?.removeEventListener("abort", stop);
+    }
+  }
+
+  async drain({ timeoutMs }: { readonly timeoutMs: number }): Promise<DrainResult> {
+    await this.#tree.receivers.stop();
+    await this.#drainPipelines(timeoutMs);
+    const lagRecords = Math.max(0, ...this.snapshot().pipelines.map((each) => each.lagRecords));
+    return lagRecords === 0 ? { kind: "drained" } : { kind: "timed-out", lagRecords };
+  }
+
+  stop(options: { readonly timeoutMs?: number } = {}): Promise<StopReport> {
+    this.#stopping ??= this.#stop(options.timeoutMs ?? STOP_TIMEOUT_MS).then(
+      (report) => {
+        this.#ended?.resolve(report);
+        return report;
+      },
+      (cause: unknown) => {
+        this.#ended?.reject(cause);
+        throw cause;
+      },
+    );
+    return this.#stopping;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  addListener(listener: Listener): Disposable {
+    return this.#events.addListener(listener);
+  }
+
+  address(receiver: Receiver): Endpoint {
+    const address = this.#intakes.get(receiver.name)?.address;
+    if (address !== undefined) return address;
+    throw new HoldfastError(
+      "UNIT_UNKNOWN",
+      `receiver ${receiver.name} does not listen: it is not started, or connects out`,
+    );
+  }
+
+  metricsText(): string {
+    return this.#metrics.text();
+  }
+
+  // Starting
+
+  async #start(signal?: AbortSignal): Promise<void> {
+    const { directory, console: consoleOptions, pipelines, receivers } = this.#options;
+    signal?.throwIfAborted();
+    this.#lock = await lockDirectory(this.#host, directory);
+    await this.#tree.root.start(
+      storageUnit({
+        host: this.#host,
+        options: this.#options,
+        storage: this.#storage,
+        listener: this.#logListener(),
+        emit: this.#emit,
+      }),
+    ).started;
+    await this.#markOrphans();
+    signal?.throwIfAborted();
+    const path: DataPath = {
+      log: this.#storage.log,
+      ledger: this.#storage.ledger,
+      deadLetters: this.#storage.deadLetters,
+      host: this.#host,
+      logger: this.#logger,
+      emit: this.#emit,
+    };
+    for (const pipeline of pipelines)
+      this.#tree.pipelines.start(this.#pipelineUnit(pipeline, path));
+    await this.#tree.settled(pipelines.map(({ name }) => `pipelines/${name}`));
+    // A finite run reads what is there: receivers stay closed.
+    const isFiniteRun = pipelines.length > 0 && pipelines.every(({ trigger }) => isFinite(trigger));
+    const opened = isFiniteRun ? [] : receivers;
+    for (const receiver of opened) {
+      const intake = receive(receiver, path);
+      this.#intakes.set(receiver.name, intake);
+      this.#tree.receivers.start(intake.definition());
+    }
+    await this.#tree.settled(opened.map(({ name }) => `receivers/${name}`));
+    if (consoleOptions === undefined) return;
+    this.#tree.root.start(
+      consoleUnit({
+        ...consoleOptions,
+        http: this.#host.http,
+        metricsText: () => this.metricsText(),
+        health: () => this.health(),
+      }),
+    );
+    await this.#tree.settled(["console"]);
+  }
+
+  /** Pipelines of the ledger that are not configured hold space for a while, then no longer. */
+  async #markOrphans(): Promise<void> {
+    const { ledger } = this.#storage;
+    const configured = new Set(this.#options.pipelines.map(({ name }) => name));
+    for (const name of ledger.pipelines()) {
+      const isOrphan =
+        !configured.has(name) && ledger.checkpoint(name)?.orphanedSinceMs === undefined;
+      if (!isOrphan) continue;
+      await ledger.orphan(name, this.#host.clock.wallMs());
+      this.#logger.warn(
+        `pipeline ${name} is in the ledger and not in the configuration: it holds the log for 24 h; \`holdfast pipelines forget ${name}\` frees it now`,
+      );
+    }
+  }
+
+  #pipelineUnit(pipeline: Pipeline, path: DataPath): UnitDefinition {
+    return {
+      name: pipeline.name,
+      ...(pipeline.supervision === undefined ? {} : { strategy: pipeline.supervision }),
+      open: async (unit) => {
+        const processor = await process(pipeline, path, unit, () => this.#release());
+        this.#processors.set(pipeline.name, processor);
+        return {
+          run: async () => {
+            await processor.run();
+            this.#finished(pipeline.name);
+          },
+          close: (signal) => processor.close(signal),
+        };
+      },
+    };
+  }
+
+  /** A finite pipeline is done; when all are, so is the run. */
+  #finished(name: string): void {
+    if (this.#stopping !== undefined) return;
+    this.#done.add(name);
+    if (this.#options.pipelines.every((each) => this.#done.has(each.name))) void this.stop();
+  }
+
+  readonly #done = new Set<string>();
+
+  #logListener(): LogListener {
+    return {
+      committed: (commit) => this.#metrics.committed(commit),
+      stateChanged: (state, cause) => this.#logStateChanged(state, cause),
+      gap: (gap) => this.#emit("log-gap", gap),
+      pressure: (isFull) => {
+        for (const intake of this.#intakes.values())
+          isFull ? intake.pause("log") : intake.resume("log");
+      },
+    };
+  }
+
+  #logStateChanged(state: string, cause: Error | undefined): void {
+    if (state === "failed")
+      this.#emit("log-failed", {
+        error: cause ?? new HoldfastError("LOG_FAILED", "the log has failed"),
+      });
+    if (state !== "full") return;
+    const { bytes, bytesMax } = this.#storage.log.status();
+    const holder = slowestHolder(this.#storage.ledger, this.#host.clock.wallMs());
+    this.#emit("log-full", { bytes, bytesMax, holder: holder?.pipeline });
+  }
+
+  /** Frees what every pipeline has committed; one release at a time, the next commit asks again. */
+  #release(): void {
+    if (this.#isReleasing) return;
+    const holder = slowestHolder(this.#storage.ledger, this.#host.clock.wallMs());
+    if (holder === undefined) return;
+    this.#isReleasing = true;
+    this.#storage.log
+      .release(holder.offset)
+      .catch((cause: unknown) =>
+        this.#logger.warn("space could not be freed, the next commit tries again", {
+          error: toError(cause).message,
+        }),
+      )
+      .finally(() => {
+        this.#isReleasing = false;
+      });
+  }
+
+  // Stopping
+
+  async #stop(timeoutMs: number): Promise<StopReport> {
+    const before = this.#processedRecords;
+    const notStopped = [...(await this.#tree.receivers.stop()).notStopped];
+    await this.#drainPipelines(timeoutMs);
+    notStopped.push(...(await this.#tree.pipelines.stop()).notStopped);
+    const { log, pipelines } = this.snapshot();
+    notStopped.push(...(await this.#tree.root.stop()).notStopped);
+    for (const intake of this.#intakes.values()) intake.close();
+    await this.#lock?.release();
+    return {
+      flushedRecords: this.#processedRecords - before,
+      notStopped,
+      nextOffset: log.nextOffset,
+      pipelines: pipelines.map(({ pipeline, batchId, lagRecords }) => ({
+        pipeline,
+        batchId,
+        lagRecords,
+        finishedParts: this.#processors.get(pipeline)?.status().finishedParts ?? 0,
+      })),
+    };
+  }
+
+  async #drainPipelines(timeoutMs: number): Promise<void> {
+    if (timeoutMs === 0) return;
+    const limit = new AbortController();
+    const cancel = this.#host.clock.after(timeoutMs, () => limit.abort());
+    const running = [...this.#processors].filter(([name]) =>
+      this.#tree.isRunning(`pipelines/${name}`),
+    );
+    // One that cannot be drained is behind: its plan stays open, and the report says by how much.
+    await Promise.allSettled(running.map(([, processor]) => processor.drain(limit.signal)));
+    cancel();
+  }
+
+  /** The root's own exhaustion: nothing is left that could decide. */
+  #giveUp(error: Error): void {
+    this.#logger.error("the supervision tree gave up", { error: error.message });
+    this.#ended?.reject(error);
+    void this.stop({ timeoutMs: 0 });
+  }
+
+  // Looking
+
+  health(): Health {
+    const reasons = this.#tree.root
+      .states()
+      .filter(({ status }) => status !== "running" && status !== "paused" && status !== "stopped")
+      .map(({ unit, status, lastError }) => ({
+        unit,
+        code: codeText(lastError),
+        message: lastError?.message ?? status,
+      }));
+    if (!this.#storage.isOpen)
+      reasons.push({ unit: "log", code: "LOG_CLOSED", message: "the log is not open" });
+    return reasons.length === 0 ? { kind: "ready" } : { kind: "not-ready", reasons };
+  }
+
+  snapshot(): Snapshot {
+    const log = this.#storage.isOpen ? this.#storage.log.status() : undefined;
+    const nextOffset = log?.nextOffset ?? 0;
+    return {
+      units: this.#tree.root.states(),
+      log: log ?? CLOSED_LOG,
+      pipelines: this.#options.pipelines.map(({ name }) => {
+        const status = this.#processors.get(name)?.status();
+        const end = status?.ends[LOG_SOURCE]?.[LOG_PARTITION] ?? 0;
+        return {
+          pipeline: name,
+          batchId: status?.batchId ?? 0,
+          lagRecords: Math.max(0, nextOffset - end),
+          watermarkMs: undefined,
+        };
+      }),
+    };
+  }
+}
+
+function isStop(cause: unknown): boolean {
+  return cause instanceof HoldfastError && cause.code === "UNIT_STOPPED";
+}
+
+function codeText(error: Error | undefined): string {
+  return error instanceof HoldfastError ? error.code : "INTERNAL";
+}

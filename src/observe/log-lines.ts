@@ -1,0 +1,157 @@
+/**
+ * What the log file says about events: one line per change of state, none per batch or record.
+ */
+import type { Events, Listener } from "../contract/events.ts";
+import type { Logger } from "../contract/logger.ts";
+import { codeOf, HoldfastError } from "../errors.ts";
+import type { Clock } from "../host/clock.ts";
+import { createThrottle } from "./throttle.ts";
+
+/** Lines of the same kind, pipeline and code are this far apart; the next one says how many were left out. */
+export const REPEATED_LINE_MS = 10_000;
+
+/** A listener that writes lines. Dead letters and failing batches come in floods and are throttled. */
+export function createLogLines({
+  logger,
+  clock,
+}: {
+  readonly logger: Logger;
+  readonly clock: Clock;
+}): Listener {
+  return {
+    ...receiverLines(logger),
+    ...unitLines(logger),
+    ...logLines(logger),
+    ...pipelineLines(logger, clock),
+  };
+}
+
+/** How an error looks in a line. The stack is for what is not ours: there the message alone does not tell where. */
+export function errorFields(error: Error): object {
+  const fields = { code: codeOf(error), error: error.message };
+  if (!(error instanceof HoldfastError)) return { ...fields, stack: error.stack };
+  return error.fix === "" ? fields : { ...fields, fix: error.fix };
+}
+
+function receiverLines(logger: Logger): Listener {
+  return {
+    onReceiverStarted: ({ receiver, epoch, address }) =>
+      logger.info(address === undefined ? "receiver started" : "receiver listens", {
+        event: "receiver-started",
+        receiver,
+        epoch,
+        address,
+      }),
+    onReceiverStopped: ({ receiver, epoch }) =>
+      logger.info("receiver stopped", { event: "receiver-stopped", receiver, epoch }),
+    onReceiverPaused: ({ receiver, reason }) =>
+      logger.warn("receiver paused", { event: "receiver-paused", receiver, reason }),
+    onReceiverResumed: ({ receiver }) =>
+      logger.info("receiver resumed", { event: "receiver-resumed", receiver }),
+  };
+}
+
+function unitLines(logger: Logger): Listener {
+  return {
+    onUnitFailed: ({ unit, epoch, error, directive, restarts, maxRestarts }) =>
+      logger.warn("unit failed", {
+        event: "unit-failed",
+        unit,
+        epoch,
+        directive,
+        restarts,
+        maxRestarts,
+        ...errorFields(error),
+      }),
+    onUnitRestarted: ({ unit, epoch, restarts, maxRestarts }) =>
+      logger.info("unit restarted", {
+        event: "unit-restarted",
+        unit,
+        epoch,
+        restarts,
+        maxRestarts,
+      }),
+    onUnitParked: ({ unit, epoch, error }) =>
+      logger.error("unit parked", { event: "unit-parked", unit, epoch, ...errorFields(error) }),
+    onUnitEscalated: ({ unit, epoch, error }) =>
+      logger.error("unit escalated", {
+        event: "unit-escalated",
+        unit,
+        epoch,
+        ...errorFields(error),
+      }),
+    onUnitRecovered: ({ unit, epoch }) =>
+      logger.info("unit recovered", { event: "unit-recovered", unit, epoch }),
+    onUnitStopped: ({ unit, epoch }) =>
+      logger.debug("unit stopped", { event: "unit-stopped", unit, epoch }),
+  };
+}
+
+function logLines(logger: Logger): Listener {
+  return {
+    onLogRecovered: ({ nextOffset, tornBytes, gapRecords }) => {
+      const fields = { event: "log-recovered", nextOffset, tornBytes, gapRecords };
+      if (gapRecords === 0) logger.info("log opened", fields);
+      else logger.warn("log opened with gaps: records were damaged or lost on the disk", fields);
+    },
+    onLogFull: ({ bytes, bytesMax, holder }) =>
+      logger.warn("log full, receivers wait", { event: "log-full", bytes, bytesMax, holder }),
+    onLogGap: ({ from, to, reason }) =>
+      logger.error("records of the log cannot be read", { event: "log-gap", from, to, reason }),
+    onLogQuarantined: ({ file, bytes }) =>
+      logger.warn("damaged part of the log was set aside", {
+        event: "log-quarantined",
+        file,
+        bytes,
+      }),
+    onLogFailed: ({ error }) =>
+      logger.error("log failed", { event: "log-failed", ...errorFields(error) }),
+  };
+}
+
+function pipelineLines(logger: Logger, clock: Clock): Listener {
+  const throttle = createThrottle(clock, REPEATED_LINE_MS);
+  const repeated = (event: keyof Events, pipeline: string, error: Error): object | undefined => {
+    const admitted = throttle(`${event} ${pipeline} ${codeOf(error)}`);
+    if (admitted === undefined) return undefined;
+    const fields = { event, pipeline, ...errorFields(error) };
+    return admitted.leftOut === 0 ? fields : { ...fields, leftOut: admitted.leftOut };
+  };
+  return {
+    onPipelineStarted: ({ pipeline, sinks }) =>
+      logger.info("pipeline started", {
+        event: "pipeline-started",
+        pipeline,
+        sinks: sinks.map(({ sink, guarantee, by }) => `${sink} ${guarantee} (${by})`),
+      }),
+    onPipelineChanged: ({ pipeline, batchId }) =>
+      logger.warn("an open batch runs with a changed pipeline", {
+        event: "pipeline-changed",
+        code: "PIPELINE_CHANGED",
+        pipeline,
+        batchId,
+      }),
+    onBatchFailed: ({ pipeline, batchId, error }) => {
+      const fields = repeated("batch-failed", pipeline, error);
+      if (fields !== undefined) logger.warn("batch failed", { ...fields, batchId });
+    },
+    onDeadLetter: ({ pipeline, stage, error, offset }) => {
+      const fields = repeated("dead-letter", pipeline, error);
+      if (fields !== undefined) logger.warn("record set aside", { ...fields, stage, offset });
+    },
+    onSinkReplayed: ({ pipeline, sink, batchId }) =>
+      logger.info("sink has the batch already", {
+        event: "sink-replayed",
+        pipeline,
+        sink,
+        batchId,
+      }),
+    onSinkConflict: ({ pipeline, sink, error }) =>
+      logger.error("sink conflict", {
+        event: "sink-conflict",
+        pipeline,
+        sink,
+        ...errorFields(error),
+      }),
+  };
+}

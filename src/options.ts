@@ -1,0 +1,169 @@
+/**
+ * Options of `createIngest`: defaults and checks in one place.
+ */
+import type { Listener } from "./contract/events.ts";
+import type { Pipeline } from "./contract/graph.ts";
+import type { Logger } from "./contract/logger.ts";
+import type { Receiver } from "./contract/receiver.ts";
+import type { Strategy } from "./contract/unit.ts";
+import { HoldfastError } from "./errors.ts";
+import type { Host } from "./host/host.ts";
+import { receiversOf } from "./operator/pipeline.ts";
+
+/** How the log is kept. */
+export interface LogOptions {
+  /** Disk space for log, ledger and dead letters together, 64 MiB .. 1 TiB. When it is used up, receivers wait. @defaultValue 1 GiB */
+  readonly bytesMax?: number;
+  /** Size of a segment file, 4 MiB .. 1 GiB. @defaultValue 16 MiB */
+  readonly segmentBytes?: number;
+  /** Keeps committed records at least this long, while `bytesMax` allows. @defaultValue 0 */
+  readonly keepMs?: number;
+  /** Keeps at least this many bytes of committed records, while `bytesMax` allows. @defaultValue 0 */
+  readonly keepBytes?: number;
+  /** Least time between two group commits, 0 .. 10,000: spares flash cards by acknowledging later. @defaultValue 0 */
+  readonly minCommitIntervalMs?: number;
+}
+
+/** Options of {@link createIngest}. */
+export interface IngestOptions<N extends string = string> {
+  /** Data directory, made if needed; one process at a time. */
+  readonly directory: string;
+  readonly receivers: readonly Receiver<N>[];
+  /** Each reads only receivers that are listed. Without any, records are kept until the log is full. */
+  readonly pipelines: readonly Pipeline<NoInfer<N>>[];
+  readonly log?: LogOptions;
+  /** HTTP endpoints /metrics, /livez and /readyz. @defaultValue none */
+  readonly console?: { readonly port: number; readonly host?: string };
+  readonly listeners?: readonly Listener[];
+  /** Strategies of units that bring none of their own. */
+  readonly supervision?: { readonly receivers?: Strategy; readonly pipelines?: Strategy };
+  /** Where log lines go. @defaultValue pino on stderr, level info */
+  readonly logger?: Logger;
+  /** @defaultValue the real one */
+  readonly host?: Host;
+}
+
+/** Options with nothing left open; `undefined` means there is none. */
+export interface ResolvedIngestOptions {
+  readonly directory: string;
+  readonly receivers: readonly Receiver[];
+  readonly pipelines: readonly Pipeline[];
+  readonly log: Required<LogOptions>;
+  readonly console: { readonly port: number; readonly host: string } | undefined;
+  readonly listeners: readonly Listener[];
+  readonly supervision: {
+    readonly receivers: Strategy | undefined;
+    readonly pipelines: Strategy | undefined;
+  };
+  readonly logger: Logger | undefined;
+  readonly host: Host | undefined;
+}
+
+const MIB = 1024 * 1024;
+
+/** Defaults of {@link LogOptions}. */
+export const LOG_DEFAULTS: Required<LogOptions> = {
+  bytesMax: 1024 * MIB,
+  segmentBytes: 16 * MIB,
+  keepMs: 0,
+  keepBytes: 0,
+  minCommitIntervalMs: 0,
+};
+
+const LOG_RANGES: { readonly [K in keyof LogOptions]-?: readonly [min: number, max: number] } = {
+  bytesMax: [64 * MIB, 1024 * 1024 * MIB],
+  segmentBytes: [4 * MIB, 1024 * MIB],
+  keepMs: [0, Number.MAX_SAFE_INTEGER],
+  keepBytes: [0, 1024 * 1024 * MIB],
+  minCommitIntervalMs: [0, 10_000],
+};
+
+/** Segments that the log works with at least: the open one, a spare, and one that is read. */
+const SEGMENTS_MIN = 4;
+
+/**
+ * Fills defaults, checks ranges and combinations, and freezes.
+ *
+ * @throws CONFIG_OUT_OF_RANGE, CONFIG_CONFLICT, CONFIG_REFERENCE
+ */
+export function resolveIngestOptions(options: IngestOptions): ResolvedIngestOptions {
+  const log = { ...LOG_DEFAULTS, ...options.log };
+  checkLog(log);
+  checkNames("receivers", options.receivers);
+  checkNames("pipelines", options.pipelines);
+  checkReferences(options);
+  checkExclusive(options.pipelines);
+  return Object.freeze({
+    directory: options.directory,
+    receivers: options.receivers,
+    pipelines: options.pipelines,
+    log: Object.freeze(log),
+    console: options.console === undefined ? undefined : { host: "127.0.0.1", ...options.console },
+    listeners: options.listeners ?? [],
+    supervision: {
+      receivers: options.supervision?.receivers,
+      pipelines: options.supervision?.pipelines,
+    },
+    logger: options.logger,
+    host: options.host,
+  });
+}
+
+function checkLog(log: Required<LogOptions>): void {
+  for (const [name, [min, max]] of Object.entries(LOG_RANGES)) {
+    const value = Object.entries(log).find(([key]) => key === name)?.[1];
+    if (value !== undefined && value >= min && value <= max) continue;
+    throw new HoldfastError(
+      "CONFIG_OUT_OF_RANGE",
+      `log.${name} is ${value}, allowed are ${min} to ${max}`,
+    );
+  }
+  if (log.bytesMax >= SEGMENTS_MIN * log.segmentBytes) return;
+  throw new HoldfastError(
+    "CONFIG_CONFLICT",
+    `log.bytesMax is ${log.bytesMax}, ${SEGMENTS_MIN} segments of ${log.segmentBytes} need ${SEGMENTS_MIN * log.segmentBytes}`,
+    {
+      fix: "raise log.bytesMax or lower log.segmentBytes",
+    },
+  );
+}
+
+function checkNames(kind: string, values: readonly { readonly name: string }[]): void {
+  const seen = new Set<string>();
+  for (const { name } of values) {
+    if (seen.has(name))
+      throw new HoldfastError("CONFIG_CONFLICT", `${kind}: 2 have the name ${name}, 1 is allowed`);
+    seen.add(name);
+  }
+}
+
+/** The compiler checks this too; a program without types does not have that. */
+function checkReferences({ receivers, pipelines }: IngestOptions): void {
+  const known = new Set(receivers.map(({ name }) => name));
+  for (const each of pipelines) {
+    const missing = receiversOf(each).filter((name) => !known.has(name));
+    if (missing.length === 0) continue;
+    throw new HoldfastError(
+      "CONFIG_REFERENCE",
+      `pipeline ${each.name} reads ${missing.join(", ")}, listed are ${[...known].join(", ")}`,
+      { fix: `add ${missing[0]} to receivers` },
+    );
+  }
+}
+
+/** Two sinks must not write to the same directory or table: each would take the other's output for its own. */
+function checkExclusive(pipelines: readonly Pipeline[]): void {
+  const owners = new Map<string, string>();
+  for (const { name, outputs } of pipelines) {
+    for (const { sink } of outputs) {
+      const owner = owners.get(sink.exclusive);
+      if (owner !== undefined && sink.exclusive !== "") {
+        throw new HoldfastError(
+          "CONFIG_CONFLICT",
+          `${name}: sink ${sink.name} and ${owner} write to the same place, 1 is allowed: ${sink.exclusive}`,
+        );
+      }
+      owners.set(sink.exclusive, `sink ${sink.name} of ${name}`);
+    }
+  }
+}

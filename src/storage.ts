@@ -1,0 +1,137 @@
+/**
+ * The log's unit: lock, ledger, log and dead letters of one data directory.
+ *
+ * Opened in this order, because each needs what the one before knows: the lock keeps others out, the ledger has the
+ * epoch and the cuts, the log has the records. Closed in reverse.
+ */
+import { join, resolve } from "node:path";
+import type { Emit } from "./contract/events.ts";
+import type { LogListener } from "./contract/log.ts";
+import type { UnitDefinition } from "./contract/unit.ts";
+import { deadLetterStore } from "./dead-letters.ts";
+import { codeOf, HoldfastError } from "./errors.ts";
+import type { Host } from "./host/host.ts";
+import type { FileLock } from "./host/process.ts";
+import type { LiveStorage } from "./live-log.ts";
+import type { ResolvedIngestOptions } from "./options.ts";
+import { openLedger, type OpenedLedger } from "./wal/ledger.ts";
+import { openLog } from "./wal/log.ts";
+
+/** Places in a data directory. */
+export const LOCK_FILE = "LOCK";
+export const LOG_DIRECTORY = "log";
+export const LEDGER_DIRECTORY = "ledger";
+export const DEAD_LETTER_DIRECTORY = "dead-letters";
+
+const MIB = 1024 * 1024;
+/** Share of `bytesMax` that dead letters may use, and its bounds. */
+const DEAD_LETTER_SHARE = 0.05;
+const DEAD_LETTER_BYTES_MIN = 8 * MIB;
+const DEAD_LETTER_BYTES_MAX = 256 * MIB;
+const DEAD_LETTER_SEGMENT_BYTES = MIB;
+/** What the ledger's files use at most: the open one, the one before, and the next one. */
+const LEDGER_BYTES = 4 * MIB;
+/** The log's unit may read a large unsealed tail before it is open. */
+const OPEN_DEADLINE_MS = 120_000;
+const CLOSE_DEADLINE_MS = 10_000;
+
+/**
+ * Makes the data directory if needed and takes it for this process.
+ *
+ * @throws DIRECTORY_UNWRITABLE, DATA_LOCKED, PLATFORM_UNSUPPORTED
+ */
+export async function lockDirectory(host: Host, directory: string): Promise<FileLock> {
+  try {
+    await host.files.makeDirectory(directory);
+    return await host.process.lockFile(join(directory, LOCK_FILE));
+  } catch (cause) {
+    if (cause instanceof HoldfastError) throw cause;
+    throw new HoldfastError(
+      "DIRECTORY_UNWRITABLE",
+      `${resolve(directory)} cannot be written: ${codeOf(cause)}`,
+      { cause, fix: "choose another directory with `data:`, or give this user the right to write there" },
+    );
+  }
+}
+
+/** What the unit works with. */
+export interface StorageParts {
+  readonly host: Host;
+  readonly options: Pick<ResolvedIngestOptions, "directory" | "log">;
+  /** Where the other units find what is open. */
+  readonly storage: LiveStorage;
+  readonly listener: LogListener;
+  readonly emit: Emit;
+}
+
+/** The unit `log`. The caller holds the lock, over restarts of the unit too. */
+export function storageUnit(parts: StorageParts): UnitDefinition {
+  return {
+    name: "log",
+    openDeadlineMs: OPEN_DEADLINE_MS,
+    closeDeadlineMs: CLOSE_DEADLINE_MS,
+    open: async ({ fail }) => {
+      const opened = await openStorage(parts, fail);
+      parts.storage.set(opened);
+      return {
+        close: async () => {
+          parts.storage.set(undefined);
+          await opened.close();
+        },
+      };
+    },
+  };
+}
+
+type Opened = Awaited<ReturnType<typeof openStorage>>;
+
+async function openStorage({ host, options, listener, emit }: StorageParts, fail: (cause: unknown) => void) {
+  const { directory } = options;
+  const ledger = await openLedgerOf(host, directory);
+  const closers: (() => Promise<void>)[] = [() => ledger.close()];
+  const close = async (): Promise<void> => {
+    for (const each of closers.toReversed()) await each();
+  };
+  try {
+    const shared = { clock: host.clock, random: host.random, files: host.files, logUuid: ledger.logUuid, epoch: ledger.epoch };
+    const letterBytes = Math.min(Math.max(options.log.bytesMax * DEAD_LETTER_SHARE, DEAD_LETTER_BYTES_MIN), DEAD_LETTER_BYTES_MAX);
+    const log = await openLog({
+      ...shared,
+      directory: join(directory, LOG_DIRECTORY),
+      facts: ledger.facts("log"),
+      segmentBytes: options.log.segmentBytes,
+      bytesMax: options.log.bytesMax - letterBytes - LEDGER_BYTES,
+      minCommitIntervalMs: options.log.minCommitIntervalMs,
+      listener: {
+        ...listener,
+        stateChanged: (state, cause) => {
+          listener.stateChanged(state, cause);
+          if (state === "failed") fail(cause);
+        },
+      },
+    });
+    closers.push(() => log.close());
+    const letters = await openLog({
+      ...shared,
+      directory: join(directory, DEAD_LETTER_DIRECTORY),
+      facts: ledger.facts("dead-letters"),
+      segmentBytes: DEAD_LETTER_SEGMENT_BYTES,
+      bytesMax: letterBytes,
+      whenFull: "drop-oldest",
+    });
+    closers.push(() => letters.close());
+    emit("log-recovered", { nextOffset: log.status().nextOffset, tornBytes: log.recovery.tornBytes, gapRecords: log.status().gapRecords });
+    return { log, ledger, deadLetters: deadLetterStore(letters, host.clock), close };
+  } catch (cause) {
+    await close();
+    throw cause;
+  }
+}
+
+/** Opens the ledger as this machine and directory: a copied or moved one is refused with LOG_MOVED. */
+export async function openLedgerOf(host: Host, directory: string, adopt = false): Promise<OpenedLedger> {
+  const { clock, random, files } = host;
+  const lock = await files.stat(join(directory, LOCK_FILE));
+  const identity = { machineId: await host.process.machineId(), inode: lock?.inode ?? "" };
+  return await openLedger({ clock, random, files, adopt, identity, directory: join(directory, LEDGER_DIRECTORY), logDirectory: join(directory, LOG_DIRECTORY) });
+}

@@ -1,0 +1,128 @@
+/**
+ * The supervision tree of an ingest: its groups, their default strategies, and unit events as public events.
+ */
+import { createSupervisor, equalJitter, oneForOne } from "../supervisors/index.ts";
+import type { Emit } from "./contract/events.ts";
+import type { Strategy, Supervisor, UnitEvent } from "./contract/unit.ts";
+import { CODES, HoldfastError } from "./errors.ts";
+import type { Host } from "./host/host.ts";
+
+/** What the tree is made with. */
+export interface TreeOptions {
+  readonly host: Host;
+  readonly emit: Emit;
+  readonly supervision: {
+    readonly receivers: Strategy | undefined;
+    readonly pipelines: Strategy | undefined;
+  };
+  /** The root is exhausted. */
+  readonly gaveUp: (error: Error) => void;
+}
+
+/** The groups of an ingest. */
+export interface Tree {
+  readonly root: Supervisor;
+  readonly receivers: Supervisor;
+  readonly pipelines: Supervisor;
+  /**
+   * Resolves when each unit has run or failed once: what is down later is the supervisor's business. Rejects when one
+   * failed for a reason that only a person can change: a taken port, a wrong configuration.
+   */
+  settled(paths: readonly string[]): Promise<void>;
+  isRunning(path: string): boolean;
+}
+
+const MINUTE_MS = 60_000;
+
+/** The log is opened again three times a minute; then the process ends and whoever watches it decides. */
+const ROOT = oneForOne({ maxRestarts: 3, withinMs: MINUTE_MS, onExhausted: "escalate" });
+/** A device that keeps failing is set aside, visibly; the others go on. */
+const RECEIVERS = oneForOne({ maxRestarts: 10, withinMs: MINUTE_MS, onExhausted: "park" });
+/** A store may be away for weeks: its pipeline tries for ever. What trying cannot mend parks at once. */
+const PIPELINES = oneForOne({
+  maxRestarts: Infinity,
+  withinMs: MINUTE_MS,
+  backoff: equalJitter({ minMs: 250, maxMs: 10_000, resetAfterMs: 30_000 }),
+});
+
+/** Makes the tree; nothing runs yet. */
+export function createTree({ host, emit, supervision, gaveUp }: TreeOptions): Tree {
+  const outcomes = new Outcomes();
+  const root = createSupervisor({
+    name: "holdfast",
+    strategy: ROOT,
+    clock: host.clock,
+    random: host.random,
+    onEvent: (event) => {
+      outcomes.note(event);
+      publish(event, emit);
+    },
+    onEscalated: gaveUp,
+  });
+  return {
+    root,
+    pipelines: root.group("pipelines", supervision.pipelines ?? PIPELINES),
+    receivers: root.group("receivers", supervision.receivers ?? RECEIVERS),
+    settled: (paths) => outcomes.settled(paths),
+    isRunning: (path) => root.find(path)?.state().status === "running",
+  };
+}
+
+/** The first outcome of each unit. */
+class Outcomes {
+  readonly #first = new Map<string, Error | "running">();
+  readonly #waiting = new Map<string, () => void>();
+
+  note(event: UnitEvent): void {
+    if (this.#first.has(event.unit)) return;
+    if (event.kind === "started") this.#first.set(event.unit, "running");
+    else if (event.kind === "failed") this.#first.set(event.unit, event.error);
+    else return;
+    this.#waiting.get(event.unit)?.();
+  }
+
+  async settled(paths: readonly string[]): Promise<void> {
+    for (const path of paths) {
+      if (!this.#first.has(path))
+        await new Promise<void>((resolve) => this.#waiting.set(path, resolve));
+      const first = this.#first.get(path);
+      if (first instanceof HoldfastError && CODES[first.code].exitCode >= EXIT_UNAVAILABLE)
+        throw first;
+    }
+  }
+}
+
+/** From here on exit codes say that a person has to change something: 69 unavailable, 78 configuration. */
+const EXIT_UNAVAILABLE = 69;
+
+function publish(event: UnitEvent, emit: Emit): void {
+  const { unit, epoch } = event;
+  switch (event.kind) {
+    case "started":
+      return event.restarted
+        ? emit("unit-restarted", { unit, epoch, restarts: 0, maxRestarts: 0 })
+        : undefined;
+    case "failed":
+      return publishFailure(event, emit);
+    case "parked":
+    case "escalated":
+      return emit(`unit-${event.kind}`, { unit, epoch, error: event.error });
+    case "recovered":
+    case "stopped":
+      return emit(`unit-${event.kind}`, { unit, epoch });
+    case "backing-off":
+    case "late-result-ignored":
+    case "message-dropped":
+      return undefined;
+  }
+}
+
+function publishFailure(
+  { unit, epoch, error, directive, restarts, maxRestarts }: Extract<UnitEvent, { kind: "failed" }>,
+  emit: Emit,
+): void {
+  emit("unit-failed", { unit, epoch, error, directive, restarts, maxRestarts });
+  const [group, receiver] = unit.split("/");
+  if (group === "receivers" && receiver !== undefined)
+    emit("receiver-failed", { receiver, epoch, error, directive, restarts, maxRestarts });
+}

@@ -1,0 +1,269 @@
+/**
+ * The kill -9 loop: the real program on a real disk, real clients, and a count at the end.
+ */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { eventually, pause, within } from "../support/deadline.ts";
+import { scrape } from "../support/metrics.ts";
+import { programPath, RunningProgram } from "../support/running-program.ts";
+import { createSeededRandom, type SeededRandom } from "../support/seeded-random.ts";
+import { type Gateway, layOutGateway } from "./gateway.ts";
+import { runHttpClient } from "./http-client.ts";
+import { judge } from "./judge.ts";
+import { drawKill, type Kill } from "./kill-plan.ts";
+import { RecordBook } from "./record-book.ts";
+import { idsOfParts, idsOfTable, openParts } from "./stored-ids.ts";
+import { runTcpClient } from "./tcp-client.ts";
+
+const tcpClients = 2;
+const httpClients = 2;
+/** Acknowledgements that the last, undisturbed incarnation gives before it is stopped. */
+const lastAcknowledgements = 500;
+/** Deadlines only turn a hang into a message: each is many times what the step takes. */
+const readyDeadlineMs = 30_000;
+const loadDeadlineMs = 60_000;
+const clientsDeadlineMs = 30_000;
+const drainDeadlineMs = 60_000;
+const stopDeadlineMs = 30_000;
+
+/** What to do, and whom to tell. */
+export interface CrashOptions {
+  readonly seed: number;
+  readonly kills: number;
+  /** Keeps the directory, for a look at what a failed run left. */
+  readonly keep: boolean;
+  tell(line: string): void;
+}
+
+/** What happened. The promise held when `problems` is empty. */
+export interface CrashReport {
+  readonly seed: number;
+  readonly kills: Readonly<Record<Kill["kind"], number>>;
+  readonly sent: number;
+  readonly acknowledged: number;
+  readonly unacknowledgedStored: number;
+  readonly inParts: number;
+  readonly inTable: number;
+  readonly problems: readonly string[];
+  readonly directory: string;
+}
+
+interface Run {
+  readonly gateway: Gateway;
+  readonly book: RecordBook;
+  readonly random: SeededRandom;
+  /** Number of the incarnation, for the clients' names. */
+  incarnation: number;
+}
+
+/** Runs the loop in a directory of its own. Rejects when the program does not start, acknowledge, drain or stop. */
+export async function runCrashLoop(options: CrashOptions): Promise<CrashReport> {
+  const directory = await mkdtemp(join(tmpdir(), "holdfast-crash-"));
+  const random = createSeededRandom(options.seed);
+  const run: Run = {
+    gateway: await layOutGateway(directory, random),
+    book: new RecordBook(),
+    random,
+    incarnation: 0,
+  };
+  const kills = {
+    "at-acknowledgements": 0,
+    "while-starting": 0,
+    "at-first-line": 0,
+    "while-stopping": 0,
+  };
+  try {
+    for (let number = 1; number <= options.kills; number += 1) {
+      const kill = drawKill(run.random);
+      await liveAndDie(run, kill);
+      kills[kill.kind] += 1;
+      options.tell(
+        `kill ${number} of ${options.kills}: ${describe(kill)}, ${run.book.acknowledged.size} acknowledged so far`,
+      );
+    }
+    await liveAndStop(run);
+    return { ...(await count(run)), seed: options.seed, kills, directory };
+  } finally {
+    if (!options.keep) await rm(directory, { recursive: true, force: true });
+  }
+}
+
+function describe(kill: Kill): string {
+  switch (kill.kind) {
+    case "at-acknowledgements":
+      return `after ${kill.count} acknowledgements`;
+    case "while-starting":
+      return `${kill.delayMs} ms after the start`;
+    case "at-first-line":
+      return "at the first line";
+    case "while-stopping":
+      return `${kill.delayMs} ms after SIGTERM`;
+  }
+}
+
+function start({ gateway }: Run): RunningProgram {
+  return new RunningProgram({
+    arguments: [programPath, "run", gateway.configPath],
+    directory: gateway.directory,
+  });
+}
+
+/** One incarnation of the program up to its kill, and of the clients up to their broken connections. */
+async function liveAndDie(run: Run, kill: Kill): Promise<void> {
+  const program = start(run);
+  try {
+    switch (kill.kind) {
+      case "while-starting":
+        return await pause(kill.delayMs);
+      case "at-first-line":
+        await within(readyDeadlineMs, "first line", program.line(/./));
+        return;
+      case "at-acknowledgements":
+        return await underLoad(run, program, async () => {
+          await acknowledged(run, program, kill.count);
+        });
+      case "while-stopping":
+        return await underLoad(run, program, async () => {
+          await acknowledged(run, program, kill.count);
+          program.signal("SIGTERM");
+          await pause(kill.delayMs);
+        });
+    }
+  } finally {
+    await program.kill();
+  }
+}
+
+/** Starts clients once the program listens, does `work`, and kills it before waiting for the clients. */
+async function underLoad(
+  run: Run,
+  program: RunningProgram,
+  work: () => Promise<void>,
+): Promise<void> {
+  const clients = await startClients(run, program);
+  try {
+    await work();
+  } finally {
+    await program.kill();
+    clients.stop();
+    await within(clientsDeadlineMs, "end of the clients", clients.ended);
+  }
+}
+
+interface Clients {
+  readonly ended: Promise<unknown>;
+  stop(): void;
+}
+
+async function startClients(run: Run, program: RunningProgram): Promise<Clients> {
+  const { gateway, book, random } = run;
+  await within(
+    readyDeadlineMs,
+    "start",
+    program.line(new RegExp(`127\\.0\\.0\\.1:${gateway.tcpPort}`)),
+  );
+  run.incarnation += 1;
+  const control = new AbortController();
+  const optionsOf = (kind: "t" | "h", port: number, index: number) => {
+    // A sequence for each client: its draws do not depend on how the clients interleave.
+    const own = createSeededRandom(random.integer(0, 2 ** 31));
+    return {
+      port,
+      name: `${kind}${run.incarnation}.${index}`,
+      random: own,
+      book,
+      stop: control.signal,
+    };
+  };
+  const ended = Promise.all([
+    ...Array.from({ length: tcpClients }, (_, index) =>
+      runTcpClient(optionsOf("t", gateway.tcpPort, index)),
+    ),
+    ...Array.from({ length: httpClients }, (_, index) =>
+      runHttpClient(optionsOf("h", gateway.httpPort, index)),
+    ),
+  ]);
+  return { ended, stop: () => control.abort() };
+}
+
+/** Waits for acknowledgements; a program that ends by itself meanwhile is a failure with its last lines. */
+async function acknowledged({ book }: Run, program: RunningProgram, count: number): Promise<void> {
+  const ended = program.exited.then((exit) => {
+    throw new Error(
+      `the program ended by itself (${exit.signal ?? exit.code}); it printed:\n${program.output}`,
+    );
+  });
+  try {
+    await within(
+      loadDeadlineMs,
+      `${count} acknowledgements`,
+      Promise.race([book.acknowledgedMore(count), ended]),
+    );
+  } catch (cause) {
+    throw new Error(`under load: the program printed:\n${program.output}`, { cause });
+  }
+}
+
+/** The last incarnation: some load, clients that end by themselves, everything processed, a clean stop. */
+async function liveAndStop(run: Run): Promise<void> {
+  const program = start(run);
+  try {
+    const clients = await startClients(run, program);
+    await acknowledged(run, program, lastAcknowledgements);
+    clients.stop();
+    await within(clientsDeadlineMs, "clean end of the clients", clients.ended);
+    await processed(run.gateway);
+    const exit = await program.stop(stopDeadlineMs);
+    if (exit.code !== 0)
+      throw new Error(
+        `ended with ${exit.signal ?? exit.code} after SIGTERM; it printed:\n${program.output}`,
+      );
+  } catch (cause) {
+    throw new Error(`last start: the program printed:\n${program.output}`, { cause });
+  } finally {
+    await program.kill();
+  }
+}
+
+async function processed({ consolePort }: Gateway): Promise<void> {
+  const caughtUp = async (): Promise<boolean> =>
+    (await scrape(consolePort)).sum("holdfast_pipeline_lag_records") === 0;
+  await eventually("lag 0", caughtUp, { everyMs: 20, deadlineMs: drainDeadlineMs });
+}
+
+async function count({
+  gateway,
+  book,
+}: Run): Promise<Omit<CrashReport, "seed" | "kills" | "directory">> {
+  const parts = await idsOfParts(gateway.partsDirectory);
+  const table = await idsOfTable(gateway.databasePath, "readings");
+  const verdict = judge({
+    sent: book.sent,
+    acknowledged: book.acknowledged,
+    sinks: { parts, table },
+  });
+  const open = await openParts(gateway.partsDirectory);
+  const leftOpen = open.length === 0 ? [] : [`parts open after a clean stop: ${open.join(", ")}`];
+  return {
+    sent: book.sent.size,
+    acknowledged: book.acknowledged.size,
+    unacknowledgedStored: verdict.unacknowledgedStored,
+    inParts: parts.size,
+    inTable: table.size,
+    problems: [...book.problems, ...verdict.problems, ...leftOpen],
+  };
+}
+
+/** The report in a few lines. */
+export function showReport(report: CrashReport): string {
+  const kills = Object.entries(report.kills).map(([kind, times]) => `${times} ${kind}`);
+  return [
+    `seed ${report.seed}; kills: ${kills.join(", ")}`,
+    `${report.sent} records sent once, ${report.acknowledged} acknowledged, ${report.unacknowledgedStored} stored without an acknowledgement`,
+    `${report.inParts} ids in finished parts, ${report.inTable} in the table`,
+    ...(report.problems.length === 0
+      ? ["lost 0, repeated 0"]
+      : report.problems.map((text) => `PROBLEM: ${text}`)),
+  ].join("\n");
+}

@@ -1,0 +1,128 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Events } from "../../src/contract/events.ts";
+import { HoldfastError } from "../../src/errors.ts";
+import { createEvents, type EventStream } from "../../src/observe/events.ts";
+import { REPEATED_LINE_MS } from "../../src/observe/log-lines.ts";
+import { createThrottle, THROTTLE_KEYS_MAX } from "../../src/observe/throttle.ts";
+import { manualClock, type ManualClock } from "./manual-clock.ts";
+import { type Line, recordingLogger } from "./recording-logger.ts";
+
+function watched(): {
+  readonly events: EventStream;
+  readonly lines: Line[];
+  readonly clock: ManualClock;
+} {
+  const clock = manualClock();
+  const { logger, lines } = recordingLogger();
+  return { events: createEvents({ clock, logger }), lines, clock };
+}
+
+const failed = new HoldfastError("SINK_FAILED", "store: 3 of 5 rows", { fix: "look at the store" });
+const FAILURE = { error: failed, directive: "restart", restarts: 1, maxRestarts: 3 } as const;
+
+// Kind, fields, level of the one line it makes ("" for none).
+const CASES: readonly (readonly [keyof Events, object, Line["level"] | ""])[] = [
+  ["receiver-started", { receiver: "r", epoch: 1, address: "127.0.0.1:1" }, "info"],
+  ["receiver-stopped", { receiver: "r", epoch: 1 }, "info"],
+  ["receiver-failed", { receiver: "r", epoch: 1, ...FAILURE }, ""],
+  ["receiver-paused", { receiver: "r", reason: "log" }, "warn"],
+  ["receiver-resumed", { receiver: "r" }, "info"],
+  ["unit-failed", { unit: "receivers/r", epoch: 1, ...FAILURE }, "warn"],
+  ["unit-restarted", { unit: "receivers/r", epoch: 2, restarts: 1, maxRestarts: 3 }, "info"],
+  ["unit-parked", { unit: "receivers/r", epoch: 2, error: failed }, "error"],
+  ["unit-escalated", { unit: "receivers/r", epoch: 2, error: failed }, "error"],
+  ["unit-recovered", { unit: "receivers/r", epoch: 2 }, "info"],
+  ["unit-stopped", { unit: "receivers/r", epoch: 2 }, "debug"],
+  ["log-recovered", { nextOffset: 5, tornBytes: 100, gapRecords: 0 }, "info"],
+  ["log-recovered", { nextOffset: 5, tornBytes: 0, gapRecords: 2 }, "warn"],
+  ["log-full", { bytes: 10, bytesMax: 10, holder: "p" }, "warn"],
+  ["log-gap", { from: 1, to: 3, reason: "damaged" }, "error"],
+  ["log-quarantined", { file: "f", bytes: 10 }, "warn"],
+  ["log-failed", { error: failed }, "error"],
+  ["batch-planned", { pipeline: "p", batchId: 1, recordCount: 1 }, ""],
+  ["batch-started", { pipeline: "p", batchId: 1, replay: false }, ""],
+  [
+    "batch-completed",
+    { pipeline: "p", batchId: 1, recordCount: 1, schedulingDelayMs: 0, processingMs: 0 },
+    "",
+  ],
+  ["batch-failed", { pipeline: "p", batchId: 1, error: failed }, "warn"],
+  ["pipeline-changed", { pipeline: "p", batchId: 1 }, "warn"],
+  [
+    "pipeline-started",
+    { pipeline: "p", sinks: [{ sink: "s", guarantee: "exactly-once", by: "token" }] },
+    "info",
+  ],
+  ["dead-letter", { pipeline: "p", stage: "decode", error: failed, offset: 4 }, "warn"],
+  ["sink-written", { pipeline: "p", sink: "s", batchId: 1, seconds: 0, rowCount: 1 }, ""],
+  ["sink-replayed", { pipeline: "p", sink: "s", batchId: 1 }, "info"],
+  ["sink-conflict", { pipeline: "p", sink: "s", error: failed }, "error"],
+];
+
+for (const [kind, fields, level] of CASES) {
+  test(`log lines: ${kind} makes ${level === "" ? "no line" : `one line of level ${level}`} (${Object.keys(fields).join(", ")})`, () => {
+    const { events, lines } = watched();
+    // The table's rows are of many kinds; each row holds the fields of its own.
+    Reflect.apply(events.emit, undefined, [kind, fields]);
+    assert.deepEqual(
+      lines.map((line) => line.level),
+      level === "" ? [] : [level],
+    );
+    if (level !== "") assert.equal(lines[0]?.fields["event"], kind);
+  });
+}
+
+test("log lines: an error shows its code, message and fix, and no stack when it is ours", () => {
+  const { events, lines } = watched();
+  events.emit("unit-parked", { unit: "u", epoch: 1, error: failed });
+  events.emit("unit-parked", { unit: "u", epoch: 1, error: new RangeError("bug") });
+  const [ours, foreign] = lines;
+  assert.deepEqual(ours?.fields, {
+    event: "unit-parked",
+    unit: "u",
+    epoch: 1,
+    code: "SINK_FAILED",
+    error: "store: 3 of 5 rows",
+    fix: "look at the store",
+  });
+  assert.equal(foreign?.fields["code"], "INTERNAL");
+  assert.match(String(foreign?.fields["stack"]), /^RangeError: bug\n/);
+});
+
+test("log lines: a flood of dead letters is one line per interval, with how many were left out", () => {
+  const { events, lines, clock } = watched();
+  const letter = (offset: number): void =>
+    events.emit("dead-letter", { pipeline: "p", stage: "decode", error: failed, offset });
+  for (let offset = 0; offset < 1_000; offset++) letter(offset);
+  assert.equal(lines.length, 1);
+  clock.advance(REPEATED_LINE_MS - 1);
+  letter(1_000);
+  assert.equal(lines.length, 1);
+  clock.advance(1);
+  letter(1_001);
+  assert.equal(lines.length, 2);
+  assert.equal(lines[1]?.fields["leftOut"], 1_000);
+});
+
+test("log lines: another code or pipeline is not part of the flood", () => {
+  const { events, lines } = watched();
+  events.emit("dead-letter", { pipeline: "p", stage: "decode", error: failed, offset: 1 });
+  events.emit("dead-letter", {
+    pipeline: "p",
+    stage: "map",
+    error: new HoldfastError("OPERATOR_FAILED", "x"),
+    offset: 2,
+  });
+  events.emit("dead-letter", { pipeline: "q", stage: "decode", error: failed, offset: 3 });
+  assert.equal(lines.length, 3);
+});
+
+test("throttle: remembers a limited number of keys", () => {
+  const throttle = createThrottle(manualClock(), 1_000);
+  for (let key = 0; key <= THROTTLE_KEYS_MAX; key++)
+    assert.deepEqual(throttle(`key ${key}`), { leftOut: 0 });
+  assert.equal(throttle(`key ${THROTTLE_KEYS_MAX}`), undefined);
+  assert.equal(throttle("key 1"), undefined);
+  assert.deepEqual(throttle("key 0"), { leftOut: 0 }, "the first was forgotten");
+});

@@ -1,0 +1,191 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { tcp } from "../../../receivers/tcp/index.ts";
+import { HoldfastError } from "../../../src/errors.ts";
+import { delimited } from "../../../src/framing/index.ts";
+import { MemorySockets } from "../../support/memory-network.ts";
+import { ReceiverHarness, settle } from "../../support/receiver-harness.ts";
+import { tcpScene } from "../../support/tcp-scene.ts";
+
+test("tcp: paused, it reads nothing, and goes on when resumed", async () => {
+  const { engine, dial } = await tcpScene();
+  const peer = dial();
+  engine.pause();
+  peer.send("a\n");
+  const late = dial();
+  late.send("b\n");
+  await settle();
+  assert.deepEqual(engine.inflightBlocks, []);
+  engine.resume();
+  await engine.commit();
+  assert.deepEqual(engine.durable, ["a", "b"]);
+});
+
+test("tcp: what is refused as BUSY is stored later, in order, once, and counted", async () => {
+  const { engine, dial } = await tcpScene({}, 10);
+  const peer = dial();
+  const sent: string[] = [];
+  for (let i = 0; i < 30; i++) {
+    sent.push(`message ${i}`);
+    peer.send(`message ${i}\n`);
+  }
+  for (let round = 0; round < 40; round++) await engine.commit();
+  assert.ok(engine.busyCount > 0);
+  assert.deepEqual(engine.durable, sent);
+  assert.equal(peer.writes.at(-1)?.toString(), "30\n");
+});
+
+test("tcp: any interleaving of chunks, commits, pauses and BUSY keeps each connection's order and count", async () => {
+  const step = fc.oneof(
+    fc.record({
+      kind: fc.constant("send"),
+      peer: fc.nat(2),
+      count: fc.integer({ min: 1, max: 4 }),
+    }),
+    fc.record({
+      kind: fc.constantFrom("commit", "pause", "resume", "wait"),
+      peer: fc.constant(0),
+      count: fc.constant(0),
+    }),
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
+      const { engine, dial } = await tcpScene({}, 24);
+      const peers = [dial(), dial(), dial()];
+      const sent: string[][] = [[], [], []];
+      for (const each of steps) {
+        if (each.kind === "pause") engine.pause();
+        else if (each.kind === "resume") engine.resume();
+        else if (each.kind === "commit") await engine.commit(1);
+        else if (each.kind === "wait") await settle();
+        else {
+          const texts = Array.from(
+            { length: each.count },
+            (_, i) => `${each.peer}:${(sent[each.peer]?.length ?? 0) + i}`,
+          );
+          sent[each.peer]?.push(...texts);
+          peers[each.peer]?.send(texts.map((text) => `${text}\n`).join(""));
+        }
+      }
+      for (const peer of peers) peer.end();
+      engine.resume();
+      for (let round = 0; round < 200 && peers.some((peer) => !peer.isEnded); round++) {
+        await engine.clock.advance(10);
+        await engine.commit();
+      }
+      peers.forEach((peer, i) => {
+        const stored = engine.durable.filter((text) => text.startsWith(`${i}:`));
+        assert.deepEqual(stored, sent[i]);
+        assert.equal(peer.writes.at(-1)?.toString() ?? "0\n", `${sent[i]?.length ?? 0}\n`);
+      });
+    }),
+    { numRuns: 100 },
+  );
+});
+
+test("tcp: what was held is stored even if its sender is gone by then", async () => {
+  const { engine, dial } = await tcpScene({}, 4);
+  const peer = dial();
+  peer.send("one\n");
+  peer.send("two\n");
+  await settle();
+  peer.reset(new Error("cable"));
+  await engine.commit();
+  await engine.commit();
+  assert.deepEqual(engine.durable, ["one", "two"]);
+  assert.deepEqual(engine.failures, []);
+});
+
+test("tcp: a block that fails ends its connection; the count never passes it", async () => {
+  const { engine, dial } = await tcpScene();
+  const peer = dial();
+  peer.send("a\n");
+  peer.send("b\n");
+  peer.send("c\n");
+  await engine.commit(1);
+  await engine.failOldest(new HoldfastError("LOG_FULL", "no room for 30000 ms"));
+  await engine.commit();
+  assert.deepEqual([peer.text, peer.isEnded], ["1\n", true]);
+  assert.deepEqual(engine.durable, ["a", "c"]);
+  assert.match(engine.warnings.join(), /ends after 1 messages: no room/);
+  assert.deepEqual(engine.failures, []);
+});
+
+test("tcp: connections beyond the limit are closed at once, and told once", async () => {
+  const { engine, dial } = await tcpScene({ connectionsMax: 2 });
+  const [first] = [dial(), dial()];
+  const refused = [dial(), dial()];
+  assert.deepEqual(
+    refused.map(({ connection }) => connection.isClosed),
+    [true, true],
+  );
+  assert.equal(engine.warnings.length, 1);
+  assert.equal(engine.connectionCount, 2);
+  first?.end();
+  await settle();
+  const again = dial();
+  again.send("a\n");
+  await engine.commit();
+  assert.equal(again.text, "1\n");
+  assert.equal(engine.aliveCount, 3);
+});
+
+test("tcp: a throw in a socket callback fails the unit, not the process", async () => {
+  const sockets = new MemorySockets();
+  const harness = new ReceiverHarness({ sockets });
+  const framing = {
+    ...delimited({ delimiter: "|" }),
+    blockSplitter: () => ({
+      unfinishedBytes: 0,
+      unfinished: () => new Uint8Array(),
+      push: () => assert.fail("a bug"),
+    }),
+  };
+  await harness.open(tcp("meters", { port: 0, framing }));
+  sockets.dial(harness.port).send("boom");
+  assert.deepEqual(
+    harness.failures.map(({ message }) => message),
+    ["a bug"],
+  );
+});
+
+test("tcp: close stops reading, settles what was accepted, counts it and ends", async () => {
+  const { engine, sockets, dial } = await tcpScene();
+  const peer = dial();
+  peer.send("a\nb\nhalf");
+  const closed = Promise.resolve(engine.session.close(new AbortController().signal));
+  peer.send("c\n");
+  await settle();
+  assert.throws(() => sockets.dial(engine.port));
+  assert.equal(peer.isEnded, false);
+  await engine.commit();
+  assert.deepEqual([peer.text, peer.isEnded], ["2\n", true]);
+  peer.end();
+  await closed;
+  assert.deepEqual([engine.durable, engine.setAside], [["a", "b"], []]);
+  await engine.session.close(new AbortController().signal);
+});
+
+test("tcp: close does not wait long for a client that keeps its side open", async () => {
+  const { engine, dial } = await tcpScene();
+  const peer = dial();
+  const closed = engine.session.close(new AbortController().signal);
+  await engine.clock.advance(250);
+  await closed;
+  assert.equal(peer.connection.isClosed, true);
+});
+
+test("tcp: close is forced when its signal aborts", async () => {
+  const { engine, dial } = await tcpScene();
+  const peer = dial();
+  peer.send("a\n");
+  const deadline = new AbortController();
+  const closed = engine.session.close(deadline.signal);
+  await settle();
+  deadline.abort();
+  await closed;
+  assert.equal(peer.connection.isClosed, true);
+  await engine.commit();
+  assert.deepEqual(engine.failures, []);
+});

@@ -1,0 +1,181 @@
+/**
+ * Streams in memory: a test plays the peer. Bytes arrive in the call that sends them, unless the other side has
+ * paused; nothing depends on time.
+ */
+import { HoldfastError } from "../../src/errors.ts";
+import type {
+  Connection,
+  DataListener,
+  Endpoint,
+  Listener,
+  ListenOptions,
+  Sockets,
+} from "../../src/host/sockets.ts";
+
+/** Bytes of scratch room in front of each chunk, as the real sockets have it. */
+const HEADROOM_BYTES = 32;
+
+/** Sockets whose peers are {@link MemoryPeer}s. */
+export class MemorySockets implements Sockets {
+  readonly #listening = new Map<number, (connection: Connection) => void>();
+  #nextPort = 40_000;
+  #peerCount = 0;
+
+  listen(
+    { host, port }: ListenOptions,
+    onConnection: (connection: Connection) => void,
+  ): Promise<Listener> {
+    const bound = port === 0 ? this.#nextPort++ : port;
+    if (this.#listening.has(bound))
+      return Promise.reject(new HoldfastError("PORT_IN_USE", `${host}:${bound} is taken`));
+    this.#listening.set(bound, onConnection);
+    return Promise.resolve({
+      address: { host, port: bound },
+      close: async () => {
+        this.#listening.delete(bound);
+      },
+    });
+  }
+
+  /** Connects as a test. */
+  dial(port: number): MemoryPeer {
+    const accept = this.#listening.get(port);
+    if (accept === undefined) throw new Error(`nobody listens on port ${port}`);
+    const peer = new MemoryPeer(`10.0.0.9:${50_000 + this.#peerCount++}`);
+    accept(peer.connection);
+    return peer;
+  }
+
+  connect({ host, port }: Endpoint): Promise<Connection> {
+    return Promise.reject(
+      new HoldfastError("CONNECTION_FAILED", `${host}:${port}: a test has no such peer`),
+    );
+  }
+}
+
+/** The far side of a connection. */
+export class MemoryPeer {
+  readonly connection: MemoryConnection;
+  /** What the server wrote, in order. */
+  readonly writes: Buffer[] = [];
+  /** The server has sent FIN. */
+  isEnded = false;
+  /** A peer that does not read lets what is written to it pile up. */
+  readsAnswers = true;
+
+  constructor(name: string) {
+    this.connection = new MemoryConnection(this, name);
+  }
+
+  get text(): string {
+    return Buffer.concat(this.writes).toString("latin1");
+  }
+
+  send(bytes: string | Uint8Array): void {
+    this.connection.deliver({ kind: "data", bytes: Buffer.from(bytes) });
+  }
+
+  /** FIN. */
+  end(): void {
+    this.connection.deliver({ kind: "end" });
+  }
+
+  /** RST, or a cable that is pulled. */
+  reset(cause: Error): void {
+    this.connection.destroy(cause);
+  }
+}
+
+type Arrival = { readonly kind: "data"; readonly bytes: Buffer } | { readonly kind: "end" };
+
+/** The near side, as the receiver sees it. */
+export class MemoryConnection implements Connection {
+  readonly peer: string;
+  readonly #far: MemoryPeer;
+  readonly #arrivals: Arrival[] = [];
+  #data: DataListener | undefined;
+  #end: (() => void) | undefined;
+  #close: ((cause?: Error) => void)[] = [];
+  #hasPeerEnded = false;
+  unsentBytes = 0;
+  isPaused = false;
+  isClosed = false;
+
+  constructor(far: MemoryPeer, peer: string) {
+    this.#far = far;
+    this.peer = peer;
+  }
+
+  deliver(arrival: Arrival): void {
+    if (this.isClosed) return;
+    this.#arrivals.push(arrival);
+    this.#flow();
+  }
+
+  readonly onData = (listener: DataListener): void => {
+    this.#data = listener;
+  };
+  readonly onEnd = (listener: () => void): void => {
+    this.#end = listener;
+  };
+  readonly onClose = (listener: (cause?: Error) => void): void => {
+    this.#close.push(listener);
+  };
+  readonly write = (bytes: Uint8Array | string): void => {
+    if (this.isClosed || this.#far.isEnded) return;
+    if (this.#far.readsAnswers) this.#far.writes.push(Buffer.from(bytes));
+    else this.unsentBytes += Buffer.byteLength(bytes);
+  };
+  readonly pause = (): void => {
+    this.isPaused = true;
+  };
+  readonly resume = (): void => {
+    this.isPaused = false;
+    this.#flow();
+  };
+  readonly close = (): Promise<void> => {
+    this.#far.isEnded = true;
+    this.isPaused = false;
+    const closed = new Promise<void>((resolve) => this.#close.push(() => resolve()));
+    this.#flow();
+    if (this.#hasPeerEnded) this.#gone(undefined);
+    return closed;
+  };
+  readonly destroy = (cause?: Error): void => this.#gone(cause);
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #flow(): void {
+    while (!this.isPaused && !this.isClosed) {
+      const arrival = this.#arrivals.shift();
+      if (arrival === undefined) return;
+      if (arrival.kind === "data") this.#receive(arrival.bytes);
+      else this.#ended();
+    }
+  }
+
+  /** The chunk and its headroom are filled with line ends afterwards: who kept a view of it fails. */
+  #receive(bytes: Buffer): void {
+    const memory = new Uint8Array(HEADROOM_BYTES + bytes.length);
+    memory.set(bytes, HEADROOM_BYTES);
+    this.#data?.(memory.subarray(HEADROOM_BYTES), HEADROOM_BYTES);
+    memory.fill(0x0a);
+  }
+
+  #ended(): void {
+    this.#hasPeerEnded = true;
+    this.#end?.();
+    if (this.#far.isEnded) this.#gone(undefined);
+  }
+
+  #gone(cause: Error | undefined): void {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    for (const listener of this.#close.splice(0)) {
+      if (cause === undefined) listener();
+      else listener(cause);
+    }
+  }
+}

@@ -1,0 +1,179 @@
+/**
+ * One incarnation of a receiver with a log that a test commits by hand.
+ */
+import type { Receiver, ReceiverContext, ReceiverSession } from "../../src/contract/receiver.ts";
+import { type RecordBlock, type Stored, valueOf, valueStart } from "../../src/contract/record.ts";
+import { HoldfastError, toError } from "../../src/errors.ts";
+import type { HttpServers } from "../../src/host/http.ts";
+import type { Sockets } from "../../src/host/sockets.ts";
+import { buildBlock } from "../../src/record/block-builder.ts";
+import { silentLogger } from "./logger.ts";
+import { createSeededRandom } from "./seeded-random.ts";
+import { VirtualClock } from "./virtual-clock.ts";
+
+interface Waiting {
+  readonly texts: readonly string[];
+  readonly bytes: number;
+  readonly resolve: (stored: Stored) => void;
+  readonly reject: (cause: Error) => void;
+}
+
+/** What a test needs to play engine and log. */
+export interface HarnessParts {
+  readonly sockets?: Sockets;
+  readonly http?: HttpServers;
+  /** Bytes in flight at most; beyond it BUSY, and the receiver is paused. */
+  readonly inflightBytesMax?: number;
+}
+
+/** Opens a receiver and keeps what it did. */
+export class ReceiverHarness {
+  readonly clock: VirtualClock = new VirtualClock();
+  /** Values on disk, as text, in log order. */
+  readonly durable: string[] = [];
+  readonly setAside: { readonly text: string; readonly code: string }[] = [];
+  readonly failures: Error[] = [];
+  readonly warnings: string[] = [];
+  readonly abort: AbortController = new AbortController();
+  connectionCount = 0;
+  aliveCount = 0;
+  busyCount = 0;
+  droppedCount = 0;
+  /** Thrown by every `storeBlock` from now on, as a rejection. */
+  refuseWith: Error | undefined;
+  readonly #parts: HarnessParts;
+  #waiting: Waiting[] = [];
+  readonly #pauses = new Set<"by hand" | "in flight">();
+  #session: ReceiverSession | undefined;
+
+  constructor(parts: HarnessParts) {
+    this.#parts = parts;
+  }
+
+  get session(): ReceiverSession {
+    if (this.#session === undefined) throw new Error("the receiver is not open");
+    return this.#session;
+  }
+
+  get port(): number {
+    return this.session.address?.port ?? 0;
+  }
+
+  async open(receiver: Receiver): Promise<ReceiverSession> {
+    this.#session = await receiver.open(this.#context(receiver));
+    return this.#session;
+  }
+
+  /** Blocks that were handed over and are not on disk. */
+  get inflightBlocks(): readonly (readonly string[])[] {
+    return this.#waiting.map(({ texts }) => texts);
+  }
+
+  /** A group commit of everything in flight, or of the oldest blocks; returns when its effects are done. */
+  async commit(blockCount: number = this.#waiting.length): Promise<void> {
+    for (const { texts, resolve } of this.#waiting.splice(0, blockCount)) {
+      resolve({ firstOffset: this.durable.length, recordCount: texts.length });
+      this.durable.push(...texts);
+    }
+    await settle();
+    this.#resumeIfRoom();
+    await settle();
+  }
+
+  /** The oldest block fails. */
+  async failOldest(cause: Error): Promise<void> {
+    this.#waiting.shift()?.reject(cause);
+    await settle();
+  }
+
+  pause(why: "by hand" | "in flight" = "by hand"): void {
+    this.#pauses.add(why);
+    if (this.#pauses.size === 1) this.session.pause?.();
+  }
+
+  resume(why: "by hand" | "in flight" = "by hand"): void {
+    if (this.#pauses.delete(why) && this.#pauses.size === 0) this.session.resume?.();
+  }
+
+  #resumeIfRoom(): void {
+    const { inflightBytesMax = Infinity } = this.#parts;
+    if (this.#inflightBytes() * 2 <= inflightBytesMax) this.resume("in flight");
+  }
+
+  #inflightBytes(): number {
+    return this.#waiting.reduce((sum, { bytes }) => sum + bytes, 0);
+  }
+
+  #store(block: RecordBlock): Promise<Stored> {
+    if (this.refuseWith !== undefined) return Promise.reject(this.refuseWith);
+    const texts = Array.from({ length: block.count }, (_, i) =>
+      Buffer.from(valueOf(block, i)).toString("latin1"),
+    );
+    const bytes = (block.valueEnds[block.count - 1] ?? 0) - valueStart(block, 0);
+    const inflight = this.#inflightBytes();
+    const { inflightBytesMax = Infinity } = this.#parts;
+    if (inflight > 0 && inflight + bytes > inflightBytesMax) {
+      this.busyCount++;
+      this.pause("in flight");
+      return Promise.reject(
+        new HoldfastError("BUSY", `${inflight} bytes are in flight, limit ${inflightBytesMax}`),
+      );
+    }
+    return new Promise((resolve, reject) => this.#waiting.push({ texts, bytes, resolve, reject }));
+  }
+
+  #context(receiver: Receiver): ReceiverContext<unknown> {
+    const isFull = (): boolean => this.#pauses.size > 0;
+    const fail = (cause: unknown): void => void this.failures.push(toError(cause));
+    const absent = (): never => {
+      throw new Error("this test brought no such part of the host");
+    };
+    return {
+      name: receiver.name,
+      epoch: 1,
+      options: receiver.options,
+      signal: this.abort.signal,
+      clock: this.clock,
+      random: createSeededRandom(7),
+      logger: { ...silentLogger, warn: (message) => void this.warnings.push(message) },
+      sockets: this.#parts.sockets ?? { listen: absent, connect: absent },
+      http: this.#parts.http ?? { listen: absent },
+      connect: absent,
+      store: async (records, at) => this.#store(buildBlock(records, at)),
+      storeBlock: (block) => this.#store(block),
+      setAside: async (bytes, cause) => {
+        this.setAside.push({
+          text: Buffer.from(bytes).toString("latin1"),
+          code: "code" in cause ? String(cause.code) : cause.message,
+        });
+      },
+      get pressure() {
+        return isFull() ? "full" : "ok";
+      },
+      resumePosition: () => undefined,
+      guard:
+        (callback) =>
+        (...args) => {
+          try {
+            const pending = callback(...args);
+            if (pending instanceof Promise) pending.catch(fail);
+          } catch (cause) {
+            fail(cause);
+          }
+        },
+      alive: () => void this.aliveCount++,
+      fail,
+      dropped: (recordCount) => {
+        this.droppedCount += recordCount;
+      },
+      connections: (count) => {
+        this.connectionCount = count;
+      },
+    };
+  }
+}
+
+/** Lets every promise that is resolved by now have its effects. */
+export async function settle(): Promise<void> {
+  for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+}
