@@ -17,7 +17,7 @@ import { consoleUnit } from "./console/console.ts";
 import type { Emit, Listener } from "./contract/events.ts";
 import type { Pipeline } from "./contract/graph.ts";
 import type { DrainResult, Ingest, RunOptions, StopReport } from "./contract/ingest.ts";
-import type { LogListener } from "./contract/log.ts";
+import type { LogListener, LogStatus } from "./contract/log.ts";
 import type { Logger } from "./contract/logger.ts";
 import type { Receiver } from "./contract/receiver.ts";
 import type { Health, Snapshot } from "./contract/status.ts";
@@ -188,6 +188,7 @@ class RunningIngest implements Ingest {
       host: this.#host,
       logger: this.#logger,
       emit: this.#emit,
+      appended: (seconds) => this.#metrics.appended(seconds),
     };
     for (const pipeline of pipelines)
       this.#tree.pipelines.start(this.#pipelineUnit(pipeline, path));
@@ -261,8 +262,10 @@ class RunningIngest implements Ingest {
       stateChanged: (state, cause) => this.#logStateChanged(state, cause),
       gap: (gap) => this.#emit("log-gap", gap),
       pressure: (isFull) => {
-        for (const intake of this.#intakes.values())
-          isFull ? intake.pause("log") : intake.resume("log");
+        for (const intake of this.#intakes.values()) {
+          if (isFull) intake.pause("log");
+          else intake.resume("log");
+        }
       },
     };
   }
@@ -374,6 +377,18 @@ class RunningIngest implements Ingest {
     };
   }
 }
+
+const CLOSED_LOG: LogStatus = Object.freeze({
+  state: "closed",
+  oldestOffset: 0,
+  nextOffset: 0,
+  durableEnd: 0,
+  bytes: 0,
+  bytesMax: 0,
+  unacknowledgedBytes: 0,
+  gapRecords: 0,
+  lastError: undefined,
+});
 
 function isStop(cause: unknown): boolean {
   return cause instanceof HoldfastError && cause.code === "UNIT_STOPPED";

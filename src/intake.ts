@@ -23,6 +23,8 @@ export interface IntakeParts {
   readonly host: Host;
   readonly logger: Logger;
   readonly emit: Emit;
+  /** A block was on disk this long after it was handed to the log. */
+  readonly appended: (seconds: number) => void;
 }
 
 /** Counters for metrics, since the process started. */
@@ -163,9 +165,9 @@ export class Intake {
         return isFull() ? "full" : "ok";
       },
       resumePosition: (channel) => log.position(receiver.name, channel),
-      guard: (callback) => guarded(callback, unit.fail),
-      alive: unit.alive,
-      fail: unit.fail,
+      guard: (callback) => guarded(callback, (cause) => unit.fail(cause)),
+      alive: () => unit.alive(),
+      fail: (cause) => unit.fail(cause),
       dropped: (recordCount) => {
         this.#dropped += recordCount;
       },
@@ -176,10 +178,11 @@ export class Intake {
   }
 
   #store(block: RecordBlock, unit: UnitContext): Promise<Stored> {
-    const { receiver, log } = this.#parts;
+    const { receiver, log, host, appended } = this.#parts;
     const { inflightBytesMax } = receiver.common;
     const bytes = (block.valueEnds[block.count - 1] ?? 0) - valueStart(block, 0);
-    if (this.#inflightBytes + bytes > inflightBytesMax) {
+    // A block alone is let through whatever its size: the log judges that.
+    if (this.#inflightBytes > 0 && this.#inflightBytes + bytes > inflightBytesMax) {
       this.pause("inflight");
       return Promise.reject(
         new HoldfastError(
@@ -191,11 +194,13 @@ export class Intake {
     }
     this.#inflightBytes += bytes;
     this.#rate?.spend(block.count);
+    const startMs = host.clock.monotonicMs();
     return log.append(block, { receiver: receiver.name, epoch: unit.epoch }).then(
       (stored) => {
         this.#settle(bytes);
         this.#records += stored.recordCount;
         this.#bytes += bytes;
+        appended((host.clock.monotonicMs() - startMs) / 1000);
         unit.alive();
         return stored;
       },

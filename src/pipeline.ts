@@ -34,6 +34,8 @@ export interface DataPath {
   readonly host: Host;
   readonly logger: Logger;
   readonly emit: Emit;
+  /** A block was on disk this long after it was handed to the log. */
+  readonly appended: (seconds: number) => void;
 }
 
 /** (1) (2) (3): from a receiver into the log. */

@@ -86,7 +86,7 @@ function secretText(value: unknown): string {
 }
 
 /** A value as messages show it. */
-function valueText(value: unknown): string {
+export function valueText(value: unknown): string {
   switch (typeof value) {
     case "undefined":
       return "nothing";

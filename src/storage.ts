@@ -49,7 +49,10 @@ export async function lockDirectory(host: Host, directory: string): Promise<File
     throw new HoldfastError(
       "DIRECTORY_UNWRITABLE",
       `${resolve(directory)} cannot be written: ${codeOf(cause)}`,
-      { cause, fix: "choose another directory with `data:`, or give this user the right to write there" },
+      {
+        cause,
+        fix: "choose another directory with `data:`, or give this user the right to write there",
+      },
     );
   }
 }
@@ -83,9 +86,10 @@ export function storageUnit(parts: StorageParts): UnitDefinition {
   };
 }
 
-type Opened = Awaited<ReturnType<typeof openStorage>>;
-
-async function openStorage({ host, options, listener, emit }: StorageParts, fail: (cause: unknown) => void) {
+async function openStorage(
+  { host, options, listener, emit }: StorageParts,
+  fail: (cause: unknown) => void,
+) {
   const { directory } = options;
   const ledger = await openLedgerOf(host, directory);
   const closers: (() => Promise<void>)[] = [() => ledger.close()];
@@ -93,8 +97,17 @@ async function openStorage({ host, options, listener, emit }: StorageParts, fail
     for (const each of closers.toReversed()) await each();
   };
   try {
-    const shared = { clock: host.clock, random: host.random, files: host.files, logUuid: ledger.logUuid, epoch: ledger.epoch };
-    const letterBytes = Math.min(Math.max(options.log.bytesMax * DEAD_LETTER_SHARE, DEAD_LETTER_BYTES_MIN), DEAD_LETTER_BYTES_MAX);
+    const shared = {
+      clock: host.clock,
+      random: host.random,
+      files: host.files,
+      logUuid: ledger.logUuid,
+      epoch: ledger.epoch,
+    };
+    const letterBytes = Math.min(
+      Math.max(options.log.bytesMax * DEAD_LETTER_SHARE, DEAD_LETTER_BYTES_MIN),
+      DEAD_LETTER_BYTES_MAX,
+    );
     const log = await openLog({
       ...shared,
       directory: join(directory, LOG_DIRECTORY),
@@ -120,7 +133,11 @@ async function openStorage({ host, options, listener, emit }: StorageParts, fail
       whenFull: "drop-oldest",
     });
     closers.push(() => letters.close());
-    emit("log-recovered", { nextOffset: log.status().nextOffset, tornBytes: log.recovery.tornBytes, gapRecords: log.status().gapRecords });
+    emit("log-recovered", {
+      nextOffset: log.status().nextOffset,
+      tornBytes: log.recovery.tornBytes,
+      gapRecords: log.status().gapRecords,
+    });
     return { log, ledger, deadLetters: deadLetterStore(letters, host.clock), close };
   } catch (cause) {
     await close();
@@ -129,9 +146,21 @@ async function openStorage({ host, options, listener, emit }: StorageParts, fail
 }
 
 /** Opens the ledger as this machine and directory: a copied or moved one is refused with LOG_MOVED. */
-export async function openLedgerOf(host: Host, directory: string, adopt = false): Promise<OpenedLedger> {
+export async function openLedgerOf(
+  host: Host,
+  directory: string,
+  adopt = false,
+): Promise<OpenedLedger> {
   const { clock, random, files } = host;
   const lock = await files.stat(join(directory, LOCK_FILE));
   const identity = { machineId: await host.process.machineId(), inode: lock?.inode ?? "" };
-  return await openLedger({ clock, random, files, adopt, identity, directory: join(directory, LEDGER_DIRECTORY), logDirectory: join(directory, LOG_DIRECTORY) });
+  return await openLedger({
+    clock,
+    random,
+    files,
+    adopt,
+    identity,
+    directory: join(directory, LEDGER_DIRECTORY),
+    logDirectory: join(directory, LOG_DIRECTORY),
+  });
 }

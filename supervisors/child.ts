@@ -63,6 +63,10 @@ export class Child<Message> implements UnitRef<Message> {
   #isAlive = false;
   #wasFailing = false;
   #ending: Promise<boolean> | undefined;
+  /** Settles when no earlier incarnation is being closed. */
+  #retiring: Promise<unknown> = Promise.resolve();
+  /** Number of the newest decision; what an older one still waits for does nothing. */
+  #intent = 0;
 
   constructor(parts: ChildParts<Message>) {
     this.#parts = parts;
@@ -105,11 +109,7 @@ export class Child<Message> implements UnitRef<Message> {
     if (this.#isOver()) return;
     this.#restartTimes = [];
     this.#attempt = 0;
-    if (this.#status === "parked") return this.#open();
-    if (this.#status === "backing-off") {
-      this.#cancelBackoff?.();
-      return this.#open();
-    }
+    if (this.#incarnation === undefined) return void this.#openAgain();
     void this.#replace(0, new HoldfastError("UNIT_STOPPED", `${this.path}: restarted by hand`));
   }
 
@@ -269,45 +269,54 @@ export class Child<Message> implements UnitRef<Message> {
     }
   }
 
+  /** Opens at once, but never beside an incarnation that is still being closed. */
+  async #openAgain(): Promise<void> {
+    this.#cancelBackoff?.();
+    this.#become("backing-off");
+    const intent = ++this.#intent;
+    await this.#retiring;
+    if (intent === this.#intent) this.#open();
+  }
+
   /** Fence, settle, wait, open: in this order, so that nothing of the old epoch has an effect in the new one. */
   async #replace(delay: number, error: Error): Promise<void> {
-    const epoch = await this.#retire("backing-off", error);
-    if (epoch !== this.#epoch || this.#status !== "backing-off") return;
+    if (!(await this.#retire("backing-off", error))) return;
     const { clock } = this.#parts;
     this.#nextAttemptMs = clock.monotonicMs() + delay;
-    this.#emit({ kind: "backing-off", unit: this.path, epoch, delayMs: delay });
+    this.#emit({ kind: "backing-off", unit: this.path, epoch: this.#epoch, delayMs: delay });
     // Always through the clock, also for no delay: a restart loop leaves turns to timers and IO.
     this.#cancelBackoff = clock.after(delay, () => this.#open());
   }
 
   async #park(error: Error): Promise<void> {
-    const epoch = await this.#retire("parked", error);
-    if (epoch !== this.#epoch || this.#status !== "parked") return;
+    if (!(await this.#retire("parked", error))) return;
     this.#drop("the unit is parked");
-    this.#emit({ kind: "parked", unit: this.path, epoch, error });
+    this.#emit({ kind: "parked", unit: this.path, epoch: this.#epoch, error });
     this.#settleStarted?.reject(error);
   }
 
   async #escalate(error: Error): Promise<void> {
-    const epoch = await this.#retire("parked", error);
-    if (epoch !== this.#epoch || this.#status !== "parked") return;
-    this.#emit({ kind: "escalated", unit: this.path, epoch, error });
+    if (!(await this.#retire("parked", error))) return;
+    this.#emit({ kind: "escalated", unit: this.path, epoch: this.#epoch, error });
     this.#settleStarted?.reject(error);
     this.#parts.escalate(error);
   }
 
-  /** Ends the incarnation: refused at once, closed and settled within their deadlines. Returns the epoch it belonged to. */
-  async #retire(status: UnitStatus, reason: Error): Promise<number> {
+  /**
+   * Ends the incarnation: refused at once, closed and settled within their deadlines. False when something else was
+   * decided meanwhile: a restart by hand, or the end.
+   */
+  async #retire(status: UnitStatus, reason: Error): Promise<boolean> {
+    const intent = ++this.#intent;
     const incarnation = this.#incarnation;
-    const epoch = this.#epoch;
     this.#become(status);
     this.#cancelHealth?.();
     this.#incarnation = undefined;
-    const settled = this.#fence(epoch + 1);
+    const settled = this.#fence(this.#epoch + 1);
     incarnation?.fence(reason);
-    await incarnation?.close();
-    await settled;
-    return epoch;
+    this.#retiring = Promise.all([incarnation?.close(), settled, this.#retiring]);
+    await this.#retiring;
+    return intent === this.#intent;
   }
 
   #fence(nextEpoch: number): Promise<void> {
@@ -342,11 +351,13 @@ export class Child<Message> implements UnitRef<Message> {
   // The end
 
   async #end(): Promise<boolean> {
+    this.#intent++;
     const incarnation = this.#incarnation;
     this.#become("stopping");
     this.#cancelBackoff?.();
     this.#cancelHealth?.();
     const isInTime = (await incarnation?.close()) ?? true;
+    await this.#retiring;
     await this.#fence(this.#epoch + 1);
     this.#incarnation = undefined;
     this.#nextAttemptMs = undefined;

@@ -120,8 +120,7 @@ class Group implements Supervisor {
 
   find(path: string): UnitRef<unknown> | undefined {
     for (const member of this.#members) {
-      if (member.kind === "unit" && member.unit.path === path)
-        return member.unit as unknown as UnitRef<unknown>;
+      if (member.kind === "unit" && member.unit.path === path) return member.unit;
       const found =
         member.kind === "group" && path.startsWith(`${member.group.path}/`)
           ? member.group.find(path)

@@ -78,10 +78,7 @@ export class Incarnation<Message> {
     } catch (cause) {
       // One that opens after its deadline holds something: it is closed as soon as it is there.
       opening.then((late) => this.#closeSession(late)).catch(() => undefined);
-      reports.failed(
-        cause instanceof HoldfastError && cause.code === "UNIT_DEADLINE" ? "deadline" : "open",
-        toError(cause),
-      );
+      reports.failed(phaseOf(cause, "open"), toError(cause));
       return;
     }
     if (this.#isClosed) return void (await this.#closeSession(session));
@@ -170,10 +167,7 @@ export class Incarnation<Message> {
   #race(settled: Promise<boolean>, limitMs: number): Promise<boolean> {
     return new Promise((resolve) => {
       const cancel = this.#parts.clock.after(limitMs, () => resolve(false));
-      settled.then(() => {
-        cancel();
-        resolve(true);
-      });
+      void settled.then(resolve).finally(cancel);
     });
   }
 
@@ -212,28 +206,27 @@ export class Incarnation<Message> {
         return this.#parts.reports.failed("handle", toError(cause));
       }
       if (pending instanceof Promise)
-        return this.#await(pending, definition.handleDeadlineMs ?? DEADLINE_DEFAULTS.handle);
+        return void this.#await(pending, definition.handleDeadlineMs ?? DEADLINE_DEFAULTS.handle);
     }
     this.ring();
   }
 
   /** One handler at a time: the next message waits for it, within the deadline. */
-  #await(pending: Promise<void>, limitMs: number): void {
+  async #await(pending: Promise<void>, limitMs: number): Promise<void> {
     this.#isHandling = true;
-    this.#within(pending, limitMs, "handle").then(
-      () => {
-        this.#isHandling = false;
-        this.ring();
-      },
-      (cause: unknown) => {
-        this.#isHandling = false;
-        this.#parts.reports.failed(
-          cause instanceof HoldfastError && cause.code === "UNIT_DEADLINE" ? "deadline" : "handle",
-          toError(cause),
-        );
-      },
-    );
+    try {
+      await this.#within(pending, limitMs, "handle");
+      this.#isHandling = false;
+      this.ring();
+    } catch (cause) {
+      this.#isHandling = false;
+      this.#parts.reports.failed(phaseOf(cause, "handle"), toError(cause));
+    }
   }
+}
+
+function phaseOf(cause: unknown, phase: Phase): Phase {
+  return cause instanceof HoldfastError && cause.code === "UNIT_DEADLINE" ? "deadline" : phase;
 }
 
 /** What a forced close gets before the unit is named as not stopped. */

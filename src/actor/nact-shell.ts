@@ -14,8 +14,8 @@ type NactReference = object;
 
 /** The part of nact that is used, in our own words; its own types accept any reference anywhere. */
 interface Nact {
-  start(options: { readonly name: string }): NactReference;
-  spawn(
+  readonly start: (options: { readonly name: string }) => NactReference;
+  readonly spawn: (
     parent: NactReference,
     handle: (state: undefined, message: object) => undefined,
     name: string,
@@ -26,9 +26,9 @@ interface Nact {
         context: { readonly stop: object },
       ) => object;
     },
-  ): NactReference;
-  dispatch(reference: NactReference, message: object): void;
-  stop(reference: NactReference): void;
+  ) => NactReference;
+  readonly dispatch: (reference: NactReference, message: object) => void;
+  readonly stop: (reference: NactReference) => void;
 }
 
 // A structural view of a CommonJS library: the functions are checked by the conformance tests of the shells.

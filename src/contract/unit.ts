@@ -75,9 +75,9 @@ export interface UnitContext {
   readonly epoch: number;
   readonly signal: AbortSignal;
   /** Fails this incarnation from outside a handler; ignored and counted once it is over. */
-  fail(cause: unknown): void;
+  readonly fail: (cause: unknown) => void;
   /** Progress: a durable record, a protocol round trip. Health for the backoff's reset needs one. */
-  alive(): void;
+  readonly alive: () => void;
 }
 
 /** A running incarnation of a unit. */

@@ -228,7 +228,7 @@ test("ingest: health, snapshot and metrics say what runs", async (context) => {
       units.includes("log running"),
     units.join(", "),
   );
-  const text = await ingest.metricsText();
+  const text = ingest.metricsText();
   ok(/^holdfast_receiver_records_total\{receiver="meters"\} 1$/m.test(text), text);
   await ingest.stop();
   equal(ingest.health().kind, "not-ready");

@@ -1,97 +1,16 @@
 import { deepEqual, equal, ok, rejects, throws } from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import { inlineShells } from "../../src/actor/inline-shell.ts";
 import { nactShells } from "../../src/actor/nact-shell.ts";
-import type {
-  Strategy,
-  StrategyOptions,
-  Supervisor,
-  UnitContext,
-  UnitDefinition,
-  UnitEvent,
-  UnitRef,
-} from "../../src/contract/unit.ts";
+import type { UnitContext, UnitDefinition } from "../../src/contract/unit.ts";
 import { HoldfastError } from "../../src/errors.ts";
-import { createSupervisor, oneForOne, when, withoutJitter } from "../../supervisors/index.ts";
+import { createSupervisor, when } from "../../supervisors/index.ts";
 import { createSeededRandom } from "../support/seeded-random.ts";
-import { VirtualClock } from "../support/virtual-clock.ts";
-
-const BACKOFF = withoutJitter({ minMs: 100, maxMs: 1_000, resetAfterMs: 5_000 });
-
-function strategy(options: Partial<StrategyOptions> = {}): Strategy {
-  return oneForOne({ maxRestarts: 3, withinMs: 60_000, backoff: BACKOFF, ...options });
-}
-
-/** A tree with a clock, and a unit whose lives are recorded. */
-class World {
-  readonly clock = new VirtualClock();
-  readonly events: UnitEvent[] = [];
-  readonly escalated: Error[] = [];
-  readonly calls: string[] = [];
-  readonly contexts: UnitContext[] = [];
-  readonly handled: number[] = [];
-  readonly root: Supervisor;
-
-  constructor(rootStrategy: Strategy = strategy(), shells: typeof nactShells = inlineShells) {
-    const onEvent = (event: UnitEvent): void => void this.events.push(event);
-    const onEscalated = (error: Error): void => void this.escalated.push(error);
-    this.root = createSupervisor({
-      name: "test",
-      strategy: rootStrategy,
-      clock: this.clock,
-      random: createSeededRandom(1),
-      shells,
-      onEvent,
-      onEscalated,
-    });
-  }
-
-  /** A unit that handles numbers; -1 throws, -2 rejects, -3 never ends. */
-  definition(more: Partial<UnitDefinition<number>> = {}): UnitDefinition<number> {
-    return {
-      name: "meters",
-      open: (context) => {
-        this.calls.push(`open ${context.epoch}`);
-        this.contexts.push(context);
-        return Promise.resolve({
-          handle: (message) => {
-            if (message === -1) throw new RangeError("thrown");
-            if (message === -2) return Promise.reject(new TypeError("rejected"));
-            if (message === -3) return new Promise<void>(() => undefined);
-            this.handled.push(message);
-            return undefined;
-          },
-          resumed: () => void this.calls.push("resumed"),
-          close: () => void this.calls.push(`close ${context.epoch}`),
-        });
-      },
-      fence: (nextEpoch) => {
-        this.calls.push(`fence ${nextEpoch}`);
-        return Promise.resolve();
-      },
-      ...more,
-    };
-  }
-
-  get context(): UnitContext {
-    const context = this.contexts.at(-1);
-    if (context === undefined) throw new Error("never opened");
-    return context;
-  }
-
-  kinds(): readonly string[] {
-    return this.events.map(({ kind }) => kind);
-  }
-
-  async settle(): Promise<void> {
-    await this.clock.advance(0);
-  }
-}
+import { SupervisedWorld, strategy } from "../support/supervised.ts";
 
 for (const [name, shells] of Object.entries({ nact: nactShells, inline: inlineShells })) {
   test(`supervisor on ${name}: messages are handled in order, over a restart too, but for the one that failed`, async () => {
-    const world = new World(strategy(), shells);
+    const world = new SupervisedWorld(strategy(), shells);
     const unit = world.root.start(world.definition());
     await unit.started;
     for (const message of [1, 2, -1, 3, -2, 4]) equal(unit.tell(message), "ok");
@@ -103,7 +22,7 @@ for (const [name, shells] of Object.entries({ nact: nactShells, inline: inlineSh
   });
 
   test(`supervisor on ${name}: a new incarnation handles what was queued while there was none`, async () => {
-    const world = new World(strategy(), shells);
+    const world = new SupervisedWorld(strategy(), shells);
     const unit = world.root.start(world.definition());
     await unit.started;
     world.context.fail(new Error("unplugged"));
@@ -117,7 +36,7 @@ for (const [name, shells] of Object.entries({ nact: nactShells, inline: inlineSh
 }
 
 test("supervisor: a restart fences first, then closes, waits, and opens the next epoch", async () => {
-  const world = new World();
+  const world = new SupervisedWorld();
   const unit = world.root.start(world.definition());
   await unit.started;
   const { signal } = world.context;
@@ -133,7 +52,7 @@ test("supervisor: a restart fences first, then closes, waits, and opens the next
 });
 
 test("supervisor: the next incarnation waits until what the old one had accepted is settled", async () => {
-  const world = new World();
+  const world = new SupervisedWorld();
   let settle: () => void = () => undefined;
   const unit = world.root.start(
     world.definition({ fence: () => new Promise((resolve) => (settle = resolve)) }),
@@ -153,7 +72,7 @@ test("supervisor: the next incarnation waits until what the old one had accepted
 });
 
 test("supervisor: failures of an older epoch are ignored and counted", async () => {
-  const world = new World();
+  const world = new SupervisedWorld();
   const unit = world.root.start(world.definition());
   await unit.started;
   const old = world.context;
@@ -167,7 +86,9 @@ test("supervisor: failures of an older epoch are ignored and counted", async () 
 });
 
 test("supervisor: resume keeps the incarnation and drops only the message that failed", async () => {
-  const world = new World(strategy({ decide: when(RangeError, "resume").otherwise("restart") }));
+  const world = new SupervisedWorld(
+    strategy({ decide: when(RangeError, "resume").otherwise("restart") }),
+  );
   const unit = world.root.start(world.definition());
   await unit.started;
   for (const message of [1, -1, 2]) unit.tell(message);
@@ -179,7 +100,7 @@ test("supervisor: resume keeps the incarnation and drops only the message that f
 });
 
 test("supervisor: resume of a unit that could not open is a restart", async () => {
-  const world = new World(strategy({ decide: () => "resume" }));
+  const world = new SupervisedWorld(strategy({ decide: () => "resume" }));
   let attempts = 0;
   const unit = world.root.start(
     world.definition({
@@ -196,7 +117,7 @@ test("supervisor: resume of a unit that could not open is a restart", async () =
 });
 
 test("supervisor: stop ends the unit for good", async () => {
-  const world = new World(strategy({ decide: () => "stop" }));
+  const world = new SupervisedWorld(strategy({ decide: () => "stop" }));
   const unit = world.root.start(world.definition());
   await unit.started;
   world.context.fail(new Error("x"));
@@ -208,7 +129,7 @@ test("supervisor: stop ends the unit for good", async () => {
 });
 
 test("supervisor: the window lets N through and then parks; by hand it starts anew", async () => {
-  const world = new World();
+  const world = new SupervisedWorld();
   const unit = world.root.start(
     world.definition({ open: () => Promise.reject(new Error("refused")) }),
   );
@@ -225,7 +146,7 @@ test("supervisor: the window lets N through and then parks; by hand it starts an
 });
 
 test("supervisor: what trying again cannot mend parks at once, without using up the window", async () => {
-  const world = new World();
+  const world = new SupervisedWorld();
   const unit = world.root.start(
     world.definition({ open: () => Promise.reject(new HoldfastError("CONFIG_VALUE", "wrong")) }),
   );
@@ -239,7 +160,7 @@ test("supervisor: exhausted may stop or escalate to the root", async () => {
     ["stop", "stopped"],
     ["escalate", "parked"],
   ] as const) {
-    const world = new World(strategy({ maxRestarts: 0, onExhausted }));
+    const world = new SupervisedWorld(strategy({ maxRestarts: 0, onExhausted }));
     const unit = world.root.start(world.definition());
     await unit.started;
     world.context.fail(new Error("x"));
@@ -251,7 +172,9 @@ test("supervisor: exhausted may stop or escalate to the root", async () => {
 });
 
 test("supervisor: what a group's child escalates is decided by the strategy above", async () => {
-  const world = new World(strategy({ decide: when(RangeError, "restart").otherwise("escalate") }));
+  const world = new SupervisedWorld(
+    strategy({ decide: when(RangeError, "restart").otherwise("escalate") }),
+  );
   const group = world.root.group("receivers", strategy({ decide: () => "escalate" }));
   const unit = group.start(world.definition());
   await unit.started;
@@ -269,7 +192,7 @@ test("supervisor: what a group's child escalates is decided by the strategy abov
 });
 
 test("supervisor: the backoff begins anew only after health with progress", async () => {
-  const world = new World(strategy({ maxRestarts: 100 }));
+  const world = new SupervisedWorld(strategy({ maxRestarts: 100 }));
   const unit = world.root.start(world.definition());
   await unit.started;
   const delays = (): readonly number[] =>
@@ -289,7 +212,7 @@ test("supervisor: the backoff begins anew only after health with progress", asyn
 });
 
 test("supervisor: deadlines of open, handle and close", async () => {
-  const world = new World(strategy({ maxRestarts: 0 }));
+  const world = new SupervisedWorld(strategy({ maxRestarts: 0 }));
   const slow = world.root.start<number>({
     name: "slow",
     openDeadlineMs: 50,
@@ -314,7 +237,7 @@ test("supervisor: deadlines of open, handle and close", async () => {
 });
 
 test("supervisor: children stop in reverse order of their start, and a stop overtakes a restart", async () => {
-  const world = new World();
+  const world = new SupervisedWorld();
   const order: string[] = [];
   const unit = (name: string): UnitDefinition<number> => ({
     name,
@@ -336,7 +259,7 @@ test("supervisor: children stop in reverse order of their start, and a stop over
 });
 
 test("supervisor: a unit that has done its work is stopped", async () => {
-  const world = new World();
+  const world = new SupervisedWorld();
   const unit = world.root.start<number>({
     name: "finite",
     open: () =>
@@ -355,7 +278,7 @@ test("supervisor: throws in decide, fence, close, resumed and listeners wedge no
   const boom = (): never => {
     throw new Error("boom");
   };
-  const world = new World(strategy({ decide: boom }));
+  const world = new SupervisedWorld(strategy({ decide: boom }));
   const root = createSupervisor({
     name: "test",
     strategy: strategy(),
@@ -387,7 +310,7 @@ test("supervisor: throws in decide, fence, close, resumed and listeners wedge no
 });
 
 test("supervisor: a full mailbox refuses, a taken or wrong name throws", async () => {
-  const world = new World();
+  const world = new SupervisedWorld();
   const unit = world.root.start(
     world.definition({ mailboxMax: 1, open: () => new Promise(() => undefined) }),
   );
@@ -400,59 +323,4 @@ test("supervisor: a full mailbox refuses, a taken or wrong name throws", async (
   await world.clock.advance(10_000);
   await stopping;
   throws(() => world.root.start(world.definition({ name: "late" })), { code: "UNIT_STOPPED" });
-});
-
-test("supervisor: random commands keep one handler, one life, the order, and the window", async () => {
-  type Command = "tell" | "crash" | "reject" | "fail" | "stale" | "advance" | "restart";
-  const commands = fc.array(
-    fc.constantFrom<Command>(
-      "tell",
-      "tell",
-      "tell",
-      "crash",
-      "reject",
-      "fail",
-      "stale",
-      "advance",
-      "restart",
-    ),
-    { maxLength: 60 },
-  );
-  await fc.assert(
-    fc.asyncProperty(commands, fc.integer({ min: 0, max: 4 }), async (script, maxRestarts) => {
-      const world = new World(strategy({ maxRestarts, withinMs: 1_000 }));
-      const unit: UnitRef<number> = world.root.start(world.definition());
-      await unit.started;
-      const accepted: number[] = [];
-      let next = 0;
-      for (const command of script) {
-        if (command === "tell" && unit.tell(next) === "ok") accepted.push(next);
-        if (command === "tell") next++;
-        if (command === "crash") unit.tell(-1);
-        if (command === "reject") unit.tell(-2);
-        if (command === "fail") world.context.fail(new Error("external"));
-        if (command === "stale") world.contexts[0]?.fail(new Error("stale"));
-        if (command === "advance") await world.clock.advance(150);
-        if (command === "restart") unit.restart();
-        const open =
-          world.calls.filter((call) => call.startsWith("open")).length -
-          world.calls.filter((call) => call.startsWith("close")).length;
-        ok(open === 0 || open === 1, `${open} lives at once`);
-      }
-      await world.clock.advance(5_000);
-      const dropped = world.events.filter(({ kind }) => kind === "message-dropped").length;
-      deepEqual(
-        world.handled,
-        accepted.filter((message) => world.handled.includes(message)),
-      );
-      ok(world.handled.length + dropped >= accepted.length || unit.state().status === "parked");
-      await world.root.stop();
-      equal(world.clock.timerCount, 0);
-      deepEqual(
-        world.calls.filter((call) => call.startsWith("open")).length,
-        world.calls.filter((call) => call.startsWith("close")).length,
-      );
-    }),
-    { numRuns: 200 },
-  );
 });
