@@ -52,7 +52,6 @@ export type Code =
   | "BLOCK_INVALID"
   | "BUSY"
   | "STORE_FENCED"
-  | "STORE_TIMEOUT"
   | "MESSAGE_TOO_LONG"
   | "MESSAGE_UNTERMINATED"
   | "CONNECTION_LIMIT"
@@ -114,7 +113,6 @@ export const CODES: Readonly<Record<Code, CodeRule>> = {
   BLOCK_INVALID: permanent,
   BUSY: transient,
   STORE_FENCED: permanent,
-  STORE_TIMEOUT: transient,
   // Receivers
   MESSAGE_TOO_LONG: permanent,
   MESSAGE_UNTERMINATED: permanent,

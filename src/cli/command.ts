@@ -55,7 +55,13 @@ export function readCall(spec: CommandSpec, args: readonly string[], terminal: T
   const options = { ...spec.options, ...COMMON_OPTIONS };
   const given = new Map<string, string | true>();
   const positionals: string[] = [];
-  const { tokens } = parseArgs({ args: [...args], options: parseOptions(options), strict: false, allowPositionals: true, tokens: true });
+  const { tokens } = parseArgs({
+    args: [...args],
+    options: parseOptions(options),
+    strict: false,
+    allowPositionals: true,
+    tokens: true,
+  });
   for (const token of tokens) {
     if (token.kind === "positional") positionals.push(token.value);
     if (token.kind === "option") given.set(token.name, checkOption(spec.name, options, token));
@@ -72,8 +78,13 @@ export function readCall(spec: CommandSpec, args: readonly string[], terminal: T
   };
 }
 
-function parseOptions(options: Readonly<Record<string, OptionSpec>>): Record<string, { readonly type: "string" | "boolean"; readonly short?: string }> {
-  const entries = Object.entries(options).map(([name, { type, short }]) => [name, { type, ...(short === undefined ? {} : { short }) }]);
+function parseOptions(
+  options: Readonly<Record<string, OptionSpec>>,
+): Record<string, { readonly type: "string" | "boolean"; readonly short?: string }> {
+  const entries = Object.entries(options).map(([name, { type, short }]) => [
+    name,
+    { type, ...(short === undefined ? {} : { short }) },
+  ]);
   return Object.fromEntries(entries);
 }
 
@@ -83,25 +94,40 @@ interface OptionToken {
   readonly value: string | undefined;
 }
 
-function checkOption(command: string, options: Readonly<Record<string, OptionSpec>>, { name, rawName, value }: OptionToken): string | true {
+function checkOption(
+  command: string,
+  options: Readonly<Record<string, OptionSpec>>,
+  { name, rawName, value }: OptionToken,
+): string | true {
   const spec = Object.hasOwn(options, name) ? options[name] : undefined;
   if (spec === undefined) {
     const known = Object.keys(options).map((each) => `--${each}`);
-    throw new HoldfastError("USAGE", `holdfast ${command} has no option ${rawName}`, { fix: suggestion(rawName, known) });
+    throw new HoldfastError("USAGE", `holdfast ${command} has no option ${rawName}`, {
+      fix: suggestion(rawName, known),
+    });
   }
   if (spec.type === "boolean") {
     if (value === undefined) return true;
-    throw new HoldfastError("USAGE", `${rawName} takes no value, it got ${JSON.stringify(value)}`, { fix: rawName });
+    throw new HoldfastError("USAGE", `${rawName} takes no value, it got ${JSON.stringify(value)}`, {
+      fix: rawName,
+    });
   }
   if (value !== undefined && value !== "") return value;
-  throw new HoldfastError("USAGE", `${rawName} needs a value`, { fix: `${rawName} ${spec.takes ?? "VALUE"}` });
+  throw new HoldfastError("USAGE", `${rawName} needs a value`, {
+    fix: `${rawName} ${spec.takes ?? "VALUE"}`,
+  });
 }
 
-function checkPositionals({ name, usage, positionals: { min, max } }: CommandSpec, positionals: readonly string[]): void {
+function checkPositionals(
+  { name, usage, positionals: { min, max } }: CommandSpec,
+  positionals: readonly string[],
+): void {
   const count = positionals.length;
   if (count >= min && count <= max) return;
   const allowed = min === max ? String(min) : `${min} to ${max}`;
-  throw new HoldfastError("USAGE", `holdfast ${name} takes ${allowed} arguments, it got ${count}`, { fix: `holdfast ${name} ${usage}` });
+  throw new HoldfastError("USAGE", `holdfast ${name} takes ${allowed} arguments, it got ${count}`, {
+    fix: `holdfast ${name} ${usage}`,
+  });
 }
 
 /** A whole number of at least 1 from an option. @throws USAGE */
@@ -110,5 +136,9 @@ export function countOption(call: Call, option: string, fallback: number): numbe
   if (text === undefined) return fallback;
   const count = Number(text);
   if (Number.isSafeInteger(count) && count >= 1) return count;
-  throw new HoldfastError("USAGE", `--${option} is ${JSON.stringify(text)}, allowed are whole numbers from 1`, { fix: `--${option} ${fallback}` });
+  throw new HoldfastError(
+    "USAGE",
+    `--${option} is ${JSON.stringify(text)}, allowed are whole numbers from 1`,
+    { fix: `--${option} ${fallback}` },
+  );
 }

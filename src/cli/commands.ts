@@ -3,8 +3,18 @@
  */
 import { COMMON_OPTIONS, type CommandSpec, type OptionSpec } from "./command.ts";
 
-const CONFIG_OPTION: OptionSpec = { type: "string", short: "c", takes: "FILE", doc: "configuration that names the data directory (holdfast.yaml)" };
-const DATA_OPTION: OptionSpec = { type: "string", short: "d", takes: "DIR", doc: "data directory, instead of a configuration" };
+const CONFIG_OPTION: OptionSpec = {
+  type: "string",
+  short: "c",
+  takes: "FILE",
+  doc: "configuration that names the data directory (holdfast.yaml)",
+};
+const DATA_OPTION: OptionSpec = {
+  type: "string",
+  short: "d",
+  takes: "DIR",
+  doc: "data directory, instead of a configuration",
+};
 
 /** The commands, in the order of help. */
 export const COMMANDS: readonly CommandSpec[] = [
@@ -13,8 +23,17 @@ export const COMMANDS: readonly CommandSpec[] = [
     summary: "start an ingest and stay until it is stopped",
     usage: "[FILE]",
     positionals: { min: 0, max: 1 },
-    options: { "log-level": { type: "string", takes: "LEVEL", doc: "debug, info, warn, error or silent; warn on a terminal, else info" } },
-    notes: ["FILE is holdfast.yaml unless given.", "Ctrl-C or SIGTERM stops between batches; a second one ends at once, and the next start replays."],
+    options: {
+      "log-level": {
+        type: "string",
+        takes: "LEVEL",
+        doc: "debug, info, warn, error or silent; warn on a terminal, else info",
+      },
+    },
+    notes: [
+      "FILE is holdfast.yaml unless given.",
+      "Ctrl-C or SIGTERM stops between batches; a second one ends at once, and the next start replays.",
+    ],
     load: () => import("./run.ts"),
   },
   {
@@ -41,7 +60,10 @@ export const COMMANDS: readonly CommandSpec[] = [
     usage: "",
     positionals: { min: 0, max: 0 },
     options: {},
-    notes: ["holdfast schema > holdfast.schema.json, then as first line of holdfast.yaml:", "# yaml-language-server: $schema=./holdfast.schema.json"],
+    notes: [
+      "holdfast schema > holdfast.schema.json, then as first line of holdfast.yaml:",
+      "# yaml-language-server: $schema=./holdfast.schema.json",
+    ],
     load: () => import("./schema.ts"),
   },
   {
@@ -65,7 +87,12 @@ export const COMMANDS: readonly CommandSpec[] = [
     options: {
       config: CONFIG_OPTION,
       data: DATA_OPTION,
-      pipeline: { type: "string", short: "p", takes: "NAME", doc: "only those of this pipeline or receiver" },
+      pipeline: {
+        type: "string",
+        short: "p",
+        takes: "NAME",
+        doc: "only those of this pipeline or receiver",
+      },
       limit: { type: "string", short: "n", takes: "COUNT", doc: "at most so many (20)" },
     },
     load: () => import("./dead-letters.ts"),
@@ -76,7 +103,10 @@ export const COMMANDS: readonly CommandSpec[] = [
     usage: "list | forget NAME",
     positionals: { min: 1, max: 2 },
     options: { config: CONFIG_OPTION, data: DATA_OPTION },
-    notes: ["forget frees the log that a removed pipeline still holds; started again, it begins anew.", "No instance may run on the directory meanwhile."],
+    notes: [
+      "forget frees the log that a removed pipeline still holds; started again, it begins anew.",
+      "No instance may run on the directory meanwhile.",
+    ],
     load: () => import("./pipelines.ts"),
   },
 ];
@@ -99,12 +129,14 @@ export function programHelp(version: string): string {
 
 /** Help of one command. */
 export function commandHelp(spec: CommandSpec): string {
-  const options = Object.entries({ ...spec.options, ...COMMON_OPTIONS }).map(([name, option]) => [optionText(name, option), option.doc] as const);
+  const options = Object.entries({ ...spec.options, ...COMMON_OPTIONS }).map(
+    ([name, option]) => [optionText(name, option), option.doc] as const,
+  );
   const width = Math.max(...options.map(([text]) => text.length));
   return [
     `usage: ${`holdfast ${spec.name} ${spec.usage}`.trim()}`,
     "",
-    `${spec.summary}`,
+    spec.summary,
     ...(spec.notes === undefined ? [] : ["", ...spec.notes]),
     "",
     ...options.map(([text, doc]) => `  ${text.padEnd(width)}  ${doc}`),

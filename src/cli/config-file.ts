@@ -6,6 +6,7 @@ import { pathToFileURL } from "node:url";
 import type { ConfigInput } from "../config/load.ts";
 import type { ProblemReport } from "../config/problems.ts";
 import { CODES, codeOf, HoldfastError } from "../errors.ts";
+import type { Files } from "../host/files.ts";
 import { realFiles } from "../host/real-files.ts";
 import type { IngestOptions } from "../options.ts";
 import type { Call } from "./command.ts";
@@ -15,7 +16,9 @@ import { renderError } from "./render.ts";
 export const CONFIG_FILE = "holdfast.yaml";
 
 /** How loading ended; problems have been shown. */
-export type Loaded = { readonly kind: "loaded"; readonly file: string; readonly options: IngestOptions } | { readonly kind: "invalid"; readonly exitCode: number };
+export type Loaded =
+  | { readonly kind: "loaded"; readonly file: string; readonly options: IngestOptions }
+  | { readonly kind: "invalid"; readonly exitCode: number };
 
 /** Loads a file for a command. @throws CONFIG_NOT_FOUND */
 export async function loadFor(call: Call, file: string = CONFIG_FILE): Promise<Loaded> {
@@ -36,6 +39,14 @@ export async function dataDirectory(call: Call): Promise<string> {
   return resolve(call.terminal.directory, await readDataDirectory(input));
 }
 
+/** Commands that look at data make no directory. @throws DIRECTORY_UNWRITABLE when there is none */
+export async function requireDirectory(files: Files, directory: string): Promise<void> {
+  if ((await files.stat(directory))?.kind === "directory") return;
+  throw new HoldfastError("DIRECTORY_UNWRITABLE", `there is no data directory ${directory}`, {
+    fix: "--data DIR, or start in the directory where holdfast run was started",
+  });
+}
+
 async function configInput({ terminal }: Call, file: string): Promise<ConfigInput> {
   const path = resolve(terminal.directory, file);
   return {
@@ -52,7 +63,10 @@ async function readConfig(path: string, file: string): Promise<string> {
     return decode(await realFiles.readFile(path));
   } catch (cause) {
     if (codeOf(cause) === "ENOENT") {
-      throw new HoldfastError("CONFIG_NOT_FOUND", `${file} is not there: ${path}`, { cause, fix: "holdfast init, or name a file" });
+      throw new HoldfastError("CONFIG_NOT_FOUND", `${file} is not there: ${path}`, {
+        cause,
+        fix: "holdfast init, or name a file",
+      });
     }
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new HoldfastError("CONFIG_NOT_FOUND", `${file} cannot be read: ${why}`, { cause });
@@ -63,8 +77,17 @@ function decode(bytes: Uint8Array): string {
   return new TextDecoder().decode(bytes);
 }
 
-function showProblems({ terminal, has }: Call, { problems, omittedCount }: ProblemReport, { file, text }: ConfigInput): void {
-  const options = { color: terminal.hasColor, debug: has("debug"), textOf: (each: string) => (each === file ? text : undefined) };
+function showProblems(
+  call: Call,
+  { problems, omittedCount }: ProblemReport,
+  { file, text }: ConfigInput,
+): void {
+  const { terminal } = call;
+  const options = {
+    color: terminal.hasColor,
+    debug: call.has("debug"),
+    textOf: (each: string) => (each === file ? text : undefined),
+  };
   for (const problem of problems) terminal.complain(renderError(problem, options));
   if (omittedCount > 0) terminal.complain(`and ${omittedCount} more`);
 }

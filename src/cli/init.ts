@@ -23,7 +23,9 @@ export async function main({ terminal, positionals }: Call): Promise<number> {
   const named = relative(terminal.directory, join(directory, CONFIG_FILE));
   const run = named === CONFIG_FILE ? "holdfast run" : `holdfast run ${named}`;
   const tryIt = `echo '{"device":"a","temperature":21.5}' | nc -N 127.0.0.1 9000`;
-  terminal.print(`created ${named} (commented, runs as it is), ${STEPS_FILE}; next: ${run}, then ${tryIt}`);
+  terminal.print(
+    `created ${named} (commented, runs as it is), ${STEPS_FILE}; next: ${run}, then ${tryIt}`,
+  );
   return 0;
 }
 
@@ -32,7 +34,9 @@ async function refuseExisting(path: string): Promise<void> {
 }
 
 function existing(path: string): HoldfastError {
-  return new HoldfastError("CONFIG_CONFLICT", `${path} is there already`, { fix: "holdfast init another-directory" });
+  return new HoldfastError("CONFIG_CONFLICT", `${path} is there already`, {
+    fix: "holdfast init another-directory",
+  });
 }
 
 async function writeNew(path: string, text: string): Promise<void> {
@@ -50,6 +54,10 @@ async function writeNew(path: string, text: string): Promise<void> {
   }
 }
 
-async function writeAll(file: Awaited<ReturnType<typeof realFiles.open>>, bytes: Uint8Array): Promise<void> {
-  for (let written = 0; written < bytes.length; ) written += await file.write(bytes, written, bytes.length - written, written);
+async function writeAll(
+  file: Awaited<ReturnType<typeof realFiles.open>>,
+  bytes: Uint8Array,
+): Promise<void> {
+  for (let written = 0; written < bytes.length; )
+    written += await file.write(bytes, written, bytes.length - written, written);
 }

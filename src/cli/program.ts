@@ -19,7 +19,8 @@ export async function runProgram(args: readonly string[], terminal: Terminal): P
 }
 
 async function dispatch([name, ...rest]: readonly string[], terminal: Terminal): Promise<number> {
-  if (name === undefined || name === "help" || name === "--help" || name === "-h") return help(rest[0], name === undefined, terminal);
+  if (name === undefined || name === "help" || name === "--help" || name === "-h")
+    return help(rest[0], name === undefined, terminal);
   if (name === "--version" || name === "-v") {
     terminal.print(await version());
     return 0;
@@ -35,7 +36,11 @@ async function dispatch([name, ...rest]: readonly string[], terminal: Terminal):
   return command.main(call);
 }
 
-async function help(topic: string | undefined, isUsageError: boolean, terminal: Terminal): Promise<number> {
+async function help(
+  topic: string | undefined,
+  isUsageError: boolean,
+  terminal: Terminal,
+): Promise<number> {
   const spec = COMMANDS.find((each) => each.name === topic);
   if (topic !== undefined && spec === undefined) throw unknownCommand(topic);
   const text = spec === undefined ? programHelp(await version()) : commandHelp(spec);
@@ -46,13 +51,17 @@ async function help(topic: string | undefined, isUsageError: boolean, terminal: 
 
 function unknownCommand(name: string): HoldfastError {
   const names = COMMANDS.map((each) => each.name);
-  return new HoldfastError("USAGE", `holdfast has no command ${JSON.stringify(name)}`, { fix: suggestion(name, names) });
+  return new HoldfastError("USAGE", `holdfast has no command ${JSON.stringify(name)}`, {
+    fix: suggestion(name, names),
+  });
 }
 
 /** Shows a failure and gives the exit code that goes with it. */
 export function fail(error: unknown, args: readonly string[], terminal: Terminal): number {
   const isDebug = args.includes("--debug");
-  terminal.complain(renderError(error, { color: terminal.hasColor, debug: isDebug, textOf: () => undefined }));
+  terminal.complain(
+    renderError(error, { color: terminal.hasColor, debug: isDebug, textOf: () => undefined }),
+  );
   if (error instanceof HoldfastError) return CODES[error.code].exitCode;
   if (!isDebug) terminal.complain("    fix: --debug shows where; this may be a bug of Holdfast");
   return 1;

@@ -28,7 +28,8 @@ export function renderError(error: unknown, options: RenderOptions): string {
   const where = place === undefined ? "" : `${place.file}:${place.line}:${place.column}: `;
   const lines = [`${where}${red(`${codeOf(error)}:`)} ${messageOf(error)}`];
   if (place !== undefined) lines.push(...sourceLines(place, options));
-  if (error instanceof HoldfastError && error.fix !== "") lines.push(`    ${paint(options.color, "36")("fix:")} ${error.fix}`);
+  if (error instanceof HoldfastError && error.fix !== "")
+    lines.push(`    ${paint(options.color, "36")("fix:")} ${error.fix}`);
   if (options.debug) lines.push(...stackLines(error));
   return lines.join("\n");
 }
@@ -39,18 +40,26 @@ function paint(isOn: boolean, code: string): Paint {
 
 function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  if (error instanceof AggregateError && error.message === "") return error.errors.map(messageOf).join("; ");
+  if (error instanceof AggregateError && error.message === "")
+    return error.errors.map(messageOf).join("; ");
   return error.message;
 }
 
-function sourceLines({ file, line, column, width = 1 }: FilePlace, { textOf, color }: RenderOptions): readonly string[] {
+function sourceLines(
+  { file, line, column, width = 1 }: FilePlace,
+  { textOf, color }: RenderOptions,
+): readonly string[] {
   const source = textOf(file)?.split(/\r?\n/)[line - 1];
   if (source === undefined || source.trim() === "") return [];
-  const from = source.length > LINE_CHARACTERS_MAX ? Math.max(0, column - 1 - CONTEXT_CHARACTERS) : 0;
+  const from =
+    source.length > LINE_CHARACTERS_MAX ? Math.max(0, column - 1 - CONTEXT_CHARACTERS) : 0;
   const shown = source.slice(from, from + LINE_CHARACTERS_MAX).replaceAll("\t", " ");
   const margin = `${line} | `;
   const carets = "^".repeat(Math.max(1, Math.min(width, from + shown.length - (column - 1))));
-  return [`${margin}${shown}`, `${" ".repeat(margin.length + column - 1 - from)}${paint(color, "31;1")(carets)}`];
+  return [
+    `${margin}${shown}`,
+    `${" ".repeat(margin.length + column - 1 - from)}${paint(color, "31;1")(carets)}`,
+  ];
 }
 
 function stackLines(error: unknown): readonly string[] {
@@ -71,6 +80,13 @@ export function showCount(count: number): string {
 /** Rows in columns, the first row being their heads; the last column is not padded. */
 export function showTable(rows: readonly (readonly string[])[]): readonly string[] {
   const columnCount = Math.max(0, ...rows.map((row) => row.length));
-  const widths = Array.from({ length: columnCount }, (_, index) => Math.max(...rows.map((row) => row[index]?.length ?? 0)));
-  return rows.map((row) => row.map((cell, index) => (index === row.length - 1 ? cell : cell.padEnd(widths[index] ?? 0))).join("  ").trimEnd());
+  const widths = Array.from({ length: columnCount }, (_, index) =>
+    Math.max(...rows.map((row) => row[index]?.length ?? 0)),
+  );
+  return rows.map((row) =>
+    row
+      .map((cell, index) => (index === row.length - 1 ? cell : cell.padEnd(widths[index] ?? 0)))
+      .join("  ")
+      .trimEnd(),
+  );
 }

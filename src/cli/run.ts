@@ -12,7 +12,13 @@ import type { IngestOptions } from "../options.ts";
 import type { Call } from "./command.ts";
 import { CONFIG_FILE, loadFor } from "./config-file.ts";
 import { readVersion } from "./version.ts";
-import { type Progress, type SinkPromise, startLines, statusLine, stopLine } from "./start-lines.ts";
+import {
+  type Progress,
+  type SinkPromise,
+  startLines,
+  statusLine,
+  stopLine,
+} from "./start-lines.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Time between two status lines. */
@@ -34,10 +40,19 @@ export async function main(call: Call): Promise<number> {
   const level = logLevel(call);
   const loaded = await loadFor(call, call.positionals[0] ?? CONFIG_FILE);
   if (loaded.kind === "invalid") return loaded.exitCode;
-  const [{ createIngest }, { createLogger }, { realHost }] = await Promise.all([import("../ingest.ts"), import("../observe/logger.ts"), import("../host/real-host.ts")]);
+  const [{ createIngest }, { createLogger }, { realHost }] = await Promise.all([
+    import("../ingest.ts"),
+    import("../observe/logger.ts"),
+    import("../host/real-host.ts"),
+  ]);
   const host = realHost();
   const watch = new Watch();
-  const options: IngestOptions = { ...loaded.options, host, logger: createLogger({ level }), listeners: [watch.listener] };
+  const options: IngestOptions = {
+    ...loaded.options,
+    host,
+    logger: createLogger({ level }),
+    listeners: [watch.listener],
+  };
   const ingest = createIngest(options);
   const runner = new Runner({ ingest, options, watch, host, terminal });
   return runner.run();
@@ -48,7 +63,11 @@ function logLevel(call: Call): LogLevel {
   if (text === undefined) return call.terminal.isInteractive ? "warn" : "info";
   const level = LEVELS.find((each) => each === text);
   if (level !== undefined) return level;
-  throw new HoldfastError("USAGE", `--log-level is ${JSON.stringify(text)}, allowed are ${LEVELS.join(", ")}`, { fix: "--log-level info" });
+  throw new HoldfastError(
+    "USAGE",
+    `--log-level is ${JSON.stringify(text)}, allowed are ${LEVELS.join(", ")}`,
+    { fix: "--log-level info" },
+  );
 }
 
 /** What events say that a snapshot does not. */
@@ -115,10 +134,18 @@ class Runner {
       version: await readVersion(),
       workingDirectory: terminal.directory,
       dataDirectory: options.directory,
-      receivers: options.receivers.map((receiver) => ({ name: receiver.name, type: receiver.type, options: receiver.options, address: this.#addressOf(receiver) })),
+      receivers: options.receivers.map((receiver) => ({
+        name: receiver.name,
+        type: receiver.type,
+        options: receiver.options,
+        address: this.#addressOf(receiver),
+      })),
       pipelines: options.pipelines,
       promises: watch.promises,
-      console: options.console === undefined ? undefined : { host: options.console.host ?? "127.0.0.1", port: options.console.port },
+      console:
+        options.console === undefined
+          ? undefined
+          : { host: options.console.host ?? "127.0.0.1", port: options.console.port },
     };
   }
 
@@ -149,7 +176,13 @@ class Runner {
   #progress(clock: Clock): Progress {
     const { log, pipelines } = this.#parts.ingest.snapshot();
     const lagCount = Math.max(0, ...pipelines.map(({ lagRecords }) => lagRecords));
-    return { atMs: clock.monotonicMs(), storedCount: log.nextOffset, processedCount: log.nextOffset - lagCount, lagCount, batchMs: this.#parts.watch.batchMs };
+    return {
+      atMs: clock.monotonicMs(),
+      storedCount: log.nextOffset,
+      processedCount: log.nextOffset - lagCount,
+      lagCount,
+      batchMs: this.#parts.watch.batchMs,
+    };
   }
 
   #onSignal(): void {
@@ -163,7 +196,9 @@ class Runner {
       return;
     }
     if (nowMs - this.#firstSignalMs < SIGNAL_ECHO_MS) return;
-    terminal.complain("ended at once: what is stored and not processed is replayed at the next start");
+    terminal.complain(
+      "ended at once: what is stored and not processed is replayed at the next start",
+    );
     terminal.endAtOnce();
   }
 
@@ -171,9 +206,13 @@ class Runner {
   #limitStop(): void {
     const { host, terminal } = this.#parts;
     const { signal } = this.#ended;
-    const notice = host.clock.after(GRACE_MS, () => terminal.complain("still stopping; a second signal ends at once, and the next start replays"));
+    const notice = host.clock.after(GRACE_MS, () =>
+      terminal.complain("still stopping; a second signal ends at once, and the next start replays"),
+    );
     const kill = host.clock.after(STOP_DEADLINE_MS + GRACE_MS, () => {
-      terminal.complain(`not stopped after ${(STOP_DEADLINE_MS + GRACE_MS) / 1000} s, ended at once; the next start replays`);
+      terminal.complain(
+        `not stopped after ${(STOP_DEADLINE_MS + GRACE_MS) / 1000} s, ended at once; the next start replays`,
+      );
       terminal.endAtOnce();
     });
     const cancel = (): void => [notice, kill].forEach((each) => each());

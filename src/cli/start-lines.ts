@@ -60,13 +60,18 @@ export function hostPort({ host, port }: Endpoint): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-function pipelineLine({ name, outputs }: Pipeline, { promises, workingDirectory }: StartFacts): string {
+function pipelineLine(
+  { name, outputs }: Pipeline,
+  { promises, workingDirectory }: StartFacts,
+): string {
   const known = promises.get(name);
   if (known === undefined) return `${name} is not running yet`;
   const sinks = outputs.map(({ sink }) => {
     const promise = known.find((each) => each.sink === sink.name);
     const words = promise === undefined ? [] : [promise.guarantee, `(${promise.by})`];
-    return [sink.name, ...words, placeOf(sink.settings, workingDirectory)].filter((word) => word !== "").join(" ");
+    return [sink.name, ...words, placeOf(sink.settings, workingDirectory)]
+      .filter((word) => word !== "")
+      .join(" ");
   });
   return `${name} -> ${sinks.join(", ")}`;
 }
@@ -78,19 +83,32 @@ function placeOf(settings: Readonly<Record<string, unknown>>, workingDirectory: 
 }
 
 function tryLines(receivers: readonly ListeningReceiver[]): readonly string[] {
-  const lines = receivers.flatMap((receiver) => (receiver.address === undefined ? [] : tryReceiver(receiver, receiver.address)));
+  const lines = receivers.flatMap((receiver) =>
+    receiver.address === undefined ? [] : tryReceiver(receiver, receiver.address),
+  );
   return lines.map((line, index) => `${index === 0 ? "try it: " : "        "}${line}`);
 }
 
 /** One-liners for what a line or a POST of JSON reaches; the first needs nothing but Node. */
-function tryReceiver({ type, options }: ListeningReceiver, { host, port }: Endpoint): readonly string[] {
+function tryReceiver(
+  { type, options }: ListeningReceiver,
+  { host, port }: Endpoint,
+): readonly string[] {
   if (type === "tcp") {
     const text = JSON.stringify(`${SAMPLE}\n`);
-    return [`node -e 'require("net").connect(${port},"${host}").end(${text}).pipe(process.stdout)'`, `echo '${SAMPLE}' | nc -N ${host} ${port}`];
+    return [
+      `node -e 'require("net").connect(${port},"${host}").end(${text}).pipe(process.stdout)'`,
+      `echo '${SAMPLE}' | nc -N ${host} ${port}`,
+    ];
   }
   if (type !== "http") return [];
-  const path = typeof options === "object" && options !== null && "path" in options ? String(options.path) : "/records";
-  return [`curl -H 'content-type: application/json' -d '${SAMPLE}' http://${hostPort({ host, port })}${path}`];
+  const path =
+    typeof options === "object" && options !== null && "path" in options
+      ? String(options.path)
+      : "/records";
+  return [
+    `curl -H 'content-type: application/json' -d '${SAMPLE}' http://${hostPort({ host, port })}${path}`,
+  ];
 }
 
 /** Counts at one moment. */
@@ -104,7 +122,8 @@ export interface Progress {
 
 /** How it goes, or undefined when nothing happened since the last line. */
 export function statusLine(last: Progress, now: Progress): string | undefined {
-  if (now.storedCount === last.storedCount && now.processedCount === last.processedCount) return undefined;
+  if (now.storedCount === last.storedCount && now.processedCount === last.processedCount)
+    return undefined;
   const seconds = Math.max((now.atMs - last.atMs) / 1000, 0.001);
   const perSecond = (now.storedCount - last.storedCount) / seconds;
   const parts = [
@@ -128,7 +147,12 @@ function showMs(ms: number): string {
 export interface StopFacts {
   readonly nextOffset: number;
   readonly notStopped: readonly string[];
-  readonly pipelines: readonly { readonly pipeline: string; readonly batchId: number; readonly lagRecords: number; readonly finishedParts: number }[];
+  readonly pipelines: readonly {
+    readonly pipeline: string;
+    readonly batchId: number;
+    readonly lagRecords: number;
+    readonly finishedParts: number;
+  }[];
 }
 
 /** The last line. */
@@ -138,11 +162,18 @@ export function stopLine({ nextOffset, notStopped, pipelines }: StopFacts): stri
   const isOne = pipelines.length === 1;
   const done = [
     "receivers closed",
-    ...pipelines.map(({ pipeline, batchId }) => (isOne ? `batch ${showCount(batchId)} committed` : `${pipeline} batch ${showCount(batchId)} committed`)),
+    ...pipelines.map(({ pipeline, batchId }) =>
+      isOne
+        ? `batch ${showCount(batchId)} committed`
+        : `${pipeline} batch ${showCount(batchId)} committed`,
+    ),
     ...(parts === 0 ? [] : [`${showCount(parts)} ${parts === 1 ? "part" : "parts"} finished`]),
     `log at offset ${showCount(nextOffset)}`,
   ];
-  const left = lag === 0 ? "Nothing is left to replay." : `${showCount(lag)} records are left, the next start goes on with them.`;
+  const left =
+    lag === 0
+      ? "Nothing is left to replay."
+      : `${showCount(lag)} records are left, the next start goes on with them.`;
   const late = notStopped.length === 0 ? "" : ` Not stopped in time: ${notStopped.join(", ")}.`;
   return `stopping: ${done.join(", ")}. ${left}${late}`;
 }

@@ -9,7 +9,11 @@ export async function main(call: Call): Promise<number> {
   if (loaded.kind === "invalid") return loaded.exitCode;
   const { receivers, pipelines } = loaded.options;
   const outputCount = pipelines.reduce((sum, { outputs }) => sum + outputs.length, 0);
-  const parts = [counted(receivers.length, "receiver"), counted(pipelines.length, "pipeline"), counted(outputCount, "output")];
+  const parts = [
+    counted(receivers.length, "receiver"),
+    counted(pipelines.length, "pipeline"),
+    counted(outputCount, "output"),
+  ];
   call.terminal.print(`${loaded.file} is valid: ${parts.join(", ")}`);
   return 0;
 }

@@ -5,5 +5,7 @@ import { realFiles } from "../host/real-files.ts";
 export async function readVersion(): Promise<string> {
   const path = fileURLToPath(new URL("../../../package.json", import.meta.url));
   const description: unknown = JSON.parse(new TextDecoder().decode(await realFiles.readFile(path)));
-  return typeof description === "object" && description !== null && "version" in description ? String(description.version) : "";
+  return typeof description === "object" && description !== null && "version" in description
+    ? String(description.version)
+    : "";
 }

@@ -47,7 +47,12 @@ export function inside({ path, problems }: Scope, name: string): Scope {
 export function wrongType(node: ConfigNode, scope: Scope, wanted: string, fix = ""): undefined {
   if (isReported(node)) return undefined;
   const label = labelOf(scope);
-  scope.problems.add("CONFIG_TYPE", `${label === "" ? "the file" : label} is ${showNode(node)}, wanted ${wanted}`, node.place, fix);
+  scope.problems.add(
+    "CONFIG_TYPE",
+    `${label === "" ? "the file" : label} is ${showNode(node)}, wanted ${wanted}`,
+    node.place,
+    fix,
+  );
   return undefined;
 }
 
@@ -55,7 +60,11 @@ function isReported(node: ConfigNode): boolean {
   return node.kind === "scalar" && node.isReported === true;
 }
 
-function scalarField<T>(wanted: string, jsonSchema: JsonSchema, read: (node: ScalarNode, scope: Scope) => T | undefined): Field<T> {
+function scalarField<T>(
+  wanted: string,
+  jsonSchema: JsonSchema,
+  read: (node: ScalarNode, scope: Scope) => T | undefined,
+): Field<T> {
   return {
     wanted,
     jsonSchema,
@@ -81,12 +90,17 @@ export interface TextRule {
 /** Text. A plain number or `true` is taken as it is written: a password may be 0123. */
 export function text(rule?: TextRule): Field<string> {
   const wanted = rule?.wanted ?? "text";
-  const schema = rule === undefined ? { type: "string" } : { type: "string", description: rule.wanted };
+  const schema =
+    rule === undefined ? { type: "string" } : { type: "string", description: rule.wanted };
   return scalarField(wanted, schema, (node, scope) => {
     if (node.text === "" && !node.quoted) return wrongType(node, scope, wanted);
     const value = typeof node.value === "string" ? node.value : node.text;
     if (rule === undefined || rule.pattern.test(value)) return value;
-    scope.problems.add(rule.code ?? "CONFIG_VALUE", `${labelOf(scope)} is ${JSON.stringify(value)}, wanted ${rule.wanted}`, node.place);
+    scope.problems.add(
+      rule.code ?? "CONFIG_VALUE",
+      `${labelOf(scope)} is ${JSON.stringify(value)}, wanted ${rule.wanted}`,
+      node.place,
+    );
     return undefined;
   });
 }
@@ -94,7 +108,9 @@ export function text(rule?: TextRule): Field<string> {
 /** `true` or `false`. */
 export function boolean(): Field<boolean> {
   const wanted = "true or false";
-  return scalarField(wanted, orReference({ type: "boolean" }), (node, scope) => (typeof node.value === "boolean" ? node.value : wrongType(node, scope, wanted)));
+  return scalarField(wanted, orReference({ type: "boolean" }), (node, scope) =>
+    typeof node.value === "boolean" ? node.value : wrongType(node, scope, wanted),
+  );
 }
 
 /** A number in a range. */
@@ -104,7 +120,8 @@ export function number(range: Range, kind: "integer" | "number" = "number"): Fie
   return scalarField(wanted, orReference(schema), (node, scope) => {
     const { value } = node;
     if (typeof value !== "number" || Number.isNaN(value)) return wrongType(node, scope, wanted);
-    if (kind === "integer" && Number.isFinite(value) && !Number.isInteger(value)) return wrongType(node, scope, wanted);
+    if (kind === "integer" && Number.isFinite(value) && !Number.isInteger(value))
+      return wrongType(node, scope, wanted);
     return inRange(value, { node, scope, range, show: String });
   });
 }
@@ -117,18 +134,30 @@ export function integer(range: Range): Field<number> {
 /** A TCP port; 0 takes a free one. Messages name 1 to 65535: 0 is for tests. */
 export function port(): Field<number> {
   const wanted = "a port";
-  return scalarField(wanted, orReference({ type: "integer", minimum: 0, maximum: 65_535 }), (node, scope) => {
-    if (typeof node.value !== "number" || !Number.isInteger(node.value)) return wrongType(node, scope, wanted);
-    return node.value === 0 ? 0 : inRange(node.value, { node, scope, range: { min: 1, max: 65_535 }, show: String });
-  });
+  return scalarField(
+    wanted,
+    orReference({ type: "integer", minimum: 0, maximum: 65_535 }),
+    (node, scope) => {
+      if (typeof node.value !== "number" || !Number.isInteger(node.value))
+        return wrongType(node, scope, wanted);
+      return node.value === 0
+        ? 0
+        : inRange(node.value, { node, scope, range: { min: 1, max: 65_535 }, show: String });
+    },
+  );
 }
 
 /** Milliseconds, written with a unit: `250ms`, `10s`, `1m`. */
 export function duration(range: Range): Field<number> {
   const wanted = "a duration such as 500ms, 10s, 1m, 2h";
-  const schema = { type: "string", pattern: "^[0-9]+(\\.[0-9]+)? *(ms|s|m|h|d)$|\\$\\{", description: wanted };
+  const schema = {
+    type: "string",
+    pattern: "^[0-9]+(\\.[0-9]+)? *(ms|s|m|h|d)$|\\$\\{",
+    description: wanted,
+  };
   return scalarField(wanted, schema, (node, scope) => {
-    const ms = node.value === 0 ? 0 : typeof node.value === "string" ? parseDuration(node.value) : undefined;
+    const ms =
+      node.value === 0 ? 0 : typeof node.value === "string" ? parseDuration(node.value) : undefined;
     if (ms === undefined) return wrongType(node, scope, wanted, unitFix(node, "ms"));
     return inRange(ms, { node, scope, range, show: showDuration });
   });
@@ -137,9 +166,14 @@ export function duration(range: Range): Field<number> {
 /** Bytes, written with a unit: `64KiB`, `1GiB`. */
 export function size(range: Range): Field<number> {
   const wanted = "a size such as 64KiB, 16MiB, 1GiB";
-  const schema = { type: "string", pattern: "^[0-9]+(\\.[0-9]+)? *([kKmMgGtT]i?)?[bB]$|\\$\\{", description: wanted };
+  const schema = {
+    type: "string",
+    pattern: "^[0-9]+(\\.[0-9]+)? *([kKmMgGtT]i?)?[bB]$|\\$\\{",
+    description: wanted,
+  };
   return scalarField(wanted, schema, (node, scope) => {
-    const bytes = node.value === 0 ? 0 : typeof node.value === "string" ? parseSize(node.value) : undefined;
+    const bytes =
+      node.value === 0 ? 0 : typeof node.value === "string" ? parseSize(node.value) : undefined;
     if (bytes === undefined) return wrongType(node, scope, wanted, unitFix(node, "B"));
     return inRange(bytes, { node, scope, range, show: showSize });
   });
@@ -156,7 +190,12 @@ export function oneOf<const V extends string | number>(values: readonly V[]): Fi
     const found = values.find((value) => value === node.value);
     if (found !== undefined) return found;
     const fix = typeof node.value === "string" ? didYouMean(node.value, values) : "";
-    scope.problems.add("CONFIG_VALUE", `${labelOf(scope)} is ${showNode(node)}, allowed ${values.length === 1 ? "is" : "are"} ${values.join(", ")}`, node.place, fix);
+    scope.problems.add(
+      "CONFIG_VALUE",
+      `${labelOf(scope)} is ${showNode(node)}, allowed ${values.length === 1 ? "is" : "are"} ${values.join(", ")}`,
+      node.place,
+      fix,
+    );
     return undefined;
   });
 }
@@ -171,14 +210,30 @@ export function list<T>(item: Field<T>, countMin = 0): Field<readonly T[]> {
   const wanted = `a list of ${item.wanted}`;
   return {
     wanted,
-    jsonSchema: { type: "array", items: item.jsonSchema, ...(countMin === 0 ? {} : { minItems: countMin }) },
+    jsonSchema: {
+      type: "array",
+      items: item.jsonSchema,
+      ...(countMin === 0 ? {} : { minItems: countMin }),
+    },
     read(node, scope) {
-      if (node.kind !== "list") return wrongType(node, scope, wanted, node.kind === "scalar" && node.text !== "" ? `[${node.text}]` : "");
+      if (node.kind !== "list")
+        return wrongType(
+          node,
+          scope,
+          wanted,
+          node.kind === "scalar" && node.text !== "" ? `[${node.text}]` : "",
+        );
       if (node.items.length < countMin) {
-        scope.problems.add("CONFIG_OUT_OF_RANGE", `${labelOf(scope)} has ${node.items.length} items, allowed are ${countMin} or more`, node.place);
+        scope.problems.add(
+          "CONFIG_OUT_OF_RANGE",
+          `${labelOf(scope)} has ${node.items.length} items, allowed are ${countMin} or more`,
+          node.place,
+        );
         return undefined;
       }
-      const values = node.items.map((child, index) => item.read(child, { ...scope, path: `${scope.path}[${index}]` }));
+      const values = node.items.map((child, index) =>
+        item.read(child, { ...scope, path: `${scope.path}[${index}]` }),
+      );
       return allRead(values);
     },
   };
@@ -212,7 +267,10 @@ export function anything(jsonSchema: JsonSchema): Field<Placed<undefined>> {
 }
 
 function bounds({ min, max }: Range): JsonSchema {
-  return { ...(Number.isFinite(min) ? { minimum: min } : {}), ...(Number.isFinite(max) ? { maximum: max } : {}) };
+  return {
+    ...(Number.isFinite(min) ? { minimum: min } : {}),
+    ...(Number.isFinite(max) ? { maximum: max } : {}),
+  };
 }
 
 interface RangeCheck {
@@ -231,7 +289,12 @@ export function showRange({ min, max }: Range, show: (value: number) => string):
 function inRange(value: number, { node, scope, range, show }: RangeCheck): number | undefined {
   if (value >= range.min && value <= range.max) return value;
   const message = `${labelOf(scope)} is ${node.text}, allowed are ${showRange(range, show)}`;
-  scope.problems.add("CONFIG_OUT_OF_RANGE", message, node.place, `${labelOf(scope)}: ${show(show === String ? likely(value, range) : nearest(value, range))}`);
+  scope.problems.add(
+    "CONFIG_OUT_OF_RANGE",
+    message,
+    node.place,
+    `${labelOf(scope)}: ${show(show === String ? likely(value, range) : nearest(value, range))}`,
+  );
   return undefined;
 }
 

@@ -25,15 +25,33 @@ export async function configJsonSchema(): Promise<JsonSchema> {
   };
 }
 
-async function typedSchema(registry: TypeRegistry<unknown>, description: string, shared: Readonly<Record<string, JsonSchema>>): Promise<JsonSchema> {
+async function typedSchema(
+  registry: TypeRegistry<unknown>,
+  description: string,
+  shared: Readonly<Record<string, JsonSchema>>,
+): Promise<JsonSchema> {
   const known = await Promise.all(registry.names.map((name) => typeSchema(registry, name, shared)));
-  const own = { type: "object", properties: { type: { type: "string", pattern: "^\\.\\.?/.*#" } }, required: ["type"] };
-  return { type: "object", description, propertyNames: { pattern: NAME_PATTERN.source }, additionalProperties: { anyOf: [...known, own] } };
+  const own = {
+    type: "object",
+    properties: { type: { type: "string", pattern: "^\\.\\.?/.*#" } },
+    required: ["type"],
+  };
+  return {
+    type: "object",
+    description,
+    propertyNames: { pattern: NAME_PATTERN.source },
+    additionalProperties: { anyOf: [...known, own] },
+  };
 }
 
-async function typeSchema(registry: TypeRegistry<unknown>, name: string, shared: Readonly<Record<string, JsonSchema>>): Promise<JsonSchema> {
+async function typeSchema(
+  registry: TypeRegistry<unknown>,
+  name: string,
+  shared: Readonly<Record<string, JsonSchema>>,
+): Promise<JsonSchema> {
   const factory = await registry.load(name);
-  const { properties, required } = factory === undefined ? { properties: {}, required: [] } : optionsProperties(factory.options);
+  const { properties, required } =
+    factory === undefined ? { properties: {}, required: [] } : optionsProperties(factory.options);
   return {
     type: "object",
     properties: { type: { const: name }, ...properties, ...shared },

@@ -28,7 +28,9 @@ export interface ConfigInput extends SubstitutionSources {
 }
 
 /** How loading ended. */
-export type LoadResult = { readonly kind: "loaded"; readonly options: IngestOptions } | ({ readonly kind: "invalid" } & ProblemReport);
+export type LoadResult =
+  | { readonly kind: "loaded"; readonly options: IngestOptions }
+  | ({ readonly kind: "invalid" } & ProblemReport);
 
 /**
  * Loads a configuration. Modules that it names are imported; nothing is opened. What is wrong with it is returned,
@@ -48,7 +50,11 @@ async function read(input: ConfigInput, problems: Problems): Promise<IngestOptio
   const config = layout.readParts(root, { path: "", problems });
   if (config === undefined) return undefined;
   const names = namesOf(root);
-  const defined = await define(config, { names, problems, modules: new Modules(input.file, input.importModule) });
+  const defined = await define(config, {
+    names,
+    problems,
+    modules: new Modules(input.file, input.importModule),
+  });
   for (const each of config.pipelines ?? []) {
     checkPipeline(each, names, problems);
     await checkModules(each, defined.modules, problems);
@@ -63,11 +69,22 @@ interface DefineContext {
 }
 
 /** Receivers, sinks and strategies: what pipelines refer to. */
-async function define(config: Partly<FileConfig>, { names, problems, modules }: DefineContext): Promise<Defined> {
+async function define(
+  config: Partly<FileConfig>,
+  { names, problems, modules }: DefineContext,
+): Promise<Defined> {
   const strategies = await buildStrategies(config.supervision ?? [], modules, problems);
   const shared = { modules, problems, strategies, strategyNames: names.strategies };
-  const receivers = await readTyped(config.receivers ?? [], { ...shared, noun: "receiver", registry: receiverTypes });
-  const sinks = await readTyped(config.sinks ?? [], { ...shared, noun: "sink", registry: sinkTypes });
+  const receivers = await readTyped(config.receivers ?? [], {
+    ...shared,
+    noun: "receiver",
+    registry: receiverTypes,
+  });
+  const sinks = await readTyped(config.sinks ?? [], {
+    ...shared,
+    noun: "sink",
+    registry: sinkTypes,
+  });
   return { receivers, sinks, strategies, modules };
 }
 
@@ -77,7 +94,10 @@ interface BuildContext {
   readonly root: ConfigNode;
 }
 
-async function build(config: Partly<FileConfig>, { defined, problems, root }: BuildContext): Promise<IngestOptions | undefined> {
+async function build(
+  config: Partly<FileConfig>,
+  { defined, problems, root }: BuildContext,
+): Promise<IngestOptions | undefined> {
   const pipelines: Pipeline[] = [];
   for (const named of config.pipelines ?? []) {
     try {
@@ -104,7 +124,13 @@ async function build(config: Partly<FileConfig>, { defined, problems, root }: Bu
 function logOptions(log: LogConfig | undefined): IngestOptions["log"] {
   if (log === undefined) return undefined;
   const { bytesMax, keep, minCommitInterval, segmentMax } = log;
-  return given({ bytesMax, keepMs: keep?.duration, keepBytes: keep?.bytes, minCommitIntervalMs: minCommitInterval, segmentBytes: segmentMax });
+  return given({
+    bytesMax,
+    keepMs: keep?.duration,
+    keepBytes: keep?.bytes,
+    minCommitIntervalMs: minCommitInterval,
+    segmentBytes: segmentMax,
+  });
 }
 
 function consoleOptions(config: ConsoleConfig | undefined): IngestOptions["console"] {

@@ -35,7 +35,9 @@ export interface StrategyConfig {
 /** The write-ahead log. */
 export interface LogConfig {
   readonly bytesMax: number | undefined;
-  readonly keep: { readonly duration: number | undefined; readonly bytes: number | undefined } | undefined;
+  readonly keep:
+    | { readonly duration: number | undefined; readonly bytes: number | undefined }
+    | undefined;
   readonly minCommitInterval: number | undefined;
   readonly segmentMax: number | undefined;
 }

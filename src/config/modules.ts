@@ -15,8 +15,8 @@ export type ImportModule = (path: string) => Promise<ModuleExports>;
 const REFERENCE = /^(\.\.?\/[^#]+)#([A-Za-z_$][\w$]*)$/;
 
 /** Whether a text is a module reference: it begins with `./` or `../` and has a `#`. */
-export function isModuleReference(value: unknown): value is string {
-  return typeof value === "string" && /^\.\.?\//.test(value) && value.includes("#");
+export function isModuleReference(value: string): boolean {
+  return /^\.\.?\//.test(value) && value.includes("#");
 }
 
 /** A text that names an export, with its place. */
@@ -39,18 +39,31 @@ export class Modules {
   async load(reference: string, at: FilePlace): Promise<unknown> {
     const [, path, name] = REFERENCE.exec(reference) ?? [];
     if (path === undefined || name === undefined) {
-      throw new HoldfastError("CONFIG_MODULE", `${JSON.stringify(reference)} names no export`, { at, fix: `${reference.replace(/#.*$/s, "")}#name` });
+      throw new HoldfastError("CONFIG_MODULE", `${JSON.stringify(reference)} names no export`, {
+        at,
+        fix: `${reference.replace(/#.*$/s, "")}#name`,
+      });
     }
     const exported = await this.#import(path, at);
     if (Object.hasOwn(exported, name)) return exported[name];
-    throw new HoldfastError("CONFIG_MODULE", `${path} has no export ${JSON.stringify(name)}`, { at, fix: suggestion(name, Object.keys(exported)) });
+    throw new HoldfastError("CONFIG_MODULE", `${path} has no export ${JSON.stringify(name)}`, {
+      at,
+      fix: suggestion(name, Object.keys(exported)),
+    });
   }
 
   /** The same for a function. @throws CONFIG_MODULE when it is none */
-  async loadFunction(reference: string, at: FilePlace): Promise<(...args: readonly unknown[]) => unknown> {
+  async loadFunction(
+    reference: string,
+    at: FilePlace,
+  ): Promise<(...args: readonly unknown[]) => unknown> {
     const value = await this.load(reference, at);
     if (isFunction(value)) return value;
-    throw new HoldfastError("CONFIG_MODULE", `${reference} is a ${typeof value}, wanted a function`, { at });
+    throw new HoldfastError(
+      "CONFIG_MODULE",
+      `${reference} is a ${typeof value}, wanted a function`,
+      { at },
+    );
   }
 
   async #import(path: string, at: FilePlace): Promise<ModuleExports> {
@@ -58,10 +71,20 @@ export class Modules {
     try {
       return await this.#importModule(absolute);
     } catch (cause) {
-      const isMissing = cause instanceof Error && "code" in cause && cause.code === "ERR_MODULE_NOT_FOUND" && cause.message.includes(absolute);
+      const isMissing =
+        cause instanceof Error &&
+        "code" in cause &&
+        cause.code === "ERR_MODULE_NOT_FOUND" &&
+        cause.message.includes(absolute);
       const why = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause);
-      const message = isMissing ? `${path} is not there: ${absolute}` : `${path} cannot be loaded: ${why}`;
-      throw new HoldfastError("CONFIG_MODULE", message, { at, cause, fix: "paths of modules count from the directory of this file" });
+      const message = isMissing
+        ? `${path} is not there: ${absolute}`
+        : `${path} cannot be loaded: ${why}`;
+      throw new HoldfastError("CONFIG_MODULE", message, {
+        at,
+        cause,
+        fix: "paths of modules count from the directory of this file",
+      });
     }
   }
 }

@@ -51,7 +51,9 @@ export function plainValue(node: ConfigNode): unknown {
     case "list":
       return node.items.map(plainValue);
     case "map":
-      return Object.fromEntries([...node.entries].map(([key, entry]) => [key, plainValue(entry.value)]));
+      return Object.fromEntries(
+        [...node.entries].map(([key, entry]) => [key, plainValue(entry.value)]),
+      );
   }
 }
 

@@ -29,7 +29,9 @@ export function optional<T>(field: Field<T>, doc: string): Member<T | undefined>
 }
 
 type Members = Readonly<Record<string, Member<unknown>>>;
-type ValuesOf<M extends Members> = { readonly [K in keyof M]: M[K] extends Member<infer T> ? T : never };
+type ValuesOf<M extends Members> = {
+  readonly [K in keyof M]: M[K] extends Member<infer T> ? T : never;
+};
 
 /** What is read of an object that may have problems: undefined where one was reported. */
 export type Partly<T> = { readonly [K in keyof T]: T[K] | undefined };
@@ -41,12 +43,18 @@ export interface ObjectField<T> extends Field<T> {
 }
 
 /** An object with known keys; `noun` names it in messages: "the console", "tcp". */
-export function object<const M extends Members>(noun: string, members: M): ObjectField<ValuesOf<M>> {
+export function object<const M extends Members>(
+  noun: string,
+  members: M,
+): ObjectField<ValuesOf<M>> {
   const wanted = `a mapping with ${Object.keys(members).join(", ")}`;
   const readParts = (node: ConfigNode, scope: Scope): Partly<ValuesOf<M>> | undefined => {
     if (node.kind !== "map") return wrongType(node, scope, wanted);
     reportUnknown(node, scope, noun, Object.keys(members));
-    const parts = Object.entries(members).map(([key, member]) => [key, readMember(node, scope, key, member)]);
+    const parts = Object.entries(members).map(([key, member]) => [
+      key,
+      readMember(node, scope, key, member),
+    ]);
     // Each part was read by the member of its key just now.
     return Object.fromEntries(parts) as Partly<ValuesOf<M>>;
   };
@@ -65,14 +73,28 @@ export function object<const M extends Members>(noun: string, members: M): Objec
 
 /** The same object, giving what could be read although some of it is wrong. All its keys are optional. */
 export function lenient<T>(field: ObjectField<Partly<T>>): Field<Partly<T>> {
-  return { wanted: field.wanted, jsonSchema: field.jsonSchema, read: (node, scope) => field.readParts(node, scope) };
+  return {
+    wanted: field.wanted,
+    jsonSchema: field.jsonSchema,
+    read: (node, scope) => field.readParts(node, scope),
+  };
 }
 
 /** Reports each key that is not among the known ones. */
-export function reportUnknown(node: MapNode, scope: Scope, noun: string, known: readonly string[]): void {
+export function reportUnknown(
+  node: MapNode,
+  scope: Scope,
+  noun: string,
+  known: readonly string[],
+): void {
   for (const { key, place } of node.entries.values()) {
     if (known.includes(key)) continue;
-    scope.problems.add("CONFIG_KEY_UNKNOWN", `${noun} has no option ${JSON.stringify(key)}`, place, suggestion(key, known));
+    scope.problems.add(
+      "CONFIG_KEY_UNKNOWN",
+      `${noun} has no option ${JSON.stringify(key)}`,
+      place,
+      suggestion(key, known),
+    );
   }
 }
 
@@ -88,12 +110,20 @@ export function reportMissing(node: MapNode, scope: Scope, key: string, example?
   const owner = scope.path === "" ? "the file" : scope.path;
   const fix = example === undefined ? "" : `${key}: ${example}`;
   // The whole mapping lacks it: its first character says which one.
-  scope.problems.add("CONFIG_KEY_MISSING", `${owner} lacks ${JSON.stringify(key)}`, { ...node.place, width: 1 }, fix);
+  scope.problems.add(
+    "CONFIG_KEY_MISSING",
+    `${owner} lacks ${JSON.stringify(key)}`,
+    { ...node.place, width: 1 },
+    fix,
+  );
 }
 
 function objectSchema(members: Members): JsonSchema {
   const keys = Object.entries(members);
-  const properties = keys.map(([key, { field, doc }]) => [key, { ...field.jsonSchema, description: doc }]);
+  const properties = keys.map(([key, { field, doc }]) => [
+    key,
+    { ...field.jsonSchema, description: doc },
+  ]);
   const requiredKeys = keys.filter(([, member]) => member.required).map(([key]) => key);
   return {
     type: "object",
@@ -115,7 +145,11 @@ export function dictionary<T>(item: Field<T>, noun: string): Field<readonly Name
   const wanted = `a mapping from names to ${noun}s`;
   return {
     wanted,
-    jsonSchema: { type: "object", propertyNames: { pattern: NAME_PATTERN.source }, additionalProperties: item.jsonSchema },
+    jsonSchema: {
+      type: "object",
+      propertyNames: { pattern: NAME_PATTERN.source },
+      additionalProperties: item.jsonSchema,
+    },
     read(node, scope) {
       if (node.kind !== "map") return wrongType(node, scope, wanted);
       return [...node.entries.values()].flatMap((entry) => readNamed(entry, { item, noun, scope }));
@@ -123,7 +157,10 @@ export function dictionary<T>(item: Field<T>, noun: string): Field<readonly Name
   };
 }
 
-function readNamed<T>(entry: MapEntry, { item, noun, scope }: { readonly item: Field<T>; readonly noun: string; readonly scope: Scope }): readonly Named<T>[] {
+function readNamed<T>(
+  entry: MapEntry,
+  { item, noun, scope }: { readonly item: Field<T>; readonly noun: string; readonly scope: Scope },
+): readonly Named<T>[] {
   const name = entry.key;
   if (!NAME_PATTERN.test(name)) reportName(entry, scope, noun);
   const value = item.read(entry.value, inside(scope, name));
@@ -131,7 +168,11 @@ function readNamed<T>(entry: MapEntry, { item, noun, scope }: { readonly item: F
 }
 
 function reportName({ key, place }: MapEntry, { problems }: Scope, noun: string): void {
-  const proposal = key.toLowerCase().replace(/[^a-z0-9-]+/g, "-").replace(/^[^a-z]+/, "").slice(0, 63);
+  const proposal = key
+    .toLowerCase()
+    .replace(/[^a-z0-9-]+/g, "-")
+    .replace(/^[^a-z]+/, "")
+    .slice(0, 63);
   const message = `${noun} name is ${JSON.stringify(key)}, allowed are lower-case letters, digits and "-", beginning with a letter, at most 63`;
   problems.add("CONFIG_VALUE", message, place, NAME_PATTERN.test(proposal) ? `${proposal}:` : "");
 }
@@ -143,17 +184,31 @@ export interface Choice {
 }
 
 /** The one key of a mapping that has to be one of a few; reports what else it is. */
-export function readChoice(node: ConfigNode, scope: Scope, noun: string, keys: readonly string[]): Choice | undefined {
+export function readChoice(
+  node: ConfigNode,
+  scope: Scope,
+  noun: string,
+  keys: readonly string[],
+): Choice | undefined {
   const wanted = `a mapping with one of ${keys.join(", ")}`;
   if (node.kind !== "map") return wrongType(node, scope, wanted);
   const [first, second] = [...node.entries.values()];
   if (first === undefined) return wrongType(node, scope, wanted);
   if (!keys.includes(first.key)) {
-    scope.problems.add("CONFIG_KEY_UNKNOWN", `${noun} cannot be ${JSON.stringify(first.key)}`, first.place, suggestion(first.key, keys));
+    scope.problems.add(
+      "CONFIG_KEY_UNKNOWN",
+      `${noun} cannot be ${JSON.stringify(first.key)}`,
+      first.place,
+      suggestion(first.key, keys),
+    );
     return undefined;
   }
   if (second !== undefined) {
-    scope.problems.add("CONFIG_CONFLICT", `${labelOf(scope)} has ${node.entries.size} keys, allowed is 1 of ${keys.join(", ")}`, second.place);
+    scope.problems.add(
+      "CONFIG_CONFLICT",
+      `${labelOf(scope)} has ${node.entries.size} keys, allowed is 1 of ${keys.join(", ")}`,
+      second.place,
+    );
     return undefined;
   }
   return { key: first.key, entry: first };

@@ -1,8 +1,28 @@
 /**
  * The layout of a pipeline in the file.
  */
-import { duration, type Field, inside, integer, list, number, oneOf, type Placed, placed, type Scope, size, text } from "./fields.ts";
-import type { DecodeConfig, OutputConfig, PipelineConfig, StepConfig, StreamConfig, TriggerConfig } from "./model.ts";
+import {
+  duration,
+  type Field,
+  inside,
+  integer,
+  list,
+  number,
+  oneOf,
+  type Placed,
+  placed,
+  type Scope,
+  size,
+  text,
+} from "./fields.ts";
+import type {
+  DecodeConfig,
+  OutputConfig,
+  PipelineConfig,
+  StepConfig,
+  StreamConfig,
+  TriggerConfig,
+} from "./model.ts";
 import { moduleReference } from "./modules.ts";
 import type { ConfigNode } from "./node.ts";
 import { dictionary, object, type ObjectField, optional, readChoice, required } from "./objects.ts";
@@ -12,7 +32,9 @@ const KIB = 1024;
 const MIB = 1024 * KIB;
 
 const TRIGGERS = ["asap", "interval", "available-now", "once"] as const;
-const asapOptions = object("asap", { minInterval: optional(duration({ min: 0, max: DAY_MS }), "least time between two batches") });
+const asapOptions = object("asap", {
+  minInterval: optional(duration({ min: 0, max: DAY_MS }), "least time between two batches"),
+});
 const interval = duration({ min: 1, max: DAY_MS });
 const triggerName = oneOf(["asap", "available-now", "once"]);
 
@@ -21,16 +43,32 @@ const trigger: Field<TriggerConfig> = {
   jsonSchema: {
     oneOf: [
       triggerName.jsonSchema,
-      { type: "object", properties: { asap: asapOptions.jsonSchema }, required: ["asap"], additionalProperties: false },
-      { type: "object", properties: { interval: interval.jsonSchema }, required: ["interval"], additionalProperties: false },
+      {
+        type: "object",
+        properties: { asap: asapOptions.jsonSchema },
+        required: ["asap"],
+        additionalProperties: false,
+      },
+      {
+        type: "object",
+        properties: { interval: interval.jsonSchema },
+        required: ["interval"],
+        additionalProperties: false,
+      },
     ],
   },
-  read: (node, scope) => (node.kind === "scalar" ? readTriggerName(node, scope) : readTriggerOptions(node, scope)),
+  read: (node, scope) =>
+    node.kind === "scalar" ? readTriggerName(node, scope) : readTriggerOptions(node, scope),
 };
 
 function readTriggerName(node: ConfigNode, scope: Scope): TriggerConfig | undefined {
   if (node.kind === "scalar" && node.value === "interval") {
-    scope.problems.add("CONFIG_TYPE", "trigger interval lacks its length", node.place, "trigger: { interval: 10s }");
+    scope.problems.add(
+      "CONFIG_TYPE",
+      "trigger interval lacks its length",
+      node.place,
+      "trigger: { interval: 10s }",
+    );
     return undefined;
   }
   const kind = oneOf(TRIGGERS).read(node, scope);
@@ -52,7 +90,17 @@ function readTriggerOptions(node: ConfigNode, scope: Scope): TriggerConfig | und
 const schemaReference = moduleReference("a schema");
 const decode: Field<DecodeConfig> = {
   wanted: "json, raw, or { json: ./module.js#Schema }",
-  jsonSchema: { oneOf: [{ enum: ["json", "raw"] }, { type: "object", properties: { json: { type: ["string", "boolean"] } }, required: ["json"], additionalProperties: false }] },
+  jsonSchema: {
+    oneOf: [
+      { enum: ["json", "raw"] },
+      {
+        type: "object",
+        properties: { json: { type: ["string", "boolean"] } },
+        required: ["json"],
+        additionalProperties: false,
+      },
+    ],
+  },
   read(node, scope) {
     if (node.kind === "scalar") {
       const format = oneOf(["json", "raw"]).read(node, scope);
@@ -61,7 +109,8 @@ const decode: Field<DecodeConfig> = {
     const choice = readChoice(node, scope, "a decoder with options", ["json"]);
     if (choice === undefined) return undefined;
     const { value } = choice.entry;
-    if (value.kind === "scalar" && value.value === true) return { format: "json", schema: undefined };
+    if (value.kind === "scalar" && value.value === true)
+      return { format: "json", schema: undefined };
     const schema = schemaReference.read(value, inside(scope, "json"));
     return schema === undefined ? undefined : { format: "json", schema };
   },
@@ -72,7 +121,12 @@ const stepFunction = moduleReference("a function");
 const step: Field<StepConfig> = {
   wanted: "{ map: ./module.js#export }, filter or flatMap",
   jsonSchema: {
-    oneOf: STEPS.map((kind) => ({ type: "object", properties: { [kind]: stepFunction.jsonSchema }, required: [kind], additionalProperties: false })),
+    oneOf: STEPS.map((kind) => ({
+      type: "object",
+      properties: { [kind]: stepFunction.jsonSchema },
+      required: [kind],
+      additionalProperties: false,
+    })),
   },
   read(node, scope) {
     const choice = readChoice(node, scope, "a step", STEPS);
@@ -86,7 +140,9 @@ const step: Field<StepConfig> = {
 /** Names, as a list or one alone. */
 const names: Field<readonly Placed<string>[]> = {
   wanted: "a name or a list of names",
-  jsonSchema: { oneOf: [{ type: "string" }, { type: "array", items: { type: "string" }, minItems: 1 }] },
+  jsonSchema: {
+    oneOf: [{ type: "string" }, { type: "array", items: { type: "string" }, minItems: 1 }],
+  },
   read(node, scope) {
     if (node.kind === "list") return list(placed(text()), 1).read(node, scope);
     const name = placed(text()).read(node, scope);
@@ -119,6 +175,9 @@ export const pipelineField: ObjectField<PipelineConfig> = object("a pipeline", {
   startAt: optional(oneOf(["oldest", "now"]), "where a new pipeline begins"),
   batchRecordsMax: optional(integer({ min: 1, max: 10_000_000 }), "records of one batch at most"),
   batchBytesMax: optional(size({ min: 4 * KIB, max: 1024 * MIB }), "bytes of one batch at most"),
-  deadLetterRatioMax: optional(number({ min: 0, max: 1 }), "share of bad records that parks the pipeline"),
+  deadLetterRatioMax: optional(
+    number({ min: 0, max: 1 }),
+    "share of bad records that parks the pipeline",
+  ),
   supervision: optional(placed(text()), "name of a strategy"),
 });

@@ -27,7 +27,11 @@ export function showSize(bytes: number): string {
   return exact(bytes, SIZES, "B");
 }
 
-function exact(amount: number, units: readonly (readonly [number, string])[], smallest: string): string {
+function exact(
+  amount: number,
+  units: readonly (readonly [number, string])[],
+  smallest: string,
+): string {
   const unit = amount === 0 ? undefined : units.find(([size]) => Number.isInteger(amount / size));
   return unit === undefined ? `${amount}${smallest}` : `${amount / unit[0]}${unit[1]}`;
 }

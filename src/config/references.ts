@@ -17,11 +17,19 @@ export interface KnownNames {
 
 /** The names that a file defines. */
 export function namesOf(root: ConfigNode): KnownNames {
-  return { receivers: keysUnder(root, "receivers"), sinks: keysUnder(root, "sinks"), strategies: keysUnder(root, "supervision") };
+  return {
+    receivers: keysUnder(root, "receivers"),
+    sinks: keysUnder(root, "sinks"),
+    strategies: keysUnder(root, "supervision"),
+  };
 }
 
 /** Reports whatever keeps the pipeline from being built. */
-export function checkPipeline(named: Named<PipelineConfig>, known: KnownNames, problems: Problems): void {
+export function checkPipeline(
+  named: Named<PipelineConfig>,
+  known: KnownNames,
+  problems: Problems,
+): void {
   const check = new PipelineCheck(named, known, problems);
   if (check.isLong()) check.longForm();
   else check.shortForm();
@@ -29,11 +37,21 @@ export function checkPipeline(named: Named<PipelineConfig>, known: KnownNames, p
 }
 
 /** Reports a name that is not among the known ones. */
-export function checkName({ value, node }: Placed<string>, noun: string, known: readonly string[], problems: Problems): void {
+export function checkName(
+  { value, node }: Placed<string>,
+  noun: string,
+  known: readonly string[],
+  problems: Problems,
+): void {
   if (known.includes(value)) return;
   const there = known.length === 0 ? "the file has none" : `there are ${known.join(", ")}`;
   const fix = suggestion(value, known);
-  problems.add("CONFIG_REFERENCE", `no ${noun} is called ${JSON.stringify(value)}, ${there}`, node.place, fix.startsWith("did") ? fix : "");
+  problems.add(
+    "CONFIG_REFERENCE",
+    `no ${noun} is called ${JSON.stringify(value)}, ${there}`,
+    node.place,
+    fix.startsWith("did") ? fix : "",
+  );
 }
 
 /** Keys of the short form, which the long form says per stream. */
@@ -58,11 +76,13 @@ class PipelineCheck {
     const { from: receivers, sinks, steps } = this.#named.value;
     if (!this.#has("from")) this.#missing("from", `[${this.#known.receivers.join(", ")}]`);
     if (!this.#has("sinks")) this.#missing("sinks", `[${this.#known.sinks.join(", ")}]`);
-    for (const name of receivers ?? []) checkName(name, "receiver", this.#known.receivers, this.#problems);
+    for (const name of receivers ?? [])
+      checkName(name, "receiver", this.#known.receivers, this.#problems);
     for (const name of sinks ?? []) checkName(name, "sink", this.#known.sinks, this.#problems);
     this.#noneTwice(sinks ?? []);
     const [firstStep] = steps ?? [];
-    if (!this.#has("decode") && firstStep !== undefined) this.#stepsWithoutRows(firstStep.reference);
+    if (!this.#has("decode") && firstStep !== undefined)
+      this.#stepsWithoutRows(firstStep.reference);
   }
 
   longForm(): void {
@@ -70,7 +90,12 @@ class PipelineCheck {
     const { streams, outputs } = value;
     const mixed = SHORT_KEYS.filter((key) => this.#has(key));
     if (mixed.length > 0) {
-      this.#problems.add("CONFIG_CONFLICT", `pipelines.${name} has ${mixed.join(", ")} beside streams and outputs`, this.#named.entry.place, `move ${mixed.join(", ")} into a stream`);
+      this.#problems.add(
+        "CONFIG_CONFLICT",
+        `pipelines.${name} has ${mixed.join(", ")} beside streams and outputs`,
+        this.#named.entry.place,
+        `move ${mixed.join(", ")} into a stream`,
+      );
     }
     if (!this.#has("streams")) this.#missing("streams", "{ ... }");
     if (!this.#has("outputs")) this.#missing("outputs", "[ { from: ..., to: ... } ]");
@@ -85,44 +110,85 @@ class PipelineCheck {
 
   common(): void {
     const { supervision } = this.#named.value;
-    if (supervision !== undefined) checkName(supervision, "strategy", this.#known.strategies, this.#problems);
+    if (supervision !== undefined)
+      checkName(supervision, "strategy", this.#known.strategies, this.#problems);
   }
 
-  #stream(stream: Named<StreamConfig>, { streams, names }: { readonly streams: readonly Named<StreamConfig>[]; readonly names: readonly string[] }): void {
+  #stream(
+    stream: Named<StreamConfig>,
+    {
+      streams,
+      names,
+    }: { readonly streams: readonly Named<StreamConfig>[]; readonly names: readonly string[] },
+  ): void {
     const { name, value, entry } = stream;
     if (this.#known.receivers.includes(name)) {
-      this.#problems.add("CONFIG_CONFLICT", `stream and receiver are both called ${JSON.stringify(name)}`, entry.place, "rename the stream");
+      this.#problems.add(
+        "CONFIG_CONFLICT",
+        `stream and receiver are both called ${JSON.stringify(name)}`,
+        entry.place,
+        "rename the stream",
+      );
     }
     for (const source of value.from) {
-      if (value.from.length === 1) checkName(source, "receiver or stream", [...this.#known.receivers, ...names], this.#problems);
+      if (value.from.length === 1)
+        checkName(
+          source,
+          "receiver or stream",
+          [...this.#known.receivers, ...names],
+          this.#problems,
+        );
       else checkName(source, "receiver", this.#known.receivers, this.#problems);
     }
     this.#rows(stream, streams);
   }
 
   /** Follows a stream to its receivers: it must not come back to itself, and is decoded once before its steps. */
-  #rows({ name, value, entry }: Named<StreamConfig>, streams: readonly Named<StreamConfig>[]): void {
+  #rows(
+    { name, value, entry }: Named<StreamConfig>,
+    streams: readonly Named<StreamConfig>[],
+  ): void {
     const chain = upstreams(value, streams, this.#known.receivers);
     if (chain.some((each) => each.name === name)) {
-      this.#problems.add("CONFIG_CONFLICT", `stream ${name} reads itself: ${[name, ...chain.map((each) => each.name)].join(" <- ")}`, entry.place);
+      this.#problems.add(
+        "CONFIG_CONFLICT",
+        `stream ${name} reads itself: ${[name, ...chain.map((each) => each.name)].join(" <- ")}`,
+        entry.place,
+      );
       return;
     }
     const isDecoded = chain.some((each) => each.value.decode !== undefined);
     const [firstStep] = value.steps ?? [];
     if (value.decode !== undefined && isDecoded) {
-      this.#problems.add("CONFIG_CONFLICT", `stream ${name} decodes what is decoded already`, entry.place, "leave out decode");
+      this.#problems.add(
+        "CONFIG_CONFLICT",
+        `stream ${name} decodes what is decoded already`,
+        entry.place,
+        "leave out decode",
+      );
     }
-    if (value.decode === undefined && !isDecoded && firstStep !== undefined) this.#stepsWithoutRows(firstStep.reference);
+    if (value.decode === undefined && !isDecoded && firstStep !== undefined)
+      this.#stepsWithoutRows(firstStep.reference);
   }
 
   #stepsWithoutRows({ node }: Placed<string>): void {
-    this.#problems.add("CONFIG_CONFLICT", "steps take rows, but nothing decodes the records", node.place, "decode: json");
+    this.#problems.add(
+      "CONFIG_CONFLICT",
+      "steps take rows, but nothing decodes the records",
+      node.place,
+      "decode: json",
+    );
   }
 
   #noneTwice(sinks: readonly Placed<string>[]): void {
     const seen = new Set<string>();
     for (const { value, node } of sinks) {
-      if (seen.has(value)) this.#problems.add("CONFIG_CONFLICT", `2 outputs go to sink ${JSON.stringify(value)}, 1 is allowed`, node.place);
+      if (seen.has(value))
+        this.#problems.add(
+          "CONFIG_CONFLICT",
+          `2 outputs go to sink ${JSON.stringify(value)}, 1 is allowed`,
+          node.place,
+        );
       seen.add(value);
     }
   }
@@ -134,17 +200,29 @@ class PipelineCheck {
   }
 
   #missing(key: string, example: string): void {
-    this.#problems.add("CONFIG_KEY_MISSING", `pipelines.${this.#named.name} lacks ${JSON.stringify(key)}`, this.#named.entry.place, `${key}: ${example}`);
+    this.#problems.add(
+      "CONFIG_KEY_MISSING",
+      `pipelines.${this.#named.name} lacks ${JSON.stringify(key)}`,
+      this.#named.entry.place,
+      `${key}: ${example}`,
+    );
   }
 }
 
 /** The streams above one, nearest first; the chain ends at receivers, at an unknown name, or where it repeats. */
-function upstreams(stream: StreamConfig, streams: readonly Named<StreamConfig>[], receivers: readonly string[]): readonly Named<StreamConfig>[] {
+function upstreams(
+  stream: StreamConfig,
+  streams: readonly Named<StreamConfig>[],
+  receivers: readonly string[],
+): readonly Named<StreamConfig>[] {
   const chain: Named<StreamConfig>[] = [];
   let current: StreamConfig | undefined = stream;
   while (current !== undefined && chain.length <= streams.length) {
-    const source: string | undefined = current.from.length === 1 ? current.from[0]?.value : undefined;
-    const next: Named<StreamConfig> | undefined = streams.find(({ name }) => name === source && !receivers.includes(name));
+    const source: string | undefined =
+      current.from.length === 1 ? current.from[0]?.value : undefined;
+    const next: Named<StreamConfig> | undefined = streams.find(
+      ({ name }) => name === source && !receivers.includes(name),
+    );
     if (next === undefined || chain.includes(next)) return chain;
     chain.push(next);
     current = next.value;

@@ -74,12 +74,19 @@ function defined<T>(factory: unknown, isMade: (value: unknown) => value is T): T
   throw new TypeError("a type of Holdfast's own lacks its definition");
 }
 
-function sinkFactory<Options extends object>(type: string, options: OptionsSchema, make: (name: string, options: Options) => Sink<never>): TypeFactory<Sink<never>> {
+function sinkFactory(
+  type: string,
+  options: OptionsSchema,
+  make: (name: string, options: never) => Sink<never>,
+): TypeFactory<Sink<never>> {
   // The options were read by this very schema, and the sink checks them again.
-  return { type, options, create: (name, given) => make(name, given as Options) };
+  return { type, options, create: (name, given) => make(name, given as never) };
 }
 
-function factoryOf<T>(factory: DefinedFactory, isMade: (value: unknown) => value is T): TypeFactory<T> {
+function factoryOf<T>(
+  factory: DefinedFactory,
+  isMade: (value: unknown) => value is T,
+): TypeFactory<T> {
   const { type, options } = factory.definition;
   return {
     type,
@@ -95,7 +102,12 @@ function factoryOf<T>(factory: DefinedFactory, isMade: (value: unknown) => value
 function isDefinedFactory(value: unknown): value is DefinedFactory {
   if (typeof value !== "function" || !("definition" in value)) return false;
   const { definition } = value;
-  return typeof definition === "object" && definition !== null && "type" in definition && "options" in definition;
+  return (
+    typeof definition === "object" &&
+    definition !== null &&
+    "type" in definition &&
+    "options" in definition
+  );
 }
 
 function isReceiver(value: unknown): value is Receiver {

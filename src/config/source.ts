@@ -1,10 +1,21 @@
 /**
  * Reads YAML text into nodes that know their places. The only file that knows the `yaml` package.
  */
-import { type Alias, type Document, isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument, Scalar } from "yaml";
+import {
+  type Alias,
+  type Document,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  parseDocument,
+  Scalar,
+} from "yaml";
 import type { FilePlace } from "../errors.ts";
 import type { ConfigNode, MapEntry, ScalarValue } from "./node.ts";
-import { Problems } from "./problems.ts";
+import type { Problems } from "./problems.ts";
 
 /** Longest configuration file in characters. */
 export const CONFIG_CHARACTERS_MAX = 1_048_576;
@@ -16,7 +27,11 @@ export const NODES_MAX = 50_000;
 /**
  * Parses a file's text. What is wrong with the YAML goes to `problems` as CONFIG_SYNTAX; then the result is undefined.
  */
-export function parseSource(file: string, text: string, problems: Problems): ConfigNode | undefined {
+export function parseSource(
+  file: string,
+  text: string,
+  problems: Problems,
+): ConfigNode | undefined {
   const before = problems.count;
   if (text.length > CONFIG_CHARACTERS_MAX) {
     const message = `the file has ${text.length} characters, limit ${CONFIG_CHARACTERS_MAX}`;
@@ -31,7 +46,12 @@ export function parseSource(file: string, text: string, problems: Problems): Con
   for (const error of document.errors) {
     if (error.code !== "DUPLICATE_KEY" && error !== first) continue;
     const at = builder.placeAt(error.pos[0], error.pos[1]);
-    problems.add("CONFIG_SYNTAX", syntaxMessage(error.code, error.message), at, syntaxFix(text, at));
+    problems.add(
+      "CONFIG_SYNTAX",
+      syntaxMessage(error.code, error.message),
+      at,
+      syntaxFix(text, at),
+    );
   }
   if (problems.count > before) return undefined;
   const root = builder.build(document.contents, 0);
@@ -81,11 +101,14 @@ class TreeBuilder {
   build(node: unknown, depth: number): ConfigNode {
     const { problems } = this.#source;
     const place = this.#placeOf(node);
-    if (++this.#nodeCount === NODES_MAX + 1) problems.add("CONFIG_SYNTAX", `more than ${NODES_MAX} values`, place);
-    if (depth === NESTING_MAX + 1) problems.add("CONFIG_SYNTAX", `nested deeper than ${NESTING_MAX} levels`, place);
+    if (++this.#nodeCount === NODES_MAX + 1)
+      problems.add("CONFIG_SYNTAX", `more than ${NODES_MAX} values`, place);
+    if (depth === NESTING_MAX + 1)
+      problems.add("CONFIG_SYNTAX", `nested deeper than ${NESTING_MAX} levels`, place);
     if (this.#nodeCount > NODES_MAX || depth > NESTING_MAX) return nothing(place);
     if (isAlias(node)) return this.#aliased(node, depth);
-    if (isSeq(node)) return { kind: "list", items: node.items.map((item) => this.build(item, depth + 1)), place };
+    if (isSeq(node))
+      return { kind: "list", items: node.items.map((item) => this.build(item, depth + 1)), place };
     if (isMap(node)) return { kind: "map", entries: this.#entries(node.items, depth), place };
     return isScalar(node) ? scalarNode(node, place) : nothing(place);
   }
@@ -95,24 +118,39 @@ class TreeBuilder {
     if (target !== undefined) return this.build(target, depth + 1);
     const place = this.#placeOf(alias);
     const anchor = alias.source;
-    this.#source.problems.add("CONFIG_SYNTAX", `not YAML: no anchor &${anchor} comes before *${anchor}`, place);
+    this.#source.problems.add(
+      "CONFIG_SYNTAX",
+      `not YAML: no anchor &${anchor} comes before *${anchor}`,
+      place,
+    );
     return nothing(place);
   }
 
-  #entries(items: readonly { readonly key: unknown; readonly value: unknown }[], depth: number): ReadonlyMap<string, MapEntry> {
+  #entries(
+    items: readonly { readonly key: unknown; readonly value: unknown }[],
+    depth: number,
+  ): ReadonlyMap<string, MapEntry> {
     const entries = new Map<string, MapEntry>();
     for (const { key, value } of items) {
       const place = this.#placeOf(key);
       const name = isScalar(key) ? textOf(key) : undefined;
-      if (name === undefined) this.#source.problems.add("CONFIG_SYNTAX", "a key must be a plain word", place);
-      else entries.set(name, { key: name, place, value: value === null ? nothing(place) : this.build(value, depth + 1) });
+      if (name === undefined)
+        this.#source.problems.add("CONFIG_SYNTAX", "a key must be a plain word", place);
+      else
+        entries.set(name, {
+          key: name,
+          place,
+          value: value === null ? nothing(place) : this.build(value, depth + 1),
+        });
     }
     return entries;
   }
 
   #placeOf(node: unknown): FilePlace {
     const range = isNodeWithRange(node) ? node.range : undefined;
-    return range === undefined || range === null ? this.placeAt(0, 0) : this.placeAt(range[0], range[1]);
+    return range === undefined || range === null
+      ? this.placeAt(0, 0)
+      : this.placeAt(range[0], range[1]);
   }
 }
 
@@ -126,12 +164,14 @@ function scalarNode(node: Scalar, place: FilePlace): ConfigNode {
 }
 
 function textOf(node: Scalar): string {
-  return node.source ?? (node.value === null ? "" : String(node.value));
+  return node.source ?? "";
 }
 
 function scalarValue(value: unknown): ScalarValue {
-  if (typeof value === "string" || typeof value === "number" || typeof value === "boolean") return value;
-  return value === null || value === undefined ? null : String(value);
+  if (typeof value === "string" || typeof value === "number" || typeof value === "boolean")
+    return value;
+  // The core schema has no other scalars.
+  return null;
 }
 
 function nothing(place: FilePlace): ConfigNode {

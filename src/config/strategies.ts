@@ -28,7 +28,11 @@ const CLASSES: ReadonlyMap<string, ErrorClass> = new Map<string, ErrorClass>([
 ]);
 
 /** The strategies by name; what cannot be had is reported and left out. */
-export async function buildStrategies(configs: readonly Named<StrategyConfig>[], modules: Modules, problems: Problems): Promise<ReadonlyMap<string, Strategy>> {
+export async function buildStrategies(
+  configs: readonly Named<StrategyConfig>[],
+  modules: Modules,
+  problems: Problems,
+): Promise<ReadonlyMap<string, Strategy>> {
   const strategies = new Map<string, Strategy>();
   for (const { name, value, entry } of configs) {
     try {
@@ -47,32 +51,67 @@ export function withPlace(error: unknown, place: FilePlace): HoldfastError {
   return new HoldfastError(error.code, error.message, { fix: error.fix, at: place, cause: error });
 }
 
-async function buildStrategy(config: StrategyConfig, modules: Modules, place: FilePlace): Promise<Strategy> {
+async function buildStrategy(
+  config: StrategyConfig,
+  modules: Modules,
+  place: FilePlace,
+): Promise<Strategy> {
   const { maxRestarts, within, backoff, onExhausted } = config;
   const decide = await buildDecider(config, modules, place);
-  const waiting = backoff === undefined ? undefined : equalJitter({ minMs: backoff.min, maxMs: backoff.max, resetAfterMs: backoff.resetAfter });
-  return oneForOne({ maxRestarts, withinMs: within, ...given({ decide, onExhausted, backoff: waiting }) });
+  const waiting =
+    backoff === undefined
+      ? undefined
+      : equalJitter({ minMs: backoff.min, maxMs: backoff.max, resetAfterMs: backoff.resetAfter });
+  return oneForOne({
+    maxRestarts,
+    withinMs: within,
+    ...given({ decide, onExhausted, backoff: waiting }),
+  });
 }
 
-async function buildDecider({ decide = [], otherwise }: StrategyConfig, modules: Modules, place: FilePlace): Promise<Decider | undefined> {
-  const [first, ...rest] = await Promise.all(decide.map(({ value, node }) => buildRule(value, modules, node.place)));
+async function buildDecider(
+  { decide = [], otherwise }: StrategyConfig,
+  modules: Modules,
+  place: FilePlace,
+): Promise<Decider | undefined> {
+  const [first, ...rest] = await Promise.all(
+    decide.map(({ value, node }) => buildRule(value, modules, node.place)),
+  );
   if (first === undefined) return otherwise === undefined ? undefined : () => otherwise;
   if (otherwise === undefined) {
-    throw new HoldfastError("CONFIG_KEY_MISSING", 'a strategy with decide needs "otherwise"', { at: place, fix: "otherwise: escalate" });
+    throw new HoldfastError("CONFIG_KEY_MISSING", 'a strategy with decide needs "otherwise"', {
+      at: place,
+      fix: "otherwise: escalate",
+    });
   }
-  const builder = rest.reduce((sum, { matcher, then }) => sum.when(matcher, then), when(first.matcher, first.then));
+  const builder = rest.reduce(
+    (sum, { matcher, then }) => sum.when(matcher, then),
+    when(first.matcher, first.then),
+  );
   return builder.otherwise(otherwise);
 }
 
-async function buildRule(rule: DecideRule, modules: Modules, place: FilePlace): Promise<{ readonly matcher: Matcher; readonly then: Directive }> {
+async function buildRule(
+  rule: DecideRule,
+  modules: Modules,
+  place: FilePlace,
+): Promise<{ readonly matcher: Matcher; readonly then: Directive }> {
   const kinds = [rule.class, rule.code, rule.if].filter((each) => each !== undefined);
   if (kinds.length !== 1) {
-    throw new HoldfastError("CONFIG_CONFLICT", `a rule of decide has ${kinds.length} of class, code and if, allowed is 1`, { at: place });
+    throw new HoldfastError(
+      "CONFIG_CONFLICT",
+      `a rule of decide has ${kinds.length} of class, code and if, allowed is 1`,
+      { at: place },
+    );
   }
   return { matcher: await buildMatcher(rule, modules, place), then: rule.then };
 }
 
-async function buildMatcher(rule: DecideRule, modules: Modules, place: FilePlace): Promise<Matcher> {
+async function buildMatcher(
+  rule: DecideRule,
+  modules: Modules,
+  place: FilePlace,
+): Promise<Matcher> {
   if (rule.class !== undefined) return errorClass(rule.class.value, modules, rule.class.node.place);
   if (rule.code !== undefined) return rule.code;
   const matches = await modules.loadFunction(rule.if?.value ?? "", rule.if?.node.place ?? place);
@@ -84,7 +123,11 @@ async function errorClass(name: string, modules: Modules, place: FilePlace): Pro
   if (known !== undefined) return known;
   if (!isModuleReference(name)) {
     const fix = suggestion(name, [...CLASSES.keys()]);
-    throw new HoldfastError("CONFIG_REFERENCE", `${JSON.stringify(name)} is no error class of JavaScript`, { at: place, fix: fix.startsWith("did") ? fix : `./errors.js#${name}` });
+    throw new HoldfastError(
+      "CONFIG_REFERENCE",
+      `${JSON.stringify(name)} is no error class of JavaScript`,
+      { at: place, fix: fix.startsWith("did") ? fix : `./errors.js#${name}` },
+    );
   }
   const value = await modules.load(name, place);
   if (isErrorClass(value)) return value;

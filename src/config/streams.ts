@@ -13,7 +13,14 @@ import { type Facts, from, type RawStream, type Stream } from "../operator/strea
 import { json, raw } from "../record/decoders.ts";
 import type { Placed } from "./fields.ts";
 import { given } from "./given.ts";
-import type { DecodeConfig, OutputConfig, PipelineConfig, StepConfig, StreamConfig, TriggerConfig } from "./model.ts";
+import type {
+  DecodeConfig,
+  OutputConfig,
+  PipelineConfig,
+  StepConfig,
+  StreamConfig,
+  TriggerConfig,
+} from "./model.ts";
 import type { Modules } from "./modules.ts";
 import type { Named } from "./objects.ts";
 import type { Problems } from "./problems.ts";
@@ -28,27 +35,42 @@ export interface Defined {
 }
 
 /** A stream of the file: raw until it is decoded. */
-type AnyStream = { readonly kind: "raw"; readonly stream: RawStream<Facts> } | { readonly kind: "rows"; readonly stream: Stream<unknown, Facts> };
+type AnyStream =
+  | { readonly kind: "raw"; readonly stream: RawStream<Facts> }
+  | { readonly kind: "rows"; readonly stream: Stream<unknown, Facts> };
 
 /** The pipeline as a value. @throws CONFIG_MODULE, and whatever `pipeline` throws, at its place */
-export async function buildPipeline({ name, value: config }: Named<PipelineConfig>, defined: Defined): Promise<Pipeline> {
+export async function buildPipeline(
+  { name, value: config }: Named<PipelineConfig>,
+  defined: Defined,
+): Promise<Pipeline> {
   const builder = new StreamBuilder(config, defined);
   const outputs: Output<unknown, string>[] = [];
   for (const output of outputsOf(config)) outputs.push(await builder.output(output));
   const [first, ...rest] = outputs;
-  if (first === undefined) throw new HoldfastError("CONFIG_VALUE", `${name} has 0 outputs, a pipeline needs 1 or more`);
+  if (first === undefined)
+    throw new HoldfastError("CONFIG_VALUE", `${name} has 0 outputs, a pipeline needs 1 or more`);
   const { startAt, batchRecordsMax, batchBytesMax, deadLetterRatioMax } = config;
-  const supervision = config.supervision === undefined ? undefined : defined.strategies.get(config.supervision.value);
+  const supervision =
+    config.supervision === undefined ? undefined : defined.strategies.get(config.supervision.value);
   const trigger = config.trigger === undefined ? undefined : triggerOf(config.trigger);
-  return pipeline(name, { outputs: [first, ...rest], ...given({ startAt, batchRecordsMax, batchBytesMax, deadLetterRatioMax, supervision, trigger }) });
+  return pipeline(name, {
+    outputs: [first, ...rest],
+    ...given({ startAt, batchRecordsMax, batchBytesMax, deadLetterRatioMax, supervision, trigger }),
+  });
 }
 
 /** Loads everything that a pipeline names, so that what is missing is reported together with the rest. */
-export async function checkModules({ value: config }: Named<PipelineConfig>, modules: Modules, problems: Problems): Promise<void> {
+export async function checkModules(
+  { value: config }: Named<PipelineConfig>,
+  modules: Modules,
+  problems: Problems,
+): Promise<void> {
   const streams = [config, ...(config.streams ?? []).map(({ value }) => value)];
   for (const { decode, steps = [] } of streams) {
     if (decode?.schema !== undefined) await reported(loadSchema(decode.schema, modules), problems);
-    for (const { reference } of steps) await reported(modules.loadFunction(reference.value, reference.node.place), problems);
+    for (const { reference } of steps)
+      await reported(modules.loadFunction(reference.value, reference.node.place), problems);
   }
 }
 
@@ -61,17 +83,26 @@ async function reported(loading: Promise<unknown>, problems: Problems): Promise<
   }
 }
 
-async function loadSchema({ value: reference, node }: Placed<string>, modules: Modules): Promise<AnySchema> {
+async function loadSchema(
+  { value: reference, node }: Placed<string>,
+  modules: Modules,
+): Promise<AnySchema> {
   const value = await modules.load(reference, node.place);
   if (isSchema(value)) return value;
-  throw new HoldfastError("CONFIG_MODULE", `${reference} is no schema`, { at: node.place, fix: "export a schema of holdfast's kit, zod, valibot or another Standard Schema" });
+  throw new HoldfastError("CONFIG_MODULE", `${reference} is no schema`, {
+    at: node.place,
+    fix: "export a schema of holdfast's kit, zod, valibot or another Standard Schema",
+  });
 }
 
 /** Name of the only stream of the short form; no stream of the long form can be called so. */
 const SHORT_STREAM = "";
 
 function outputsOf({ outputs, sinks = [] }: PipelineConfig): readonly OutputConfig[] {
-  return outputs ?? sinks.map((sink) => ({ from: { ...sink, value: SHORT_STREAM }, to: sink, mode: undefined }));
+  return (
+    outputs ??
+    sinks.map((sink) => ({ from: { ...sink, value: SHORT_STREAM }, to: sink, mode: undefined }))
+  );
 }
 
 function triggerOf({ kind, ms }: TriggerConfig): Trigger {
@@ -92,9 +123,15 @@ class StreamBuilder {
   readonly #defined: Defined;
   readonly #built = new Map<string, AnyStream>();
 
-  constructor({ from: receivers = [], decode, steps, streams = [] }: PipelineConfig, defined: Defined) {
+  constructor(
+    { from: receivers = [], decode, steps, streams = [] }: PipelineConfig,
+    defined: Defined,
+  ) {
     const short: StreamConfig = { from: receivers, decode, steps };
-    this.#configs = new Map([[SHORT_STREAM, short], ...streams.map(({ name, value }) => [name, value] as const)]);
+    this.#configs = new Map([
+      [SHORT_STREAM, short],
+      ...streams.map(({ name, value }) => [name, value] as const),
+    ]);
     this.#defined = defined;
   }
 
@@ -103,10 +140,17 @@ class StreamBuilder {
     const sink = lookUp(this.#defined.sinks, to);
     try {
       // The file has no types: that rows fit a sink is checked when they are written, modes and raw bytes right here.
-      return stream.writeTo(sink as unknown as Sink<unknown, "append">, given({ mode: mode?.value }) as { readonly mode?: "append" });
+      return stream.writeTo(
+        sink as unknown as Sink<unknown, "append">,
+        given({ mode: mode?.value }) as { readonly mode?: "append" },
+      );
     } catch (error) {
       if (!(error instanceof HoldfastError)) throw error;
-      throw new HoldfastError(error.code, error.message, { fix: error.fix, at: (mode ?? to).node.place, cause: error });
+      throw new HoldfastError(error.code, error.message, {
+        fix: error.fix,
+        at: (mode ?? to).node.place,
+        cause: error,
+      });
     }
   }
 
@@ -127,7 +171,8 @@ class StreamBuilder {
 
   async #input({ from: names }: StreamConfig): Promise<AnyStream> {
     const [first, ...rest] = names;
-    if (first === undefined) throw new HoldfastError("CONFIG_VALUE", "a stream reads 0 receivers, it needs 1 or more");
+    if (first === undefined)
+      throw new HoldfastError("CONFIG_VALUE", "a stream reads 0 receivers, it needs 1 or more");
     if (rest.length === 0 && this.#configs.has(first.value)) return this.#stream(first);
     const { receivers } = this.#defined;
     const sources = rest.map((name) => lookUp(receivers, name));
@@ -165,18 +210,29 @@ type Step<R> = (row: unknown, origin: RecordOrigin) => R;
 /** A step goes by the name of its export, also when the function in the module has none or another one. */
 function nameStep(step: Step<unknown>, reference: string): Step<unknown> {
   const name = reference.slice(reference.indexOf("#") + 1);
-  return step.name === name ? step : Object.defineProperty((row: unknown, origin: RecordOrigin) => step(row, origin), "name", { value: name });
+  return step.name === name
+    ? step
+    : Object.defineProperty((row: unknown, origin: RecordOrigin) => step(row, origin), "name", {
+        value: name,
+      });
 }
 
 type AnySchema = StandardSchemaV1;
 
 function isSchema(value: unknown): value is AnySchema {
-  return (typeof value === "object" || typeof value === "function") && value !== null && "~standard" in value;
+  return (
+    (typeof value === "object" || typeof value === "function") &&
+    value !== null &&
+    "~standard" in value
+  );
 }
 
 /** The value of a name, or an error at its place. */
 function lookUp<T>(values: ReadonlyMap<string, T>, { value: name, node }: Placed<string>): T {
   const found = values.get(name);
   if (found !== undefined) return found;
-  throw new HoldfastError("CONFIG_REFERENCE", `there is no ${JSON.stringify(name)}`, { at: node.place, fix: suggestion(name, [...values.keys()]) });
+  throw new HoldfastError("CONFIG_REFERENCE", `there is no ${JSON.stringify(name)}`, {
+    at: node.place,
+    fix: suggestion(name, [...values.keys()]),
+  });
 }

@@ -25,7 +25,11 @@ const VARIABLE = /^([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?$/s;
  * The same tree with every reference replaced. What cannot be had goes to `problems` as CONFIG_SUBSTITUTION, and
  * the value stays as it was written.
  */
-export async function substitute(root: ConfigNode, sources: SubstitutionSources, problems: Problems): Promise<ConfigNode> {
+export async function substitute(
+  root: ConfigNode,
+  sources: SubstitutionSources,
+  problems: Problems,
+): Promise<ConfigNode> {
   switch (root.kind) {
     case "scalar":
       return substituteScalar(root, sources, problems);
@@ -44,7 +48,11 @@ export async function substitute(root: ConfigNode, sources: SubstitutionSources,
   }
 }
 
-async function substituteScalar(node: ScalarNode, sources: SubstitutionSources, problems: Problems): Promise<ScalarNode> {
+async function substituteScalar(
+  node: ScalarNode,
+  sources: SubstitutionSources,
+  problems: Problems,
+): Promise<ScalarNode> {
   if (typeof node.value !== "string" || !node.value.includes("${")) return node;
   const template = node.value;
   let text = "";
@@ -70,7 +78,10 @@ async function substituteScalar(node: ScalarNode, sources: SubstitutionSources, 
   return { ...node, value: plainScalar(text), text, quoted: false };
 }
 
-async function resolveReference(reference: string, { variables, readText }: SubstitutionSources): Promise<string> {
+async function resolveReference(
+  reference: string,
+  { variables, readText }: SubstitutionSources,
+): Promise<string> {
   if (reference.startsWith("file:")) return readSecret(reference.slice("file:".length), readText);
   const [, name, fallback] = VARIABLE.exec(reference) ?? [];
   if (name === undefined) {
@@ -80,15 +91,26 @@ async function resolveReference(reference: string, { variables, readText }: Subs
   const value = variables[name];
   if (value !== undefined && (value !== "" || fallback === undefined)) return value;
   if (fallback !== undefined) return fallback;
-  throw new HoldfastError("CONFIG_SUBSTITUTION", `the environment has no ${name}`, { fix: `\${${name}:-a default}, or set ${name}` });
+  throw new HoldfastError("CONFIG_SUBSTITUTION", `the environment has no ${name}`, {
+    fix: `\${${name}:-a default}, or set ${name}`,
+  });
 }
 
-async function readSecret(path: string, readText: SubstitutionSources["readText"]): Promise<string> {
-  if (path === "") throw new HoldfastError("CONFIG_SUBSTITUTION", "${file:} names no file", { fix: "${file:/run/secrets/token}" });
+async function readSecret(
+  path: string,
+  readText: SubstitutionSources["readText"],
+): Promise<string> {
+  if (path === "")
+    throw new HoldfastError("CONFIG_SUBSTITUTION", "${file:} names no file", {
+      fix: "${file:/run/secrets/token}",
+    });
   const text = await readText(path);
   const bytes = Buffer.byteLength(text);
   if (bytes > SUBSTITUTED_BYTES_MAX) {
-    throw new HoldfastError("CONFIG_SUBSTITUTION", `${path} has ${bytes} bytes, limit ${SUBSTITUTED_BYTES_MAX}`);
+    throw new HoldfastError(
+      "CONFIG_SUBSTITUTION",
+      `${path} has ${bytes} bytes, limit ${SUBSTITUTED_BYTES_MAX}`,
+    );
   }
   return text.replace(/\r?\n$/, "");
 }
@@ -98,7 +120,10 @@ function asProblem(error: unknown, reference: string, { place }: ScalarNode): Ho
     return new HoldfastError(error.code, error.message, { fix: error.fix, at: place });
   }
   const why = error instanceof Error ? error.message : String(error);
-  return new HoldfastError("CONFIG_SUBSTITUTION", `${reference} cannot be read: ${why}`, { at: place, cause: error });
+  return new HoldfastError("CONFIG_SUBSTITUTION", `${reference} cannot be read: ${why}`, {
+    at: place,
+    cause: error,
+  });
 }
 
 const NULLS = new Set(["", "~", "null", "Null", "NULL"]);
@@ -110,7 +135,8 @@ export function plainScalar(text: string): ScalarValue {
   if (NULLS.has(text)) return null;
   if (TRUES.has(text)) return true;
   if (FALSES.has(text)) return false;
-  if (/^[-+]?[0-9]+$/.test(text) || /^0x[0-9a-fA-F]+$/.test(text) || /^0o[0-7]+$/.test(text)) return Number(text);
+  if (/^[-+]?[0-9]+$/.test(text) || /^0x[0-9a-fA-F]+$/.test(text) || /^0o[0-7]+$/.test(text))
+    return Number(text);
   if (/^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$/.test(text)) return Number(text);
   if (/^[-+]?\.(?:inf|Inf|INF)$/.test(text)) return text.startsWith("-") ? -Infinity : Infinity;
   return /^\.(?:nan|NaN|NAN)$/.test(text) ? NaN : text;

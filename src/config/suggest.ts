@@ -15,7 +15,8 @@ export function closest(word: string, candidates: Iterable<string>): string | un
   for (const candidate of candidates) {
     const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
     const allowed = Math.max(1, Math.floor(Math.max(word.length, candidate.length) / 3));
-    if (distance <= allowed && distance < bestDistance) [best, bestDistance] = [candidate, distance];
+    if (distance <= allowed && distance < bestDistance)
+      [best, bestDistance] = [candidate, distance];
   }
   return best;
 }
@@ -29,12 +30,14 @@ export function suggestion(word: string, candidates: readonly string[]): string 
 
 /** Insertions, deletions, replacements and swaps of neighbours that turn `a` into `b`. */
 export function editDistance(a: string, b: string): number {
-  if (a.length > WORD_CHARACTERS_MAX || b.length > WORD_CHARACTERS_MAX) return a === b ? 0 : Infinity;
+  if (a.length > WORD_CHARACTERS_MAX || b.length > WORD_CHARACTERS_MAX)
+    return a === b ? 0 : Infinity;
   let before: number[] = [];
   let previous = Array.from({ length: b.length + 1 }, (_, index) => index);
   for (let i = 1; i <= a.length; i++) {
     const row = [i];
-    for (let j = 1; j <= b.length; j++) row.push(nextDistance({ a, b, i, j, before, previous, row }));
+    for (let j = 1; j <= b.length; j++)
+      row.push(nextDistance({ a, b, i, j, before, previous, row }));
     [before, previous] = [previous, row];
   }
   return previous[b.length] ?? 0;

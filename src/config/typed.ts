@@ -28,13 +28,21 @@ export interface TypedContext<T> {
 }
 
 /** Reads all entries of one kind; those with problems are left out. */
-export async function readTyped<T>(entries: readonly Named<Typed>[], context: TypedContext<T>): Promise<ReadonlyMap<string, T>> {
+export async function readTyped<T>(
+  entries: readonly Named<Typed>[],
+  context: TypedContext<T>,
+): Promise<ReadonlyMap<string, T>> {
   const made = new Map<string, T>();
   for (const { name, value, entry } of entries) {
     const scope: Scope = { path: `${context.noun}s.${name}`, problems: context.problems };
     const { node } = value;
     if (node.kind !== "map") {
-      context.problems.add("CONFIG_TYPE", `${scope.path} is no mapping, wanted { type: ..., ... }`, entry.place, `${name}: { type: ${context.registry.names[0] ?? ""} }`);
+      context.problems.add(
+        "CONFIG_TYPE",
+        `${scope.path} is no mapping, wanted { type: ..., ... }`,
+        entry.place,
+        `${name}: { type: ${context.registry.names[0] ?? ""} }`,
+      );
       continue;
     }
     const one = await readOne({ name, node, scope }, context);
@@ -49,13 +57,21 @@ interface Entry {
   readonly scope: Scope;
 }
 
-async function readOne<T>({ name, node, scope }: Entry, context: TypedContext<T>): Promise<T | undefined> {
+async function readOne<T>(
+  { name, node, scope }: Entry,
+  context: TypedContext<T>,
+): Promise<T | undefined> {
   const before = context.problems.count;
   const factory = await factoryOf(node, scope, context);
   if (factory === undefined) return undefined;
   const supervision = readSupervision(node, scope, context);
   const otherKeys = context.noun === "receiver" ? ["type", "supervision"] : ["type"];
-  const own = await readOptions(node, scope, { type: factory.type, schema: factory.options, modules: context.modules, otherKeys });
+  const own = await readOptions(node, scope, {
+    type: factory.type,
+    schema: factory.options,
+    modules: context.modules,
+    otherKeys,
+  });
   if (own === undefined || context.problems.count > before) return undefined;
   try {
     return factory.create(name, { ...own, ...given({ supervision }) });
@@ -66,7 +82,11 @@ async function readOne<T>({ name, node, scope }: Entry, context: TypedContext<T>
 }
 
 /** The strategy that a receiver names. Sinks have none: they are tried again with their pipeline. */
-function readSupervision<T>(node: MapNode, scope: Scope, { noun, problems, strategies, strategyNames }: TypedContext<T>): Strategy | undefined {
+function readSupervision<T>(
+  node: MapNode,
+  scope: Scope,
+  { noun, problems, strategies, strategyNames }: TypedContext<T>,
+): Strategy | undefined {
   const entry = node.entries.get("supervision");
   if (entry === undefined || noun === "sink") return undefined;
   const name = placed(text()).read(entry.value, inside(scope, "supervision"));
@@ -75,29 +95,52 @@ function readSupervision<T>(node: MapNode, scope: Scope, { noun, problems, strat
   return strategies.get(name.value);
 }
 
-async function factoryOf<T>(node: MapNode, scope: Scope, context: TypedContext<T>): Promise<TypeFactory<T> | undefined> {
+async function factoryOf<T>(
+  node: MapNode,
+  scope: Scope,
+  context: TypedContext<T>,
+): Promise<TypeFactory<T> | undefined> {
   const { registry, noun, problems } = context;
   const entry = node.entries.get("type");
   if (entry === undefined) {
-    reportMissing(node, scope, "type", `${registry.names[0] ?? ""} (or ${registry.names.slice(1).join(", ")})`);
+    reportMissing(
+      node,
+      scope,
+      "type",
+      `${registry.names[0] ?? ""} (or ${registry.names.slice(1).join(", ")})`,
+    );
     return undefined;
   }
   const type = text().read(entry.value, inside(scope, "type"));
   if (type === undefined) return undefined;
-  const factory = isModuleReference(type) ? await exported(type, entry.value.place, context) : await registry.load(type);
+  const factory = isModuleReference(type)
+    ? await exported(type, entry.value.place, context)
+    : await registry.load(type);
   if (factory === undefined && !isModuleReference(type)) {
     const message = `no type of ${noun}s is called ${JSON.stringify(type)}, there are ${registry.names.join(", ")}`;
     const fix = suggestion(type, registry.names);
-    problems.add("CONFIG_REFERENCE", message, entry.value.place, fix.startsWith("did") ? fix : "or name a type of yours: ./module.js#export");
+    problems.add(
+      "CONFIG_REFERENCE",
+      message,
+      entry.value.place,
+      fix.startsWith("did") ? fix : "or name a type of yours: ./module.js#export",
+    );
   }
   return factory;
 }
 
-async function exported<T>(reference: string, place: MapNode["place"], { registry, modules, noun, problems }: TypedContext<T>): Promise<TypeFactory<T> | undefined> {
+async function exported<T>(
+  reference: string,
+  place: MapNode["place"],
+  { registry, modules, noun, problems }: TypedContext<T>,
+): Promise<TypeFactory<T> | undefined> {
   try {
     const factory = registry.fromExport(await modules.load(reference, place));
     if (factory !== undefined) return factory;
-    throw new HoldfastError("CONFIG_MODULE", `${reference} is no type of ${noun}s`, { at: place, fix: noun === "receiver" ? "export what defineReceiver returns" : "" });
+    throw new HoldfastError("CONFIG_MODULE", `${reference} is no type of ${noun}s`, {
+      at: place,
+      fix: noun === "receiver" ? "export what defineReceiver returns" : "",
+    });
   } catch (error) {
     problems.addError(withPlace(error, place));
     return undefined;

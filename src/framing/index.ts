@@ -1,7 +1,7 @@
 /**
  * (1) Bytes to messages: the framings that receivers share.
  */
-export { delimited, type DelimitedOptions, lines, type LinesOptions } from "./delimited.ts";
+export { delimited, lines } from "./delimited.ts";
 export {
   type BlockSplitter,
   type Framing,
@@ -9,7 +9,6 @@ export {
   MESSAGE_BYTES_LIMIT,
   type Refusal,
   type Split,
-  type Splitter,
 } from "./framing.ts";
-export { lengthPrefixed, type LengthPrefixedOptions } from "./length-prefixed.ts";
+export { lengthPrefixed } from "./length-prefixed.ts";
 export { Workspace } from "./workspace.ts";

@@ -22,7 +22,7 @@ export class SqliteClient {
   readonly #ended: Promise<void>;
   #gone: Error | undefined;
 
-  /** @param died - called when the worker ends although nobody closed it. */
+  /** @param died - called when the worker ends while nobody waits for it. */
   constructor(sink: string, died: (cause: Error) => void) {
     this.#sink = sink;
     this.#worker = new Worker(WORKER_URL, { name: `holdfast-${sink}` });
@@ -34,8 +34,9 @@ export class SqliteClient {
         resolve();
         if (this.#gone !== undefined) return;
         const error = new HoldfastError("SINK_FAILED", `${sink}: its worker thread ended with code ${exitCode}: ${cause === undefined ? "no error" : toError(cause).message}`, { cause });
+        const isIdle = this.#waiting.length === 0;
         this.#refuseAll(error);
-        died(error);
+        if (isIdle) died(error);
       });
     });
   }

@@ -31,7 +31,8 @@ export type Fact =
 
 /** What the ledger knows of one log. */
 export interface LogFactsState {
-  readonly floor: LogFloor;
+  /** Undefined until one was kept. */
+  readonly floor: LogFloor | undefined;
   /** By segment id, ascending; none below the floor's. */
   readonly cuts: readonly SegmentCut[];
   /** By offset, without overlap; none that ends at or below the floor. */
@@ -140,7 +141,7 @@ function checkpointJson(checkpoint: PipelineCheckpoint): Json {
 }
 
 function logJson(log: LogFactsState): Json {
-  return { floor: { ...log.floor }, cuts: log.cuts.map((cut) => ({ ...cut })), gaps: log.gaps.map((gap) => ({ ...gap })) };
+  return { floor: log.floor && { ...log.floor }, cuts: log.cuts.map((cut) => ({ ...cut })), gaps: log.gaps.map((gap) => ({ ...gap })) };
 }
 
 function readFact(reader: FieldReader): Fact {
@@ -255,7 +256,7 @@ function readFloor(reader: FieldReader): LogFloor {
 
 function readLog(reader: FieldReader): LogFactsState {
   return {
-    floor: readFloor(reader.object("floor")),
+    floor: reader.has("floor") ? readFloor(reader.object("floor")) : undefined,
     cuts: reader.list("cuts").map((cut) => readCut(new FieldReader(cut, "cut"))),
     gaps: reader.list("gaps").map((gap) => readGap(new FieldReader(gap, "gap"))),
   };

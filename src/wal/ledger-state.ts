@@ -19,7 +19,7 @@ export const NEW_LEDGER: LedgerState = {
   logs: new Map(),
 };
 
-const NEW_LOG: LogFactsState = { floor: { segmentId: 0, offset: 0 }, cuts: [], gaps: [] };
+const NEW_LOG: LogFactsState = { floor: undefined, cuts: [], gaps: [] };
 
 /** Facts about a log; those of an unknown one are empty. */
 export function logOf(state: LedgerState, log: string): LogFactsState {
@@ -44,7 +44,7 @@ export function endsAfter(checkpoint: PipelineCheckpoint, plan: Plan): Ends {
 /** Lowest offset of a log that no fact mentions as used. */
 export function nextOffsetMin(state: LedgerState, log: string): number {
   const { floor, cuts, gaps } = logOf(state, log);
-  const offsets = [floor.offset, ...cuts.map((cut) => cut.endOffset), ...gaps.map((gap) => gap.to)];
+  const offsets = [floor?.offset ?? 0, ...cuts.map((cut) => cut.endOffset), ...gaps.map((gap) => gap.to)];
   for (const checkpoint of state.pipelines.values()) {
     const { open } = checkpoint;
     const ends = open === undefined ? standing(checkpoint) : endsAfter(checkpoint, open);
@@ -178,7 +178,7 @@ function withLog(state: LedgerState, name: string, change: Change<LogFactsState>
 }
 
 function withCut(log: LogFactsState, cut: SegmentCut): readonly SegmentCut[] {
-  if (cut.segmentId < log.floor.segmentId) return log.cuts;
+  if (cut.segmentId < (log.floor?.segmentId ?? 0)) return log.cuts;
   const others = log.cuts.filter((known) => known.segmentId !== cut.segmentId);
   return [...others, cut].toSorted((a, b) => a.segmentId - b.segmentId);
 }
@@ -188,7 +188,7 @@ function withGap(log: LogFactsState, gap: LogGap): readonly LogGap[] {
   const merged: LogGap[] = [];
   for (const next of [...log.gaps, gap].toSorted((a, b) => a.from - b.from || b.to - a.to)) {
     const last = merged.at(-1);
-    const from = Math.max(next.from, last?.to ?? 0, log.floor.offset);
+    const from = Math.max(next.from, last?.to ?? 0, log.floor?.offset ?? 0);
     if (from >= next.to) continue;
     if (last?.to === from && last.reason === next.reason) merged[merged.length - 1] = { ...last, to: next.to };
     else merged.push({ ...next, from });
@@ -198,8 +198,8 @@ function withGap(log: LogFactsState, gap: LogGap): readonly LogGap[] {
 
 /** A floor never falls; what lies below it is of no use any more. */
 function withFloor(log: LogFactsState, floor: LogFloor): LogFactsState {
-  const segmentId = Math.max(log.floor.segmentId, floor.segmentId);
-  const offset = Math.max(log.floor.offset, floor.offset);
+  const segmentId = Math.max(log.floor?.segmentId ?? 0, floor.segmentId);
+  const offset = Math.max(log.floor?.offset ?? 0, floor.offset);
   const gaps = log.gaps.filter((gap) => gap.to > offset).map((gap) => ({ ...gap, from: Math.max(gap.from, offset) }));
   return { floor: { segmentId, offset }, cuts: log.cuts.filter((cut) => cut.segmentId >= segmentId), gaps };
 }

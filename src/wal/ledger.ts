@@ -202,10 +202,10 @@ class LogView implements LogFacts {
 
   get segmentIdMax(): number {
     const { floor, cuts } = logOf(this.#writer.durable, this.#log);
-    return Math.max(floor.segmentId, ...cuts.map((cut) => cut.segmentId));
+    return Math.max(floor?.segmentId ?? 0, ...cuts.map((cut) => cut.segmentId));
   }
 
-  get floor(): LogFloor {
+  get floor(): LogFloor | undefined {
     return logOf(this.#writer.durable, this.#log).floor;
   }
 

@@ -87,6 +87,10 @@ export class EntryIndex {
   }
 }
 
+function startIndex(identity: SegmentIdentity): EntryIndex {
+  return new EntryIndex({ position: SEGMENT_HEADER_BYTES, offset: identity.baseOffset });
+}
+
 /** What identifies a segment. */
 export interface SegmentIdentity {
   readonly segmentId: number;
@@ -109,16 +113,20 @@ export class Segment {
   /** Readers inside: its file must not be given away. */
   pins = 0;
   /** Names of the channel ids in it, as far as its entries were seen. */
-  readonly names: Map<number, ChannelName> = new Map();
-  readonly index: EntryIndex;
-  /** Whether index and names cover it from its start; else a reader walks it from there. */
-  isIndexed: boolean;
+  names: Map<number, ChannelName> = new Map();
+  /** Points up to where someone has walked, from the start on: all NAMES before a point are in `names`. */
+  index: EntryIndex;
 
-  constructor(identity: SegmentIdentity, end: SegmentPlace, isIndexed: boolean) {
+  constructor(identity: SegmentIdentity, end: SegmentPlace) {
     this.identity = identity;
     this.end = end;
-    this.isIndexed = isIndexed;
-    this.index = new EntryIndex({ position: SEGMENT_HEADER_BYTES, offset: identity.baseOffset });
+    this.index = startIndex(identity);
+  }
+
+  /** Frees index and names; the next reader walks the segment from its start again. */
+  forgetIndex(): void {
+    this.names = new Map();
+    this.index = startIndex(this.identity);
   }
 
   /** Whether `offset` is one of its records. */

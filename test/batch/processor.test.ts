@@ -251,6 +251,20 @@ test("processor: what the strategy does not resume stops the batch with its caus
   equal(world.letters.letters.length, 0);
 });
 
+test("processor: an open plan of another graph is run with the new one, and said (PIPELINE_CHANGED)", async () => {
+  const world = new World();
+  world.source.append("1");
+  world.sink.answers.push(new HoldfastError("SINK_FAILED", "gone"));
+  await rejects(world.runAll());
+  const processor = await world.open({ graphHash: "other" });
+  const running = processor.run();
+  await processor.drain(new AbortController().signal);
+  await processor.close(new AbortController().signal);
+  await running;
+  ok(world.events.includes("pipeline-changed"));
+  deepEqual(world.sink.rows, [1]);
+});
+
 test("processor: a sink behind its own commit, or ahead of the ledger, is refused", async () => {
   const world = new World();
   world.source.append("1");

@@ -14,7 +14,8 @@ test("program: without arguments help goes to stderr, and that is wrong usage", 
 test("program: help names every command", async () => {
   const { code, stdout } = await holdfast(["--help"]);
   equal(code, 0);
-  for (const { name, summary } of COMMANDS) match(stdout, new RegExp(`^  ${name} +${summary}$`, "m"));
+  for (const { name, summary } of COMMANDS)
+    match(stdout, new RegExp(`^  ${name} +${summary}$`, "m"));
 });
 
 test("program: the version is that of the package", async () => {
@@ -34,13 +35,28 @@ test("program: every command has help, which runs nothing", async () => {
 
 const wrongUsage: readonly (readonly [args: readonly string[], shown: string])[] = [
   [["rum"], 'USAGE: holdfast has no command "rum"\n    fix: did you mean "run"?\n'],
-  [["help", "validat"], 'USAGE: holdfast has no command "validat"\n    fix: did you mean "validate"?\n'],
-  [["validate", "--debgu"], 'USAGE: holdfast validate has no option --debgu\n    fix: did you mean "--debug"?\n'],
-  [["validate", "a", "b"], "USAGE: holdfast validate takes 0 to 1 arguments, it got 2\n    fix: holdfast validate [FILE]\n"],
-  [["log"], "USAGE: holdfast log takes 1 arguments, it got 0\n    fix: holdfast log inspect|verify|adopt\n"],
+  [
+    ["help", "validat"],
+    'USAGE: holdfast has no command "validat"\n    fix: did you mean "validate"?\n',
+  ],
+  [
+    ["validate", "--debgu"],
+    'USAGE: holdfast validate has no option --debgu\n    fix: did you mean "--debug"?\n',
+  ],
+  [
+    ["validate", "a", "b"],
+    "USAGE: holdfast validate takes 0 to 1 arguments, it got 2\n    fix: holdfast validate [FILE]\n",
+  ],
+  [
+    ["log"],
+    "USAGE: holdfast log takes 1 arguments, it got 0\n    fix: holdfast log inspect|verify|adopt\n",
+  ],
   [["schema", "--debug=yes"], 'USAGE: --debug takes no value, it got "yes"\n    fix: --debug\n'],
   [["log", "inspect", "--data"], "USAGE: --data needs a value\n    fix: --data DIR\n"],
-  [["run", "--log-level", "loud"], 'USAGE: --log-level is "loud", allowed are debug, info, warn, error, silent\n    fix: --log-level info\n'],
+  [
+    ["run", "--log-level", "loud"],
+    'USAGE: --log-level is "loud", allowed are debug, info, warn, error, silent\n    fix: --log-level info\n',
+  ],
 ];
 
 for (const [args, shown] of wrongUsage) {
@@ -53,12 +69,18 @@ test("validate: a file that is not there", () =>
   inDirectory(async (directory) => {
     const { code, stderr } = await holdfast(["validate"], { directory });
     equal(code, 78);
-    match(stderr, /^CONFIG_NOT_FOUND: holdfast.yaml is not there: \/.*\/holdfast.yaml\n {4}fix: holdfast init/);
+    match(
+      stderr,
+      /^CONFIG_NOT_FOUND: holdfast.yaml is not there: \/.*\/holdfast.yaml\n {4}fix: holdfast init/,
+    );
   }));
 
 test("validate: everything that is wrong, with lines and carets, and no stack", () =>
   inDirectory(async (directory) => {
-    await writeFile(join(directory, "holdfast.yaml"), "version: 1\nreceivers:\n  meters: { type: tcp, port: 90000, supervison: device }\n");
+    await writeFile(
+      join(directory, "holdfast.yaml"),
+      "version: 1\nreceivers:\n  meters: { type: tcp, port: 90000, supervison: device }\n",
+    );
     deepEqual(await holdfast(["validate"], { directory }), {
       code: 78,
       stdout: "",
@@ -79,22 +101,35 @@ test("validate: everything that is wrong, with lines and carets, and no stack", 
 test("validate: problems beyond the limit are counted", () =>
   inDirectory(async (directory) => {
     const keys = Array.from({ length: 25 }, (_, index) => `zzzzzz${index}: 1`);
-    await writeFile(join(directory, "holdfast.yaml"), ["version: 1", "receivers: {}", ...keys].join("\n"));
+    await writeFile(
+      join(directory, "holdfast.yaml"),
+      ["version: 1", "receivers: {}", ...keys].join("\n"),
+    );
     const { stderr } = await holdfast(["validate"], { directory });
     match(stderr, /and 5 more\n$/);
   }));
 
 test("validate: with --debug the stack is shown", () =>
   inDirectory(async (directory) => {
-    match((await holdfast(["validate", "--debug"], { directory })).stderr, /CONFIG_NOT_FOUND.*\n[\s\S]*\n {4}at /);
+    match(
+      (await holdfast(["validate", "--debug"], { directory })).stderr,
+      /CONFIG_NOT_FOUND.*\n[\s\S]*\n {4}at /,
+    );
   }));
 
 test("init: what it writes is valid, and it never replaces anything", () =>
   inDirectory(async (directory) => {
     const first = await holdfast(["init"], { directory });
     deepEqual([first.code, first.stderr], [0, ""]);
-    match(first.stdout, /^created holdfast.yaml \(commented, runs as it is\), steps.js; next: holdfast run, then echo .* \| nc -N 127.0.0.1 9000\n$/);
-    deepEqual(await holdfast(["validate"], { directory }), { code: 0, stdout: "holdfast.yaml is valid: 1 receiver, 1 pipeline, 1 output\n", stderr: "" });
+    match(
+      first.stdout,
+      /^created holdfast.yaml \(commented, runs as it is\), steps.js; next: holdfast run, then echo .* \| nc -N 127.0.0.1 9000\n$/,
+    );
+    deepEqual(await holdfast(["validate"], { directory }), {
+      code: 0,
+      stdout: "holdfast.yaml is valid: 1 receiver, 1 pipeline, 1 output\n",
+      stderr: "",
+    });
     await writeFile(join(directory, "holdfast.yaml"), "mine");
     const second = await holdfast(["init"], { directory });
     equal(second.code, 78);
@@ -111,7 +146,10 @@ test("init: nothing is written when only one of the files is there", () =>
 
 test("init: another directory is made", () =>
   inDirectory(async (directory) => {
-    match((await holdfast(["init", "gateway/a"], { directory })).stdout, /^created gateway\/a\/holdfast.yaml .* next: holdfast run gateway\/a\/holdfast.yaml/);
+    match(
+      (await holdfast(["init", "gateway/a"], { directory })).stdout,
+      /^created gateway\/a\/holdfast.yaml .* next: holdfast run gateway\/a\/holdfast.yaml/,
+    );
     equal((await holdfast(["validate", "gateway/a/holdfast.yaml"], { directory })).code, 0);
   }));
 

@@ -2,7 +2,15 @@ import { deepEqual, equal } from "node:assert/strict";
 import { test } from "node:test";
 import { type Progress, startLines, statusLine, stopLine } from "../../src/cli/start-lines.ts";
 
-const nowhere = { workingDirectory: "/work", dataDirectory: "./data", version: "1.2.3", receivers: [], pipelines: [], promises: new Map<string, never>(), console: undefined };
+const nowhere = {
+  workingDirectory: "/work",
+  dataDirectory: "./data",
+  version: "1.2.3",
+  receivers: [],
+  pipelines: [],
+  promises: new Map<string, never>(),
+  console: undefined,
+};
 
 test("start lines: where it listens, with one-liners that reach it", () => {
   deepEqual(
@@ -10,7 +18,12 @@ test("start lines: where it listens, with one-liners that reach it", () => {
       ...nowhere,
       receivers: [
         { name: "meters", type: "tcp", address: { host: "127.0.0.1", port: 9000 }, options: {} },
-        { name: "web", type: "http", address: { host: "::1", port: 9080 }, options: { path: "/in" } },
+        {
+          name: "web",
+          type: "http",
+          address: { host: "::1", port: 9080 },
+          options: { path: "/in" },
+        },
         { name: "demo", type: "rate", address: undefined, options: {} },
       ],
       console: { host: "127.0.0.1", port: 9090 },
@@ -25,7 +38,13 @@ test("start lines: where it listens, with one-liners that reach it", () => {
   );
 });
 
-const before: Progress = { atMs: 0, storedCount: 4, processedCount: 4, lagCount: 0, batchMs: undefined };
+const before: Progress = {
+  atMs: 0,
+  storedCount: 4,
+  processedCount: 4,
+  lagCount: 0,
+  batchMs: undefined,
+};
 
 test("status line: nothing happened, nothing said", () => {
   equal(statusLine(before, { ...before, atMs: 10_000, batchMs: 3 }), undefined);
@@ -33,18 +52,37 @@ test("status line: nothing happened, nothing said", () => {
 
 test("status line: stored with its rate, processed, lag and the last batch", () => {
   equal(
-    statusLine(before, { atMs: 10_000, storedCount: 1204, processedCount: 1200, lagCount: 4, batchMs: 8.2 }),
+    statusLine(before, {
+      atMs: 10_000,
+      storedCount: 1204,
+      processedCount: 1200,
+      lagCount: 4,
+      batchMs: 8.2,
+    }),
     "stored 1,204 (120/s) | processed 1,200 | lag 4 | batch 8 ms",
   );
 });
 
 test("status line: a slow rate keeps a decimal", () => {
-  equal(statusLine(before, { atMs: 10_000, storedCount: 7, processedCount: 7, lagCount: 0, batchMs: 0.44 }), "stored 7 (0.3/s) | processed 7 | lag 0 | batch 0.4 ms");
+  equal(
+    statusLine(before, {
+      atMs: 10_000,
+      storedCount: 7,
+      processedCount: 7,
+      lagCount: 0,
+      batchMs: 0.44,
+    }),
+    "stored 7 (0.3/s) | processed 7 | lag 0 | batch 0.4 ms",
+  );
 });
 
 test("stop line: what was flushed, and that nothing is left", () => {
   equal(
-    stopLine({ nextOffset: 1204, notStopped: [], pipelines: [{ pipeline: "minutely", batchId: 97, lagRecords: 0, finishedParts: 3 }] }),
+    stopLine({
+      nextOffset: 1204,
+      notStopped: [],
+      pipelines: [{ pipeline: "minutely", batchId: 97, lagRecords: 0, finishedParts: 3 }],
+    }),
     "stopping: receivers closed, batch 97 committed, 3 parts finished, log at offset 1,204. Nothing is left to replay.",
   );
 });

@@ -15,15 +15,27 @@ export interface Ended {
 }
 
 /** Runs the program to its end. */
-export function holdfast(args: readonly string[], options: { readonly directory?: string; readonly environment?: Readonly<Record<string, string>> } = {}): Promise<Ended> {
-  const child = spawn(process.execPath, [PROGRAM, ...args], { cwd: options.directory, env: { ...process.env, ...options.environment }, stdio: ["ignore", "pipe", "pipe"] });
+export function holdfast(
+  args: readonly string[],
+  options: {
+    readonly directory?: string;
+    readonly environment?: Readonly<Record<string, string>>;
+  } = {},
+): Promise<Ended> {
+  const child = spawn(process.execPath, [PROGRAM, ...args], {
+    cwd: options.directory,
+    env: { ...process.env, ...options.environment },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
   const stdout: string[] = [];
   const stderr: string[] = [];
   child.stdout.setEncoding("utf8").on("data", (text: string) => stdout.push(text));
   child.stderr.setEncoding("utf8").on("data", (text: string) => stderr.push(text));
   return new Promise((resolve, reject) => {
     child.once("error", reject);
-    child.once("close", (code) => resolve({ code, stdout: stdout.join(""), stderr: stderr.join("") }));
+    child.once("close", (code) =>
+      resolve({ code, stdout: stdout.join(""), stderr: stderr.join("") }),
+    );
   });
 }
 

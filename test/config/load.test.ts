@@ -2,6 +2,9 @@ import { deepEqual, equal, ok } from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { test } from "node:test";
+import { parse } from "yaml";
+import { z } from "zod";
+import { CONFIG_TEMPLATE } from "../../src/cli/templates.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import { readDataDirectory } from "../../src/config/data-directory.ts";
 import { configJsonSchema } from "../../src/config/json-schema.ts";
@@ -16,7 +19,10 @@ const minimal = "version: 1\nreceivers: { r: { type: rate } }\n";
 
 test("load: the shortest file, with every default", async () => {
   const { directory, receivers, pipelines, ...rest } = await loaded(minimal);
-  deepEqual([directory, receivers.map(({ name }) => name), pipelines, rest], ["./data", ["r"], [], {}]);
+  deepEqual(
+    [directory, receivers.map(({ name }) => name), pipelines, rest],
+    ["./data", ["r"], [], {}],
+  );
 });
 
 test("load: units in the file are units in the options", async () => {
@@ -24,32 +30,60 @@ test("load: units in the file are units in the options", async () => {
 log: { bytesMax: 2GiB, keep: { duration: 1d, bytes: 64MiB }, minCommitInterval: 20ms, segmentMax: 8MiB }
 receivers: { r: { type: tcp, port: 0, idleTimeout: 1m, messageMax: 64KiB, inflightMax: 1MiB, storeTimeout: 5s } }
 `);
-  deepEqual(log, { bytesMax: 2 ** 31, keepMs: 86_400_000, keepBytes: 2 ** 26, minCommitIntervalMs: 20, segmentBytes: 2 ** 23 });
+  deepEqual(log, {
+    bytesMax: 2 ** 31,
+    keepMs: 86_400_000,
+    keepBytes: 2 ** 26,
+    minCommitIntervalMs: 20,
+    segmentBytes: 2 ** 23,
+  });
   const [receiver] = receivers;
   const options = typeof receiver?.options === "object" ? { ...receiver.options } : {};
-  deepEqual({ ...options, framing: undefined }, { ...options, framing: undefined, port: 0, idleTimeoutMs: 60_000, messageBytesMax: 65_536 });
+  deepEqual(
+    { ...options, framing: undefined },
+    { ...options, framing: undefined, port: 0, idleTimeoutMs: 60_000, messageBytesMax: 65_536 },
+  );
   deepEqual([receiver?.common.inflightBytesMax, receiver?.common.storeTimeoutMs], [2 ** 20, 5_000]);
 });
 
 test("load: an option's name in the file leaves out its unit", () => {
-  const names = ["intervalMs", "partBytesMax", "partAgeMsMax", "bytesMax", "messageBytesMax"].map((name) => yamlName(name, { kind: "duration" }));
+  const names = ["intervalMs", "partBytesMax", "partAgeMsMax", "bytesMax", "messageBytesMax"].map(
+    (name) => yamlName(name, { kind: "duration" }),
+  );
   deepEqual(names, ["interval", "partMax", "partAgeMax", "bytesMax", "messageMax"]);
   equal(yamlName("retriesMs", { kind: "integer" }), "retriesMs");
 });
 
 test("load: steps are the exports, under their names", async () => {
-  const modules = { "/work/steps.js": { toRow: (row: unknown) => ({ row }), isGood: () => true, split: (row: unknown) => [row, row], default: () => 0 } };
-  const { pipelines } = await loaded(`${minimal}sinks: { out: { type: console } }
+  const modules = {
+    "/work/steps.js": {
+      toRow: (row: unknown) => ({ row }),
+      isGood: () => true,
+      split: (row: unknown) => [row, row],
+      default: () => 0,
+    },
+  };
+  const { pipelines } = await loaded(
+    `${minimal}sinks: { out: { type: console } }
 pipelines: { p: { from: r, decode: json, steps: [ { filter: ./steps.js#isGood }, { map: ./steps.js#toRow }, { flatMap: ./steps.js#split } ], sinks: out } }
-`, modules);
+`,
+    modules,
+  );
   const [first] = pipelines;
   ok(first !== undefined);
-  deepEqual(JSON.parse(describeGraph(first))[0][0], [["from", "r"], ["decode", "json"], ["filter", "isGood"], ["map", "toRow"], ["flat-map", "split"]]);
+  deepEqual(JSON.parse(describeGraph(first))[0][0], [
+    ["from", "r"],
+    ["decode", "json"],
+    ["filter", "isGood"],
+    ["map", "toRow"],
+    ["flat-map", "split"],
+  ]);
 });
 
 test("load: streams share their sources and go to several sinks", async () => {
   const modules = { "/work/s.js": { hot: () => true } };
-  const { pipelines } = await loaded(`version: 1
+  const { pipelines } = await loaded(
+    `version: 1
 receivers: { a: { type: rate }, b: { type: rate } }
 sinks: { all: { type: console }, hot: { type: console }, raw: { type: raw-lines, directory: ./raw } }
 pipelines:
@@ -59,22 +93,35 @@ pipelines:
       rows: { from: [a, b], decode: json }
       bytes: { from: [a] }
     outputs: [ { from: rows, to: all }, { from: hot-ones, to: hot, mode: append }, { from: bytes, to: raw } ]
-`, modules);
+`,
+    modules,
+  );
   const [first] = pipelines;
   ok(first !== undefined);
-  deepEqual(first.outputs.map(({ sink }) => sink.name), ["all", "hot", "raw"]);
+  deepEqual(
+    first.outputs.map(({ sink }) => sink.name),
+    ["all", "hot", "raw"],
+  );
   const [rows, hot] = first.outputs;
-  ok(hot?.input.kind === "filter" && hot.input.input === rows?.input, "the shared stream is one node");
+  ok(
+    hot?.input.kind === "filter" && hot.input.input === rows?.input,
+    "the shared stream is one node",
+  );
 });
 
 test("load: a pipeline that only forwards bytes decodes nothing", async () => {
-  const { pipelines } = await loaded(`${minimal}sinks: { raw: { type: raw-lines, directory: ./raw } }\npipelines: { p: { from: r, sinks: raw } }\n`);
+  const { pipelines } = await loaded(
+    `${minimal}sinks: { raw: { type: raw-lines, directory: ./raw } }\npipelines: { p: { from: r, sinks: raw } }\n`,
+  );
   equal(pipelines[0]?.outputs[0]?.input.kind, "from");
 });
 
 test("load: a schema of json is used", async () => {
   const Row = schema.object({ id: schema.integer() });
-  const { pipelines } = await loaded(`${minimal}sinks: { out: { type: console } }\npipelines: { p: { from: r, decode: { json: ./s.js#Row }, sinks: out } }\n`, { "/work/s.js": { Row } });
+  const { pipelines } = await loaded(
+    `${minimal}sinks: { out: { type: console } }\npipelines: { p: { from: r, decode: { json: ./s.js#Row }, sinks: out } }\n`,
+    { "/work/s.js": { Row } },
+  );
   const input = pipelines[0]?.outputs[0]?.input;
   ok(input?.kind === "decode");
   const decode = (text: string): unknown => input.decoder.decode(Buffer.from(text), 0, text.length);
@@ -90,7 +137,8 @@ test("load: a schema of json is used", async () => {
 test("load: strategies decide by class, code and function, in order", async () => {
   class Mine extends Error {}
   const modules = { "/work/e.js": { Mine, isBad: (error: Error) => error.message === "bad" } };
-  const { receivers, pipelines } = await loaded(`version: 1
+  const { receivers, pipelines } = await loaded(
+    `version: 1
 supervision:
   device:
     maxRestarts: 10
@@ -102,18 +150,34 @@ supervision:
 receivers: { r: { type: rate, supervision: device } }
 sinks: { out: { type: console } }
 pipelines: { p: { from: r, decode: json, sinks: out, supervision: device } }
-`, modules);
+`,
+    modules,
+  );
   const strategy = receivers[0]?.common.supervision;
   ok(strategy !== undefined);
   equal(pipelines[0]?.supervision, strategy);
   deepEqual([strategy.maxRestarts, strategy.withinMs, strategy.onExhausted], [10, 60_000, "stop"]);
-  deepEqual([strategy.backoff.minMs, strategy.backoff.maxMs, strategy.backoff.resetAfterMs], [1_000, 2_000, 3_000]);
-  const errors = [new RangeError(), new Mine(), new HoldfastError("BUSY", "no room"), new Error("bad"), new Error("else")];
-  deepEqual(errors.map((error) => strategy.decide(error)), ["resume", "stop", "restart", "stop", "escalate"]);
+  deepEqual(
+    [strategy.backoff.minMs, strategy.backoff.maxMs, strategy.backoff.resetAfterMs],
+    [1_000, 2_000, 3_000],
+  );
+  const errors = [
+    new RangeError(),
+    new Mine(),
+    new HoldfastError("BUSY", "no room"),
+    new Error("bad"),
+    new Error("else"),
+  ];
+  deepEqual(
+    errors.map((error) => strategy.decide(error)),
+    ["resume", "stop", "restart", "stop", "escalate"],
+  );
 });
 
 test("load: otherwise alone decides everything", async () => {
-  const { receivers } = await loaded("version: 1\nsupervision: { s: { maxRestarts: 1, within: 1s, otherwise: stop } }\nreceivers: { r: { type: rate, supervision: s } }\n");
+  const { receivers } = await loaded(
+    "version: 1\nsupervision: { s: { maxRestarts: 1, within: 1s, otherwise: stop } }\nreceivers: { r: { type: rate, supervision: s } }\n",
+  );
   equal(receivers[0]?.common.supervision?.decide(new Error()), "stop");
 });
 
@@ -121,18 +185,40 @@ test("load: a receiver type of one's own, with units in its options", async () =
   const thermometer = defineReceiver({
     type: "thermometer",
     redelivers: true,
-    options: schema.object({ url: schema.string(), intervalMs: schema.durationMs({ default: 1_000, min: 100 }), token: schema.optional(schema.secret()) }),
+    options: schema.object({
+      url: schema.string(),
+      intervalMs: schema.durationMs({ default: 1_000, min: 100 }),
+      token: schema.optional(schema.secret()),
+    }),
     open: () => Promise.resolve({ close: () => undefined }),
   });
-  const { receivers } = await loaded('version: 1\nreceivers: { roof: { type: ./own.js#thermometer, url: "http://10.0.0.7/reading", interval: 5s, token: "${TOKEN}" } }\n', { "/work/own.js": { thermometer } }, { TOKEN: "00123" });
-  deepEqual(receivers.map(({ type, options }) => [type, options]), [["thermometer", { url: "http://10.0.0.7/reading", intervalMs: 5_000, token: "00123" }]]);
+  const { receivers } = await loaded(
+    'version: 1\nreceivers: { roof: { type: ./own.js#thermometer, url: "http://10.0.0.7/reading", interval: 5s, token: "${TOKEN}" } }\n',
+    { "/work/own.js": { thermometer } },
+    { TOKEN: "00123" },
+  );
+  deepEqual(
+    receivers.map(({ type, options }) => [type, options]),
+    [["thermometer", { url: "http://10.0.0.7/reading", intervalMs: 5_000, token: "00123" }]],
+  );
 });
 
 test("load: a secret that is wrong is not shown", async () => {
-  const secretive = defineReceiver({ type: "secretive", redelivers: true, options: schema.object({ token: schema.secret() }), open: () => Promise.resolve({ close: () => undefined }) });
-  const result = await load("version: 1\nreceivers: { s: { type: ./own.js#secretive, token: [hunter2] } }\n", { "/work/own.js": { secretive } });
+  const secretive = defineReceiver({
+    type: "secretive",
+    redelivers: true,
+    options: schema.object({ token: schema.secret() }),
+    open: () => Promise.resolve({ close: () => undefined }),
+  });
+  const result = await load(
+    "version: 1\nreceivers: { s: { type: ./own.js#secretive, token: [hunter2] } }\n",
+    { "/work/own.js": { secretive } },
+  );
   ok(result.kind === "invalid");
-  deepEqual(result.problems.map(({ code, message }) => [code, message.includes("hunter2")]), [["CONFIG_TYPE", false]]);
+  deepEqual(
+    result.problems.map(({ code, message }) => [code, message.includes("hunter2")]),
+    [["CONFIG_TYPE", false]],
+  );
 });
 
 test("load: a foreign schema judges its own options, at their places", async () => {
@@ -140,14 +226,34 @@ test("load: a foreign schema judges its own options, at their places", async () 
     "~standard": {
       version: 1 as const,
       vendor: "other",
-      validate: (value: unknown) => (typeof value === "object" && value !== null && "size" in value && value.size === 5 ? { value } : { issues: [{ message: "size must be 5", path: ["size"] }] }),
+      validate: (value: unknown) =>
+        typeof value === "object" && value !== null && "size" in value && value.size === 5
+          ? { value }
+          : { issues: [{ message: "size must be 5", path: ["size"] }] },
     },
   };
-  const own = defineReceiver({ type: "odd", redelivers: true, options: odd, open: () => Promise.resolve({ close: () => undefined }) });
-  equal((await loaded("version: 1\nreceivers: { s: { type: ./own.js#own, size: 5 } }\n", { "/work/own.js": { own } })).receivers[0]?.type, "odd");
-  const result = await load("version: 1\nreceivers: { s: { type: ./own.js#own, size: 6 } }\n", { "/work/own.js": { own } });
+  const own = defineReceiver({
+    type: "odd",
+    redelivers: true,
+    options: odd,
+    open: () => Promise.resolve({ close: () => undefined }),
+  });
+  equal(
+    (
+      await loaded("version: 1\nreceivers: { s: { type: ./own.js#own, size: 5 } }\n", {
+        "/work/own.js": { own },
+      })
+    ).receivers[0]?.type,
+    "odd",
+  );
+  const result = await load("version: 1\nreceivers: { s: { type: ./own.js#own, size: 6 } }\n", {
+    "/work/own.js": { own },
+  });
   ok(result.kind === "invalid");
-  deepEqual(result.problems.map(({ code, message, at }) => [code, message, at?.line, at?.column]), [["CONFIG_VALUE", "size: size must be 5", 2, 45]]);
+  deepEqual(
+    result.problems.map(({ code, message, at }) => [code, message, at?.line, at?.column]),
+    [["CONFIG_VALUE", "size: size must be 5", 2, 45]],
+  );
 });
 
 test("load: a module that does not load says why", async () => {
@@ -159,24 +265,46 @@ test("load: a module that does not load says why", async () => {
     importModule: () => Promise.reject(new SyntaxError("Unexpected token '}'")),
   });
   ok(result.kind === "invalid");
-  deepEqual(result.problems.map(({ code, message }) => [code, message]), [["CONFIG_MODULE", "./s.js cannot be loaded: SyntaxError: Unexpected token '}'"]]);
+  deepEqual(
+    result.problems.map(({ code, message }) => [code, message]),
+    [["CONFIG_MODULE", "./s.js cannot be loaded: SyntaxError: Unexpected token '}'"]],
+  );
 });
 
 test("load: sinks that write to the same place are refused", async () => {
-  const result = await load(`${minimal}sinks: { a: { type: json-lines, directory: ./x }, b: { type: json-lines, directory: ./x } }\npipelines: { p: { from: r, decode: json, sinks: [a, b] } }\n`);
+  const result = await load(
+    `${minimal}sinks: { a: { type: json-lines, directory: ./x }, b: { type: json-lines, directory: ./x } }\npipelines: { p: { from: r, decode: json, sinks: [a, b] } }\n`,
+  );
   ok(result.kind === "invalid");
-  deepEqual(result.problems.map(({ code }) => code), ["CONFIG_CONFLICT"]);
+  deepEqual(
+    result.problems.map(({ code }) => code),
+    ["CONFIG_CONFLICT"],
+  );
 });
 
-const source = { file: "h.yaml", variables: { D: "/srv/x" }, readText: () => Promise.reject(new Error("none")) };
+const source = {
+  file: "h.yaml",
+  variables: { D: "/srv/x" },
+  readText: () => Promise.reject(new Error("none")),
+};
 
 test("data directory: of a file whose pipelines are broken", async () => {
-  equal(await readDataDirectory({ ...source, text: "data: ${D}/data\nreceivers: 7\npipelines: [nonsense]" }), "/srv/x/data");
+  equal(
+    await readDataDirectory({
+      ...source,
+      text: "data: ${D}/data\nreceivers: 7\npipelines: [nonsense]",
+    }),
+    "/srv/x/data",
+  );
   equal(await readDataDirectory({ ...source, text: "version: 1" }), "./data");
 });
 
 test("data directory: what is wrong with it alone is thrown", async () => {
-  for (const [text, code] of [["data: ${NONE}", "CONFIG_SUBSTITUTION"], ["data: [a]", "CONFIG_TYPE"], ["data: {", "CONFIG_SYNTAX"]] as const) {
+  for (const [text, code] of [
+    ["data: ${NONE}", "CONFIG_SUBSTITUTION"],
+    ["data: [a]", "CONFIG_TYPE"],
+    ["data: {", "CONFIG_SYNTAX"],
+  ] as const) {
     const error = await readDataDirectory({ ...source, text }).catch((thrown: unknown) => thrown);
     equal(error instanceof HoldfastError ? error.code : error, code);
   }
@@ -193,18 +321,82 @@ test("example: the gateway is valid", async () => {
   });
   if (result.kind === "invalid") throw result.problems[0];
   const { receivers, pipelines, log, console: port } = result.options;
-  deepEqual(receivers.map(({ name, type }) => `${name} ${type}`), ["meters tcp", "web http", "demo rate"]);
-  deepEqual(pipelines[0]?.outputs.map(({ sink }) => sink.type), ["sqlite", "json-lines"]);
-  deepEqual([log?.minCommitIntervalMs, port?.port, pipelines[0]?.trigger], [20, 9090, { kind: "asap", minIntervalMs: 100 }]);
+  deepEqual(
+    receivers.map(({ name, type }) => `${name} ${type}`),
+    ["meters tcp", "web http", "demo rate"],
+  );
+  deepEqual(
+    pipelines[0]?.outputs.map(({ sink }) => sink.type),
+    ["sqlite", "json-lines"],
+  );
+  deepEqual(
+    [log?.minCommitIntervalMs, port?.port, pipelines[0]?.trigger],
+    [20, 9090, { kind: "asap", minIntervalMs: 100 }],
+  );
 });
 
 test("json schema: every type with its options under their names in the file", async () => {
   const root = JSON.parse(JSON.stringify(await configJsonSchema()));
-  deepEqual(Object.keys(root.properties), ["version", "data", "log", "supervision", "receivers", "sinks", "pipelines", "console"]);
+  deepEqual(Object.keys(root.properties), [
+    "version",
+    "data",
+    "log",
+    "supervision",
+    "receivers",
+    "sinks",
+    "pipelines",
+    "console",
+  ]);
   const types = root.properties.receivers.additionalProperties.anyOf;
-  const tcp = types.find((each: { readonly properties: { readonly type: { readonly const?: string } } }) => each.properties.type.const === "tcp");
+  const tcp = types.find(
+    (each: { readonly properties: { readonly type: { readonly const?: string } } }) =>
+      each.properties.type.const === "tcp",
+  );
   deepEqual(tcp.required, ["type", "port"]);
-  for (const key of ["port", "acknowledge", "idleTimeout", "messageMax", "inflightMax", "supervision"]) ok(key in tcp.properties, key);
-  deepEqual([tcp.properties.acknowledge.enum, tcp.properties.idleTimeout.default], [["none", "count-line", "count-bytes"], "15m"]);
+  for (const key of [
+    "port",
+    "acknowledge",
+    "idleTimeout",
+    "messageMax",
+    "inflightMax",
+    "supervision",
+  ])
+    ok(key in tcp.properties, key);
+  deepEqual(
+    [tcp.properties.acknowledge.enum, tcp.properties.idleTimeout.default],
+    [["none", "count-line", "count-bytes"], "15m"],
+  );
   equal(tcp.additionalProperties, false);
+});
+
+test("json schema: takes what the loader takes, and refuses what it refuses", async () => {
+  const editor = z.fromJSONSchema(JSON.parse(JSON.stringify(await configJsonSchema())));
+  const gateway = await readFile(
+    new URL("../../../examples/gateway/holdfast.yaml", import.meta.url),
+    "utf8",
+  );
+  const right = [
+    gateway,
+    CONFIG_TEMPLATE,
+    "version: 1\nreceivers: { m: { type: ./own.js#mine, anything: 1 } }",
+  ];
+  const wrong = [
+    "version: 2\nreceivers: {}",
+    "version: 1",
+    "version: 1\nreceivers: { m: { type: tcp } }",
+    "version: 1\nreceivers: { m: { type: tcp, port: 1, supervison: x } }",
+    "version: 1\nreceivers: { m: { type: tcp, port: 90000 } }",
+    "version: 1\nreceivers: { m: { type: tcp, port: 1, idleTimeout: 10 } }",
+    "version: 1\nreceivers: { M: { type: rate } }",
+    "version: 1\nreceivers: {}\npipelines: { p: { from: a, sinks: b, trigger: soon } }",
+  ];
+  deepEqual(
+    right.map((text) => editor.safeParse(parse(text)).success),
+    right.map(() => true),
+  );
+  deepEqual(
+    wrong.map((text) => editor.safeParse(parse(text)).success),
+    wrong.map(() => false),
+  );
+  for (const text of wrong) equal((await load(text)).kind, "invalid");
 });

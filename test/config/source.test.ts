@@ -26,7 +26,9 @@ function at(line: number, column: number, width: number): FilePlace {
 }
 
 test("source: every value knows its place", () => {
-  const root = parsed("version: 1\nreceivers:\n  meters: { type: tcp, port: 90000 }\nlist:\n  - a\n  - 'b c'\n");
+  const root = parsed(
+    "version: 1\nreceivers:\n  meters: { type: tcp, port: 90000 }\nlist:\n  - a\n  - 'b c'\n",
+  );
   deepEqual(nodeAt(root, ["version"]).place, at(1, 10, 1));
   deepEqual(nodeAt(root, ["receivers", "meters", "port"]).place, at(3, 30, 5));
   deepEqual(nodeAt(root, ["list", 1]).place, at(6, 5, 5));
@@ -51,7 +53,9 @@ test("source: what is missing is shown where it should be", () => {
 test("source: text keeps how it was written", () => {
   const root = parsed("a: 0123\nb: '5'\nc: 1e3");
   deepEqual(
-    ["a", "b", "c"].map((key) => nodeAt(root, [key])).map((node) => (node.kind === "scalar" ? [node.value, node.text, node.quoted] : [])),
+    ["a", "b", "c"]
+      .map((key) => nodeAt(root, [key]))
+      .map((node) => (node.kind === "scalar" ? [node.value, node.text, node.quoted] : [])),
     [
       [123, "0123", false],
       ["5", "5", true],
@@ -93,12 +97,20 @@ test("source: a file beyond the limit is refused with both numbers", () => {
 });
 
 test("source: aliases that grow without end are refused", () => {
-  const rows = ["a: &a [1,1,1,1,1,1,1,1,1,1]", ..."bcdefg".split("").map((name, index) => `${name}: &${name} [${`*${"abcdef"[index]},`.repeat(10)}]`)];
+  const rows = [
+    "a: &a [1,1,1,1,1,1,1,1,1,1]",
+    ..."bcdefg"
+      .split("")
+      .map((name, index) => `${name}: &${name} [${`*${"abcdef"[index]},`.repeat(10)}]`),
+  ];
   match(problemsOf(rows.join("\n"))[0]?.message ?? "", /more than 50000 values/);
 });
 
 test("source: nesting beyond the limit is refused", () => {
-  match(problemsOf(`a: ${"[".repeat(NESTING_MAX + 2)}${"]".repeat(NESTING_MAX + 2)}`)[0]?.message ?? "", /nested deeper than 32/);
+  match(
+    problemsOf(`a: ${"[".repeat(NESTING_MAX + 2)}${"]".repeat(NESTING_MAX + 2)}`)[0]?.message ?? "",
+    /nested deeper than 32/,
+  );
 });
 
 test("source: a value that holds itself is refused", () => {
@@ -107,21 +119,39 @@ test("source: a value that holds itself is refused", () => {
 
 test("problems: those beyond the limit are counted, the others come in file order", () => {
   const problems = new Problems();
-  for (let line = PROBLEMS_MAX + 3; line > 0; line--) problems.add("CONFIG_VALUE", "wrong", { file: "f", line, column: 1 });
+  for (let line = PROBLEMS_MAX + 3; line > 0; line--)
+    problems.add("CONFIG_VALUE", "wrong", { file: "f", line, column: 1 });
   const report = problems.report();
   deepEqual([report.problems.length, report.omittedCount], [PROBLEMS_MAX, 3]);
   equal(report.problems[0]?.at?.line, 4);
 });
 
 test("source: what is written is what is read", () => {
-  const leaf = fc.oneof(fc.integer(), fc.boolean(), fc.constant(null), fc.string(), fc.double({ noNaN: true, noDefaultInfinity: true }).filter((value) => !Object.is(value, -0)));
+  const leaf = fc.oneof(
+    fc.integer(),
+    fc.boolean(),
+    fc.constant(null),
+    fc.string(),
+    fc.double({ noNaN: true, noDefaultInfinity: true }).filter((value) => !Object.is(value, -0)),
+  );
   const { tree } = fc.letrec((tie) => ({
-    tree: fc.oneof({ maxDepth: 4 }, leaf, fc.array(tie("tree"), { maxLength: 4 }), fc.dictionary(fc.stringMatching(/^[a-z]{1,6}$/), tie("tree"), { maxKeys: 4, noNullPrototype: true })),
+    tree: fc.oneof(
+      { maxDepth: 4 },
+      leaf,
+      fc.array(tie("tree"), { maxLength: 4 }),
+      fc.dictionary(fc.stringMatching(/^[a-z]{1,6}$/), tie("tree"), {
+        maxKeys: 4,
+        noNullPrototype: true,
+      }),
+    ),
   }));
   fc.assert(
-    fc.property(fc.dictionary(fc.stringMatching(/^[a-z]{1,6}$/), tree, { maxKeys: 5, noNullPrototype: true }), (value) => {
-      deepEqual(plainValue(parsed(stringify(value))), value);
-    }),
+    fc.property(
+      fc.dictionary(fc.stringMatching(/^[a-z]{1,6}$/), tree, { maxKeys: 5, noNullPrototype: true }),
+      (value) => {
+        deepEqual(plainValue(parsed(stringify(value))), value);
+      },
+    ),
     { numRuns: 150 },
   );
 });

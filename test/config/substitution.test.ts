@@ -9,14 +9,20 @@ import { plainScalar, SUBSTITUTED_BYTES_MAX, substitute } from "../../src/config
 
 const variables = { PORT: "9001", EMPTY: "", NAME: "gate", TRAP: "[1, 2]", LINES: "a: b\nc: d" };
 
-async function replaced(yaml: string, files: Readonly<Record<string, string>> = {}): Promise<{ readonly value: unknown; readonly problems: Problems }> {
+async function replaced(
+  yaml: string,
+  files: Readonly<Record<string, string>> = {},
+): Promise<{ readonly value: unknown; readonly problems: Problems }> {
   const problems = new Problems();
   const root = parseSource("holdfast.yaml", yaml, problems);
   const readText = (path: string): Promise<string> => {
     const text = files[path];
-    return text === undefined ? Promise.reject(new Error(`ENOENT: no such file, open '${path}'`)) : Promise.resolve(text);
+    return text === undefined
+      ? Promise.reject(new Error(`ENOENT: no such file, open '${path}'`))
+      : Promise.resolve(text);
   };
-  const node: ConfigNode | undefined = root === undefined ? undefined : await substitute(root, { variables, readText }, problems);
+  const node: ConfigNode | undefined =
+    root === undefined ? undefined : await substitute(root, { variables, readText }, problems);
   return { value: node === undefined ? undefined : plainValue(node), problems };
 }
 
@@ -56,7 +62,10 @@ test("substitution: a missing variable is a problem at its value", async () => {
 
 test("substitution: every missing variable is reported", async () => {
   const { problems } = await replaced("a: ${A}\nb: [ '${B}' ]\nc: ${file:/nowhere}");
-  deepEqual(problems.report().problems.map(({ code }) => code), ["CONFIG_SUBSTITUTION", "CONFIG_SUBSTITUTION", "CONFIG_SUBSTITUTION"]);
+  deepEqual(
+    problems.report().problems.map(({ code }) => code),
+    ["CONFIG_SUBSTITUTION", "CONFIG_SUBSTITUTION", "CONFIG_SUBSTITUTION"],
+  );
 });
 
 for (const reference of ["${}", "${1ST}", "${A B}", "${A-b}", "${file:}"]) {
@@ -67,12 +76,38 @@ for (const reference of ["${}", "${1ST}", "${A B}", "${A-b}", "${file:}"]) {
 }
 
 test("substitution: a file longer than the limit is refused with both numbers", async () => {
-  const { problems } = await replaced("a: ${file:/big}", { "/big": "x".repeat(SUBSTITUTED_BYTES_MAX + 1) });
+  const { problems } = await replaced("a: ${file:/big}", {
+    "/big": "x".repeat(SUBSTITUTED_BYTES_MAX + 1),
+  });
   match(problems.report().problems[0]?.message ?? "", /65537.*65536/);
 });
 
 test("substitution: a text that came from the environment is typed as YAML types a plain scalar", () => {
-  const words = fc.constantFrom("true", "False", "null", "~", "0x1F", "0o17", "+12", "-0.5", "1e3", ".5", "5.", ".inf", "-.INF", ".nan", "1_000", "0b1", "yes", "on", "12e", "1.2.3", "e5", "+", "0x");
+  const words = fc.constantFrom(
+    "true",
+    "False",
+    "null",
+    "~",
+    "0x1F",
+    "0o17",
+    "+12",
+    "-0.5",
+    "1e3",
+    ".5",
+    "5.",
+    ".inf",
+    "-.INF",
+    ".nan",
+    "1_000",
+    "0b1",
+    "yes",
+    "on",
+    "12e",
+    "1.2.3",
+    "e5",
+    "+",
+    "0x",
+  );
   const digits = fc.stringMatching(/^[-+]?[0-9.eExo]{1,8}$/);
   fc.assert(
     fc.property(fc.oneof(words, digits, fc.stringMatching(/^[a-z0-9.+-]{1,10}$/)), (text) => {

@@ -16,7 +16,8 @@ const distances: readonly (readonly [string, string, number])[] = [
 ];
 
 for (const [a, b, distance] of distances) {
-  test(`suggest: ${JSON.stringify(a)} is ${distance} away from ${JSON.stringify(b)}`, () => equal(editDistance(a, b), distance));
+  test(`suggest: ${JSON.stringify(a)} is ${distance} away from ${JSON.stringify(b)}`, () =>
+    equal(editDistance(a, b), distance));
 }
 
 test("suggest: the distance is symmetric, zero for the same word only, and at most the longer length", () => {
@@ -46,11 +47,27 @@ test("suggest: words beyond the limit are compared for equality only", () => {
 });
 
 test("quantities: a duration reads back as the same milliseconds", () => {
-  fc.assert(fc.property(fc.oneof(fc.nat(), fc.nat(10_000).map((n) => n * 60_000)), (ms) => equal(parseDuration(showDuration(ms)), ms)));
+  fc.assert(
+    fc.property(
+      fc.oneof(
+        fc.nat(),
+        fc.nat(10_000).map((n) => n * 60_000),
+      ),
+      (ms) => equal(parseDuration(showDuration(ms)), ms),
+    ),
+  );
 });
 
 test("quantities: a size reads back as the same bytes", () => {
-  fc.assert(fc.property(fc.oneof(fc.nat(), fc.nat(10_000).map((n) => n * 1024)), (bytes) => equal(parseSize(showSize(bytes)), bytes)));
+  fc.assert(
+    fc.property(
+      fc.oneof(
+        fc.nat(),
+        fc.nat(10_000).map((n) => n * 1024),
+      ),
+      (bytes) => equal(parseSize(showSize(bytes)), bytes),
+    ),
+  );
 });
 
 test("quantities: the largest unit that is exact", () => {

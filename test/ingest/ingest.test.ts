@@ -221,6 +221,7 @@ test("ingest: health, snapshot and metrics say what runs", async (context) => {
   await world.receiver.context.store({ value: "1" });
   await world.until(() => world.sink.rows.length === 1);
   deepEqual(ingest.health(), { kind: "ready" });
+  throws(() => ingest.address(world.receiver), { code: "UNIT_UNKNOWN" });
   const units = ingest.snapshot().units.map(({ unit, status }) => `${unit} ${status}`);
   ok(
     units.includes("receivers/meters running") &&

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { inlineShells } from "../../src/actor/inline-shell.ts";
 import { nactShells } from "../../src/actor/nact-shell.ts";
 import type { UnitContext, UnitDefinition } from "../../src/contract/unit.ts";
-import { HoldfastError } from "../../src/errors.ts";
+import { codeOf, HoldfastError } from "../../src/errors.ts";
 import { createSupervisor, when } from "../../supervisors/index.ts";
 import { createSeededRandom } from "../support/seeded-random.ts";
 import { SupervisedWorld, strategy } from "../support/supervised.ts";
@@ -231,6 +231,10 @@ test("supervisor: deadlines of open, handle and close", async () => {
   deepEqual([slow.state().status, stuck.state().status], ["parked", "running"]);
   await world.clock.advance(20);
   equal(stuck.state().status, "parked");
+  deepEqual(
+    [slow, stuck].map((unit) => codeOf(unit.state().lastError)),
+    ["UNIT_DEADLINE", "UNIT_DEADLINE"],
+  );
   const stopping = world.root.stop();
   await world.clock.advance(2_000);
   deepEqual(await stopping, { notStopped: ["held"] });

@@ -364,12 +364,21 @@ export class MemoryDisk implements Files {
     this.#counts.set(kind, (this.#counts.get(kind) ?? 0) + 1);
     const fault = this.#strike(kind, path);
     if (fault?.what === "error") return this.#failing(effect, fault);
-    const value = effect.begin(fault?.what === "short" ? fault.bytes : Infinity);
-    if (fault?.what === "power-off") this.powerOff();
+    const begin = (): T => effect.begin(fault?.what === "short" ? fault.bytes : Infinity);
+    const value = fault?.what === "power-off" ? this.#lastly(begin) : begin();
     await this.#settling(kind, path);
     if (!this.#isOn || life !== this.#life) throw fileError(POWER_OFF, path);
     effect.finish?.(value);
     return value;
+  }
+
+  /** The last call before the power goes, whether it finds what it wants or not. */
+  #lastly<T>(begin: () => T): T {
+    try {
+      return begin();
+    } finally {
+      this.powerOff();
+    }
   }
 
   async #failing<T>(effect: Effect<T>, fault: { readonly code: string; readonly effect: FaultEffect }): Promise<T> {

@@ -2,6 +2,7 @@ import { deepEqual, equal, ok, rejects } from "node:assert/strict";
 import { test } from "node:test";
 
 import type { Commit, Plan } from "../../src/contract/log.ts";
+import { codeOf } from "../../src/errors.ts";
 import { encodeSegmentHeader, saltOf, SEGMENT_KIND, segmentFileName, viewOf } from "../../src/wal/format.ts";
 import { ledgerFileName } from "../../src/wal/ledger-file.ts";
 import { ledgerAfter, LEDGER_DIRECTORY, ledgerFiles, openTestLedger, planOf, SMALL_FILE_BYTES } from "../support/ledgers.ts";
@@ -183,31 +184,32 @@ test("ledger: a state that outgrows its file gets a larger one", async () => {
   ok(Math.max(...ledgerFiles(disk).map((path) => disk.contents(path).length)) > SMALL_FILE_BYTES);
 });
 
-test("ledger: an older opening is fenced by a newer one: before a floor, a segment and a new file", async () => {
+test("ledger: an older opening is fenced by a newer one before a floor and a segment", async () => {
   const disk = new MemoryDisk();
-  const [floor, segment, file] = [await ledgerAfter(disk.clone(), 0), await ledgerAfter(disk, 0), undefined];
-  equal(file, undefined);
-  await floor.facts("log").moveFloor({ segmentId: 1, offset: 1 });
-  await segment.facts("log").assertOwner();
+  const older = await ledgerAfter(disk, 0);
+  await older.facts("log").moveFloor({ segmentId: 1, offset: 1 });
+  await older.facts("log").assertOwner();
   const newer = await openTestLedger(disk);
-  await rejects(segment.facts("log").assertOwner(), { code: "LEDGER_FENCED" });
-  await rejects(segment.facts("log").moveFloor({ segmentId: 1, offset: 1 }), { code: "LEDGER_FENCED" });
-  await rejects(segment.plan(planOf(1)), { code: "LEDGER_FENCED" });
+  await rejects(older.facts("log").moveFloor({ segmentId: 2, offset: 2 }), { code: "LEDGER_FENCED" });
+  await rejects(older.facts("log").assertOwner(), { code: "LEDGER_FENCED" });
+  await rejects(older.plan(planOf(1)), { code: "LEDGER_FENCED" });
   await newer.facts("log").assertOwner();
 });
 
-test("ledger: an older opening that asks nobody is fenced when its file is full", async () => {
+test("ledger: an older opening that asks nobody is fenced when its file is full, and spoils nothing before", async () => {
   const disk = new MemoryDisk();
   const older = await ledgerAfter(disk, 0);
-  await openTestLedger(disk);
-  const write = async (): Promise<void> => {
-    for (let batchId = 1; batchId < 30; batchId += 1) {
-      await older.plan(planOf(batchId));
-      await older.commit(commitOf(batchId));
-    }
-  };
-  await rejects(write(), { code: "LEDGER_FENCED" });
-  equal((await openTestLedger(disk)).checkpoint("p")?.committed, undefined);
+  const newer = await openTestLedger(disk);
+  let refused: unknown;
+  for (let batchId = 1; batchId < 40; batchId += 1) {
+    await newer.plan(planOf(batchId, { epoch: 2 }));
+    await newer.commit(commitOf(batchId, { epoch: 2 }));
+    if (refused === undefined) await older.register(`old${batchId}`, bornAtZero).catch((error: unknown) => (refused = error));
+  }
+  equal(codeOf(refused), "LEDGER_FENCED");
+  disk.crash({ keep: "none" });
+  const after = await openTestLedger(disk);
+  deepEqual([after.recovery.kind, after.pipelines(), after.checkpoint("p")?.committed?.batchId], ["recovered", ["p"], 39]);
 });
 
 const identities = [
@@ -312,7 +314,7 @@ test("ledger: facts about a log survive, those below the floor are forgotten", a
   const ledger = await ledgerAfter(disk, 2);
   const log = ledger.facts("log");
   const cut = (segmentId: number, endOffset: number): { segmentId: number; endPosition: number; endOffset: number; lastHeaderCrc: number } => ({ segmentId, endPosition: 8192, endOffset, lastHeaderCrc: 9 });
-  deepEqual([log.nextOffsetMin, log.segmentIdMax, log.floor], [20, 0, { segmentId: 0, offset: 0 }]);
+  deepEqual([log.nextOffsetMin, log.segmentIdMax, log.floor], [20, 0, undefined]);
   await Promise.all([log.addCut(cut(2, 50)), log.addCut(cut(5, 70)), log.addGap({ from: 70, to: 90, reason: "lost-tail" }), log.addGap({ from: 10, to: 30, reason: "damaged" })]);
   await log.moveFloor({ segmentId: 4, offset: 25 });
   await log.moveFloor({ segmentId: 3, offset: 5 });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { copyBlock } from "../../../receivers/tcp/copy-block.ts";
 import { tcp } from "../../../receivers/tcp/index.ts";
 import { HoldfastError } from "../../../src/errors.ts";
 import { delimited } from "../../../src/framing/index.ts";
@@ -188,4 +189,38 @@ test("tcp: close is forced when its signal aborts", async () => {
   assert.equal(peer.connection.isClosed, true);
   await engine.commit();
   assert.deepEqual(engine.failures, []);
+});
+
+test("tcp: when the pressure falls before a refusal is known, order is kept and the block tried again", async () => {
+  const { engine, dial } = await tcpScene({}, 8);
+  const peer = dial();
+  peer.send("first 1\n");
+  peer.send("second\n");
+  // The refusal of the second block is on its way; the engine resumes before it arrives.
+  engine.resume("in flight");
+  await settle();
+  peer.send("third\n");
+  peer.send("fourth\n");
+  assert.deepEqual(engine.inflightBlocks, [["first 1"]]);
+  await engine.clock.advance(10);
+  assert.equal(engine.busyCount, 2);
+  for (let round = 0; round < 8; round++) await engine.commit();
+  assert.deepEqual(engine.durable, ["first 1", "second", "third", "fourth"]);
+  assert.equal(peer.writes.at(-1)?.toString(), "4\n");
+});
+
+test("copyBlock: takes only the block's own bytes and counts its ends from them", () => {
+  const values = Buffer.from("--ab;cde;--");
+  const block = {
+    count: 2,
+    values,
+    valuesStart: 2,
+    valueEnds: Uint32Array.of(5, 9, 99),
+    delimiterBytes: 1,
+    channel: "c",
+  };
+  const copy = copyBlock(block);
+  values.fill(0);
+  assert.equal(Buffer.from(copy.values).toString(), "ab;cde;");
+  assert.deepEqual([copy.valuesStart, [...copy.valueEnds], copy.channel], [0, [3, 7], "c"]);
 });

@@ -1,0 +1,204 @@
+/**
+ * A SQLite sink while it is open: packs rows and hands them to its worker.
+ */
+import type { RejectedRow, RowChunk, SinkBatch, SinkContext, SinkPosition, SinkSession, WriteResult } from "../contract/sink.ts";
+import { copyOf, type StoredBlock } from "../contract/record.ts";
+import { codeOf, HoldfastError, toError } from "../errors.ts";
+import { SqliteClient } from "./sqlite-client.ts";
+import { packChunk, type PackedChunk } from "./sqlite-pack.ts";
+import type { Begun, Opened, RefusedRow, RowsAnswer, StoreOptions } from "./sqlite-protocol.ts";
+import { type DataColumn, inferColumns } from "./sqlite-table.ts";
+
+/** Chunks that the worker may have before the next one is asked for. */
+const CHUNKS_IN_FLIGHT_MAX = 2;
+
+/** Batches for which refused rows are looked for one chunk at a time, after one was refused. */
+const CAREFUL_BATCHES = 16;
+
+/** Waits between attempts while the file is locked: doubled from the first to the last. */
+const BUSY_DELAY_MS_MIN = 100;
+const BUSY_DELAY_MS_MAX = 4_000;
+
+/** Attempts to open a locked file before the supervisor takes over. */
+const OPEN_ATTEMPTS_MAX = 20;
+
+/** Options of the sink with nothing left open; the rest comes from the context. */
+export type ResolvedSqliteOptions = Omit<StoreOptions, "sink" | "writerId" | "mode">;
+
+/** A batch on its way into the table. */
+interface Filling {
+  columns: readonly DataColumn[] | undefined;
+  /** Whether the table is still to be made, with these columns. */
+  isNewTable: boolean;
+  readonly rejected: RejectedRow[];
+  readonly inFlight: Promise<RowsAnswer>[];
+  readonly isCareful: boolean;
+  readonly signal: AbortSignal;
+}
+
+/** The table refused a row while several chunks were on their way: the batch is to be written again, carefully. */
+class RowRefused extends Error {
+  override readonly name = "RowRefused";
+}
+
+export class SqliteSession implements SinkSession<unknown> {
+  readonly guarantee = "exactly-once";
+  readonly by = "transaction";
+  readonly last: SinkPosition | "none";
+  readonly #context: SinkContext;
+  readonly #options: ResolvedSqliteOptions;
+  readonly #client: SqliteClient;
+  /** Batches that are still written carefully. */
+  #careful = 0;
+  #busyCount = 0;
+
+  private constructor(context: SinkContext, options: ResolvedSqliteOptions, client: SqliteClient, last: Opened["last"]) {
+    this.#context = context;
+    this.#options = options;
+    this.#client = client;
+    this.last = last;
+  }
+
+  /**
+   * Starts the worker and opens the database in it.
+   *
+   * @throws SINK_BUSY, SINK_TABLE, SINK_FAILED, DIRECTORY_UNWRITABLE, SQLITE_UNAVAILABLE
+   */
+  static async open(context: SinkContext, options: ResolvedSqliteOptions): Promise<SqliteSession> {
+    const client = new SqliteClient(context.name, (cause) => context.fail(cause));
+    try {
+      const store: StoreOptions = { ...options, sink: context.name, writerId: context.writerId, mode: context.mode };
+      const opened = await openStore(client, store, context);
+      context.logger.debug("sqlite opened", { file: options.file, module: opened.module });
+      return new SqliteSession(context, options, client, opened.last);
+    } catch (cause) {
+      await client.close(AbortSignal.abort(cause));
+      throw cause;
+    }
+  }
+
+  async write(batch: SinkBatch<unknown>, signal: AbortSignal): Promise<WriteResult> {
+    try {
+      const { sink, batchId, epoch, ranges } = batch;
+      const begun = await this.#client.ask<"begin">({ kind: "begin", batch: { sink, batchId, epoch, ranges } }, signal);
+      if (begun.kind === "already-written") return { kind: "already-written" };
+      await this.#fill(batch, begun, signal);
+      await this.#client.ask<"commit">({ kind: "commit" }, signal);
+      this.#busyCount = 0;
+      this.#careful = Math.max(0, this.#careful - 1);
+      return { kind: "written" };
+    } catch (cause) {
+      this.#rollBack();
+      return this.#backOff(cause);
+    }
+  }
+
+  close(signal: AbortSignal): Promise<void> {
+    return this.#client.close(signal);
+  }
+
+  async #fill(batch: SinkBatch<unknown>, begun: Extract<Begun, { kind: "new" }>, signal: AbortSignal): Promise<void> {
+    const filling: Filling = {
+      columns: begun.columns,
+      isNewTable: begun.columns === undefined,
+      rejected: [],
+      inFlight: [],
+      isCareful: this.#careful > 0,
+      signal,
+    };
+    for await (const chunk of batch.chunks) {
+      signal.throwIfAborted();
+      if (chunk.count > 0) await this.#send(chunk, filling);
+    }
+    for (const answer of filling.inFlight) refuseAny(await answer);
+    // Last, and once: the same rows in the same order, however often the batch is written.
+    if (filling.rejected.length > 0) await this.#context.reject(filling.rejected);
+    signal.throwIfAborted();
+  }
+
+  /** Hands a chunk to the worker. When this resolves nothing needs the chunk any more. */
+  async #send(chunk: RowChunk<unknown>, filling: Filling): Promise<void> {
+    const { originColumns } = this.#options;
+    filling.columns ??= this.#newColumns(chunk);
+    const packed = packChunk(chunk, { columns: filling.columns, originColumns });
+    if (packed.rows.count === 0) return void setAside(chunk, packed, [], filling);
+    const create = filling.isNewTable ? filling.columns : undefined;
+    const answer = this.#client.ask<"rows">({ kind: "rows", rows: packed.rows, create, isolate: filling.isCareful }, filling.signal, packed.buffers);
+    filling.isNewTable = false;
+    if (filling.isCareful) return setAside(chunk, packed, await answer, filling);
+    setAside(chunk, packed, [], filling);
+    // Its failure is met when it is waited for; until then it is not unhandled.
+    answer.catch(() => undefined);
+    filling.inFlight.push(answer);
+    if (filling.inFlight.length >= CHUNKS_IN_FLIGHT_MAX) refuseAny((await filling.inFlight.shift()) ?? []);
+  }
+
+  #newColumns({ rows }: RowChunk<unknown>): readonly DataColumn[] {
+    const columns = inferColumns(this.#options, rows ?? []);
+    if (columns.length + this.#options.originColumns.length > 0) return columns;
+    throw new HoldfastError("SINK_TABLE", `${this.#context.name}: the first ${rows?.length ?? 0} rows have 0 fields that a table ${this.#options.table} could be made of`, {
+      fix: "name the columns",
+    });
+  }
+
+  /** The worker does this before whatever comes next; nobody has to wait for it. */
+  #rollBack(): void {
+    this.#client.ask<"rollback">({ kind: "rollback" }, NEVER).catch((cause: unknown) => this.#context.logger.debug("rollback failed", { cause }));
+  }
+
+  #backOff(thrown: unknown): WriteResult {
+    if (thrown instanceof RowRefused) {
+      this.#careful = CAREFUL_BATCHES;
+      return { kind: "back-off", delayMs: 0, cause: thrown };
+    }
+    if (codeOf(thrown) !== "SINK_BUSY") throw thrown;
+    return { kind: "back-off", delayMs: busyDelayMs(this.#busyCount++), cause: toError(thrown) };
+  }
+}
+
+const NEVER: AbortSignal = new AbortController().signal;
+
+function busyDelayMs(attempt: number): number {
+  return Math.min(BUSY_DELAY_MS_MIN * 2 ** attempt, BUSY_DELAY_MS_MAX);
+}
+
+async function openStore(client: SqliteClient, options: StoreOptions, { clock, signal }: SinkContext): Promise<Opened> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await client.ask<"open">({ kind: "open", options }, signal);
+    } catch (cause) {
+      if (codeOf(cause) !== "SINK_BUSY" || attempt + 1 === OPEN_ATTEMPTS_MAX) throw cause;
+      await clock.sleep(busyDelayMs(attempt), signal);
+    }
+  }
+}
+
+function refuseAny([first]: RowsAnswer): void {
+  if (first !== undefined) throw new RowRefused(first.message);
+}
+
+/** Notes the rows of a chunk that are not written, in order, with copies of their records. */
+function setAside({ block, recordIndexes }: RowChunk<unknown>, { bad, indexes }: PackedChunk, refused: readonly RefusedRow[], { rejected }: Filling): void {
+  const byTable = refused.map(({ index, message }) => ({ index: indexes[index] ?? 0, cause: new HoldfastError("ROW_TYPE", message) }));
+  const all = [...bad, ...byTable].toSorted((a, b) => a.index - b.index);
+  for (const { index, cause } of all) rejected.push({ ...detached(block, recordIndexes[index] ?? 0), cause });
+}
+
+/** A block of this one record that outlives the reader's buffer. */
+function detached(block: StoredBlock, recordIndex: number): { readonly block: StoredBlock; readonly recordIndex: number } {
+  const values = copyOf(block, recordIndex);
+  const receivedAtMs = block.receivedAtMs(recordIndex);
+  const { receiver, partition, firstOffset, channel } = block;
+  return {
+    recordIndex: 0,
+    block: {
+      ...{ receiver, partition, channel, values },
+      firstOffset: firstOffset + recordIndex,
+      count: 1,
+      valuesStart: 0,
+      valueEnds: Uint32Array.of(values.length),
+      delimiterBytes: 0,
+      receivedAtMs: () => receivedAtMs,
+    },
+  };
+}
