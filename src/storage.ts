@@ -6,16 +6,16 @@
  */
 import { join, resolve } from "node:path";
 import type { Emit } from "./contract/events.ts";
-import type { LogListener } from "./contract/log.ts";
+import type { LogListener, LogState } from "./contract/log.ts";
 import type { UnitDefinition } from "./contract/unit.ts";
 import { deadLetterStore } from "./dead-letters.ts";
 import { codeOf, HoldfastError } from "./errors.ts";
 import type { Host } from "./host/host.ts";
 import type { FileLock } from "./host/process.ts";
-import type { LiveStorage } from "./live-log.ts";
+import type { LiveStorage, OpenStorage } from "./live-log.ts";
 import type { ResolvedIngestOptions } from "./options.ts";
 import { openLedger, type OpenedLedger } from "./wal/ledger.ts";
-import { openLog } from "./wal/log.ts";
+import { openLog } from "./wal/open-log.ts";
 
 /** Places in a data directory. */
 export const LOCK_FILE = "LOCK";
@@ -89,37 +89,32 @@ export function storageUnit(parts: StorageParts): UnitDefinition {
 async function openStorage(
   { host, options, listener, emit }: StorageParts,
   fail: (cause: unknown) => void,
-) {
+): Promise<OpenStorage & { close(): Promise<void> }> {
   const { directory } = options;
+  const { clock, random, files } = host;
   const ledger = await openLedgerOf(host, directory);
   const closers: (() => Promise<void>)[] = [() => ledger.close()];
   const close = async (): Promise<void> => {
     for (const each of closers.toReversed()) await each();
   };
+  const { logUuid, epoch } = ledger;
+  const shared = { clock, random, files, logUuid, epoch };
+  const failing = (state: LogState, cause: Error | undefined): void => {
+    if (state === "failed") fail(cause);
+  };
   try {
-    const shared = {
-      clock: host.clock,
-      random: host.random,
-      files: host.files,
-      logUuid: ledger.logUuid,
-      epoch: ledger.epoch,
-    };
-    const letterBytes = Math.min(
-      Math.max(options.log.bytesMax * DEAD_LETTER_SHARE, DEAD_LETTER_BYTES_MIN),
-      DEAD_LETTER_BYTES_MAX,
-    );
-    const log = await openLog({
+    const letterBytes = letterShare(options.log.bytesMax);
+    const { log, recovery } = await openLog({
       ...shared,
+      ...options.log,
       directory: join(directory, LOG_DIRECTORY),
       facts: ledger.facts("log"),
-      segmentBytes: options.log.segmentBytes,
       bytesMax: options.log.bytesMax - letterBytes - LEDGER_BYTES,
-      minCommitIntervalMs: options.log.minCommitIntervalMs,
       listener: {
         ...listener,
         stateChanged: (state, cause) => {
           listener.stateChanged(state, cause);
-          if (state === "failed") fail(cause);
+          failing(state, cause);
         },
       },
     });
@@ -131,19 +126,27 @@ async function openStorage(
       segmentBytes: DEAD_LETTER_SEGMENT_BYTES,
       bytesMax: letterBytes,
       whenFull: "drop-oldest",
+      listener: { committed: nothing, gap: nothing, pressure: nothing, stateChanged: failing },
     });
-    closers.push(() => letters.close());
+    closers.push(() => letters.log.close());
     emit("log-recovered", {
-      nextOffset: log.status().nextOffset,
-      tornBytes: log.recovery.tornBytes,
-      gapRecords: log.status().gapRecords,
+      nextOffset: recovery.nextOffset,
+      isClean: recovery.isClean,
+      gapRecords: recovery.gaps.reduce((sum, { from, to }) => sum + to - from, 0),
     });
-    return { log, ledger, deadLetters: deadLetterStore(letters, host.clock), close };
+    return { log, ledger, deadLetters: deadLetterStore(letters.log, clock), close };
   } catch (cause) {
     await close();
     throw cause;
   }
 }
+
+function letterShare(bytesMax: number): number {
+  const share = Math.floor(bytesMax * DEAD_LETTER_SHARE);
+  return Math.min(Math.max(share, DEAD_LETTER_BYTES_MIN), DEAD_LETTER_BYTES_MAX);
+}
+
+const nothing = (): void => undefined;
 
 /** Opens the ledger as this machine and directory: a copied or moved one is refused with LOG_MOVED. */
 export async function openLedgerOf(

@@ -3,13 +3,22 @@
  * up what it cannot decide.
  *
  * ```
- * starting -> running -> (failed: decide) -> resume: running | backing-off -> starting | parked | stopped
+ * starting -> running -> (failed: judge) -> resume: running | backing-off -> starting | parked | stopped
  * ```
- * Every asynchronous step remembers the epoch in which it began, and does nothing when that is over.
+ * Whatever changes its course takes a new ticket; every asynchronous step holds the ticket under which it began and
+ * does nothing when that is no longer the child's.
  */
-import { Incarnation, type Phase, type Reports } from "../src/actor/incarnation.ts";
+import {
+  Incarnation,
+  type Phase,
+  type Reports,
+  type Resumption,
+} from "../src/actor/incarnation.ts";
+import { Aftermath } from "../src/actor/aftermath.ts";
+import type { UnitLimits } from "../src/actor/limits.ts";
 import { Mailbox } from "../src/actor/mailbox.ts";
 import type { ShellParent } from "../src/actor/shell.ts";
+import { type Deferred, deferred } from "../src/actor/waits.ts";
 import type {
   Directive,
   Strategy,
@@ -19,64 +28,63 @@ import type {
   UnitState,
   UnitStatus,
 } from "../src/contract/unit.ts";
-import { HoldfastError, isRetried, toError } from "../src/errors.ts";
-import type { Cancel, Clock } from "../src/host/clock.ts";
+import { HoldfastError } from "../src/errors.ts";
+import type { Clock } from "../src/host/clock.ts";
 import type { Random } from "../src/host/random.ts";
-import { delayMs } from "./backoff.ts";
-import { grantRestart, recentRestarts, type RestartTimes } from "./restart-window.ts";
-import { decidesByDefault } from "./strategy.ts";
+import {
+  AT_ONCE,
+  type Escalation,
+  type Guardian,
+  type RestartOrder,
+  type Sibling,
+} from "./guardian.ts";
+import { Pacing } from "./pacing.ts";
+import { recentRestarts, type RestartTimes } from "./restart-window.ts";
+import { judge, type Verdict } from "./verdict.ts";
 
 /** What a child is made with. */
 export interface ChildParts<Message> {
   readonly path: string;
   readonly definition: UnitDefinition<Message>;
+  readonly limits: UnitLimits;
   readonly strategy: Strategy;
   readonly shells: ShellParent;
   readonly clock: Clock;
   readonly random: Random;
   readonly emit: (event: UnitEvent) => void;
-  /** The strategy says `escalate`: the supervisor above decides. */
-  readonly escalate: (error: Error) => void;
+  readonly guardian: Guardian;
 }
 
-/** Messages that wait at most, where a definition does not say. */
-export const MAILBOX_MAX_DEFAULT = 1_024;
-/** How long a fenced incarnation's accepted work may take to settle before the next one opens anyway. */
-const FENCE_DEADLINE_MS = 30_000;
+/** How long what an ended incarnation had accepted may take to settle. Then that is a failure of its own. */
+export const FENCE_DEADLINE_MS = 30_000;
 
 /** See the file's head. */
-export class Child<Message> implements UnitRef<Message> {
+export class Child<Message> implements UnitRef<Message>, Sibling {
   readonly #parts: ChildParts<Message>;
-  readonly #mailbox: Mailbox<never, Message>;
-  readonly started: Promise<void>;
-  #settleStarted: { resolve(): void; reject(cause: Error): void } | undefined;
+  readonly #mailbox: Mailbox<Resumption, Message>;
+  readonly #started: Deferred = deferred();
+  readonly #aftermath: Aftermath;
+  readonly #pacing: Pacing;
   #incarnation: Incarnation<Message> | undefined;
   #epoch = 0;
+  #ticket = 0;
   #status: UnitStatus = "starting";
   #sinceMs: number;
   #restartTimes: RestartTimes = [];
-  #attempt = 0;
   #lastError: Error | undefined;
   #nextAttemptMs: number | undefined;
-  #cancelBackoff: Cancel | undefined;
-  #cancelHealth: Cancel | undefined;
-  #isAlive = false;
-  #wasFailing = false;
+  #endBackoff: (() => void) | undefined;
   #ending: Promise<boolean> | undefined;
-  /** Settles when no earlier incarnation is being closed. */
-  #retiring: Promise<unknown> = Promise.resolve();
-  /** Number of the newest decision; what an older one still waits for does nothing. */
-  #intent = 0;
 
   constructor(parts: ChildParts<Message>) {
     this.#parts = parts;
-    this.#mailbox = new Mailbox(parts.definition.mailboxMax ?? MAILBOX_MAX_DEFAULT);
-    this.#sinceMs = parts.clock.monotonicMs();
-    this.started = new Promise((resolve, reject) => {
-      this.#settleStarted = { resolve, reject };
-    });
-    // Nobody has to wait for it.
-    this.started.catch(() => undefined);
+    this.#mailbox = new Mailbox(parts.limits.mailboxMax);
+    this.#aftermath = new Aftermath(parts.path, parts.clock);
+    const { clock, random, strategy } = parts;
+    const recovered = (): void =>
+      this.#parts.emit({ kind: "recovered", unit: this.path, epoch: this.#epoch });
+    this.#pacing = new Pacing({ backoff: strategy.backoff, clock, random, recovered });
+    this.#sinceMs = clock.monotonicMs();
     this.#open();
   }
 
@@ -84,14 +92,21 @@ export class Child<Message> implements UnitRef<Message> {
     return this.#parts.path;
   }
 
+  get started(): Promise<void> {
+    return this.#started.promise;
+  }
+
+  get isRestartable(): boolean {
+    return this.#status !== "parked" && !this.#isEnding();
+  }
+
   state(): UnitState {
-    const { clock, strategy } = this.#parts;
     return Object.freeze({
       unit: this.path,
       status: this.#status,
       epoch: this.#epoch,
-      restarts: recentRestarts(this.#restartTimes, clock.monotonicMs(), strategy.withinMs).length,
-      maxRestarts: strategy.maxRestarts,
+      restarts: this.#restartCount(),
+      maxRestarts: this.#parts.strategy.maxRestarts,
       sinceMs: this.#sinceMs,
       nextAttemptMs: this.#nextAttemptMs,
       lastError: this.#lastError,
@@ -99,25 +114,47 @@ export class Child<Message> implements UnitRef<Message> {
   }
 
   tell(message: Message): "ok" | "full" | "dead" {
-    if (this.#isOver() || this.#status === "parked") return "dead";
+    if (!this.isRestartable) return "dead";
     const answer = this.#mailbox.offer(message);
     if (answer === "ok") this.#incarnation?.ring();
     return answer;
   }
 
   restart(): void {
-    if (this.#isOver()) return;
-    this.#restartTimes = [];
-    this.#attempt = 0;
-    if (this.#incarnation === undefined) return void this.#openAgain();
-    void this.#replace(0, new HoldfastError("UNIT_STOPPED", `${this.path}: restarted by hand`));
+    if (this.#isEnding() || this.#parts.guardian.isStopping()) return;
+    if (this.#status === "parked") {
+      this.#restartTimes = [];
+      this.#pacing.reset();
+    }
+    void this.restartAfter(0, new HoldfastError("UNIT_STOPPED", `${this.path}: restarted by hand`));
   }
 
   async stop(): Promise<void> {
     await this.end();
   }
 
-  /** Stops for good; whether it did so within its deadlines. */
+  // What the supervisor does
+
+  restartAfter(waitMs: number, reason: Error, order: RestartOrder = AT_ONCE): Promise<unknown> {
+    this.#interrupt(reason, order.closeAfter);
+    this.#become("backing-off");
+    const settled = this.#aftermath.settled(FENCE_DEADLINE_MS);
+    void this.#reopen(this.#ticket, settled, { waitMs, openAfter: order.openAfter });
+    return settled;
+  }
+
+  park(error: Error): void {
+    const epoch = this.#epoch;
+    this.#interrupt(error);
+    // What the end of an incarnation sets off may stop the unit.
+    if (this.#isEnding()) return;
+    this.#lastError = error;
+    this.#become("parked");
+    this.#dropMessages("the unit is parked");
+    this.#parts.emit({ kind: "parked", unit: this.path, epoch, error });
+    this.#started.reject(error);
+  }
+
   end(): Promise<boolean> {
     this.#ending ??= this.#end();
     return this.#ending;
@@ -126,269 +163,237 @@ export class Child<Message> implements UnitRef<Message> {
   // Epochs
 
   #open(): void {
+    this.#ticket++;
     this.#epoch++;
-    const epoch = this.#epoch;
-    this.#cancelBackoff = undefined;
     this.#nextAttemptMs = undefined;
-    this.#isAlive = false;
     this.#become("starting");
-    const { definition, shells, clock } = this.#parts;
-    this.#incarnation = new Incarnation({
+    const { definition, limits, shells, clock } = this.#parts;
+    const reports = this.#reports(this.#epoch, () => this.#incarnation === incarnation);
+    const incarnation: Incarnation<Message> = new Incarnation({
       definition,
+      limits,
       path: this.path,
-      epoch,
+      epoch: this.#epoch,
       mailbox: this.#mailbox,
       shells,
       clock,
-      reports: this.#reports(epoch),
+      reports,
     });
-    void this.#incarnation.open();
+    this.#incarnation = incarnation;
+    this.#aftermath.begun();
+    incarnation.open();
   }
 
-  #reports(epoch: number): Reports {
-    const isCurrent = (): boolean =>
-      epoch === this.#epoch && (this.#status === "starting" || this.#status === "running");
+  #reports(epoch: number, isLatest: () => boolean): Reports {
+    const { definition } = this.#parts;
+    const isCurrent = (): boolean => isLatest() && !this.#isEnding();
+    const ignore = (error: Error): void =>
+      this.#parts.emit({ kind: "late-result-ignored", unit: this.path, epoch, error });
     return {
       opened: () => {
         if (isCurrent()) this.#opened();
       },
-      failed: (phase, error) => {
-        if (isCurrent()) this.#failed(phase, error);
-        else this.#emit({ kind: "late-result-ignored", unit: this.path, epoch, error });
-      },
+      failed: (phase, error) => (isCurrent() ? this.#failed(phase, error) : ignore(error)),
       done: () => {
         if (isCurrent()) void this.end();
       },
       alive: () => {
-        if (epoch === this.#epoch) this.#isAlive = true;
+        if (!isCurrent()) return;
+        this.#pacing.alive();
+        this.#parts.guardian.alive();
       },
+      dropped: (why) => this.#dropped(1, why, epoch),
+      over: () => this.#aftermath.fence(() => definition.fence?.(epoch + 1), ignore),
+      closeFailed: ignore,
+      gone: () => this.#aftermath.gone(),
     };
   }
 
   #opened(): void {
     this.#become("running");
-    this.#settleStarted?.resolve();
-    this.#emit({
+    this.#parts.emit({
       kind: "started",
       unit: this.path,
       epoch: this.#epoch,
       restarted: this.#epoch > 1,
     });
-    this.#watchHealth();
+    this.#started.resolve();
+    this.#pacing.watch();
   }
 
-  /** The backoff begins anew only after a stable time with progress: a peer that accepts and then kicks is not health. */
-  #watchHealth(): void {
-    const { clock, strategy } = this.#parts;
-    this.#cancelHealth?.();
-    if (!this.#wasFailing) return;
-    const check = (): void => {
-      this.#cancelHealth = undefined;
-      if (this.#status !== "running") return;
-      if (!this.#isAlive) return this.#watchHealth();
-      this.#attempt = 0;
-      this.#wasFailing = false;
-      this.#emit({ kind: "recovered", unit: this.path, epoch: this.#epoch });
-    };
-    // At least a millisecond: a check of zero would spin.
-    this.#cancelHealth = clock.after(
-      Math.max(strategy.backoff.resetAfterMs, HEALTH_CHECK_MS_MIN),
-      check,
-    );
+  #interrupt(reason: Error, closeAfter: Promise<unknown> = AT_ONCE.closeAfter): void {
+    const incarnation = this.#incarnation;
+    this.#leaveCourse();
+    this.#incarnation = undefined;
+    if (incarnation === undefined) return;
+    incarnation.end(reason);
+    this.#aftermath.closing(closeAfter.then(() => incarnation.close()));
+  }
+
+  /** Whatever was to come next does not. */
+  #leaveCourse(): void {
+    this.#ticket++;
+    this.#nextAttemptMs = undefined;
+    this.#pacing.end();
+    this.#endBackoff?.();
+    this.#endBackoff = undefined;
+  }
+
+  async #reopen(
+    ticket: number,
+    settled: Promise<Error | undefined>,
+    { waitMs, openAfter }: { readonly waitMs: number; readonly openAfter: Promise<unknown> },
+  ): Promise<void> {
+    const unsettled = await settled;
+    if (ticket !== this.#ticket) return;
+    if (unsettled !== undefined) return this.#failed("fence", unsettled);
+    await openAfter;
+    if (!this.#mayOpen(ticket)) return;
+    await this.#backOff(waitMs);
+    // A restart loop leaves turns to timers and IO, whatever its delay is.
+    await this.#parts.clock.yield();
+    if (this.#mayOpen(ticket)) this.#open();
+  }
+
+  #mayOpen(ticket: number): boolean {
+    return ticket === this.#ticket && !this.#isEnding() && !this.#parts.guardian.isStopping();
+  }
+
+  #backOff(waitMs: number): Promise<void> {
+    if (waitMs === 0) return Promise.resolve();
+    const { clock } = this.#parts;
+    this.#nextAttemptMs = clock.monotonicMs() + waitMs;
+    this.#parts.emit({ kind: "backing-off", unit: this.path, epoch: this.#epoch, delayMs: waitMs });
+    return new Promise((resolve) => {
+      const cancel = clock.after(waitMs, resolve);
+      this.#endBackoff = () => {
+        cancel();
+        resolve();
+      };
+    });
   }
 
   // Failures
 
   #failed(phase: Phase, error: Error): void {
     this.#lastError = error;
-    this.#wasFailing = true;
-    this.#incarnation?.suspend();
+    if (this.#parts.guardian.isStopping()) return this.#failedWhileStopping(error);
+    const isRunning = this.#status === "running";
+    const isResumable = isRunning && (phase === "handle" || phase === "external");
+    const verdict = this.#judge(error, isResumable);
+    if (verdict.deciderError !== undefined) this.#tellFailure(verdict.deciderError, "escalate");
+    this.#tellFailure(error, verdict.directive);
+    this.#carryOut(verdict, { error, isResumable });
+  }
+
+  #judge(error: Error, isResumable: boolean): Verdict {
     const { strategy, clock } = this.#parts;
-    const decided = this.#decide(error);
-    const isUnmendable = decidesByDefault(strategy) && !isRetried(error);
-    const restarts = recentRestarts(
-      this.#restartTimes,
-      clock.monotonicMs(),
-      strategy.withinMs,
-    ).length;
-    this.#emit({
-      kind: "failed",
-      unit: this.path,
-      epoch: this.#epoch,
+    const verdict = judge(strategy, {
       error,
-      directive: decided,
-      restarts,
-      maxRestarts: strategy.maxRestarts,
+      isResumable,
+      restartTimes: this.#restartTimes,
+      nowMs: clock.monotonicMs(),
     });
-    if (this.#isOver()) return;
-    if (isUnmendable) return void this.#park(error);
-    // A unit that never opened has no state to go on with.
-    if (decided === "resume" && phase !== "open" && this.#incarnation?.resume(error) === true)
-      return;
-    this.#carryOut(decided === "resume" ? "restart" : decided, error);
+    this.#restartTimes = verdict.restartTimes;
+    return verdict;
   }
 
-  #decide(error: Error): Directive {
-    try {
-      return this.#parts.strategy.decide(error);
-    } catch {
-      // A decider that throws knows no answer: the one above has to.
-      return "escalate";
-    }
-  }
-
-  #carryOut(directive: Exclude<Directive, "resume">, error: Error): void {
-    switch (directive) {
+  #carryOut({ action }: Verdict, escalation: Escalation): void {
+    const { error } = escalation;
+    switch (action) {
+      case "resume":
+        return this.#resume(error);
       case "restart":
-        return this.#restartWithin(error);
+        return this.#parts.guardian.restart(this, this.#pacing.nextDelayMs(), error);
       case "stop":
+        this.#interrupt(error);
         return void this.end();
-      case "escalate":
-        return void this.#escalate(error);
-    }
-  }
-
-  #restartWithin(error: Error): void {
-    const { strategy, clock, random } = this.#parts;
-    const granted = grantRestart(this.#restartTimes, clock.monotonicMs(), strategy);
-    if (granted === undefined) return this.#exhausted(error);
-    this.#restartTimes = granted;
-    const delay = delayMs(strategy.backoff, this.#attempt, random.next());
-    this.#attempt++;
-    void this.#replace(delay, error);
-  }
-
-  #exhausted(error: Error): void {
-    switch (this.#parts.strategy.onExhausted) {
       case "park":
-        return void this.#park(error);
-      case "stop":
-        return void this.end();
+        return this.park(error);
       case "escalate":
-        return void this.#escalate(error);
+        return this.#escalate(escalation);
     }
   }
 
-  /** Opens at once, but never beside an incarnation that is still being closed. */
-  async #openAgain(): Promise<void> {
-    this.#cancelBackoff?.();
-    this.#become("backing-off");
-    const intent = ++this.#intent;
-    await this.#retiring;
-    if (intent === this.#intent) this.#open();
+  #resume(error: Error): void {
+    if (this.#incarnation?.resume(error) === true) return this.#pacing.watch();
+    this.#carryOut(this.#judge(error, false), { error, isResumable: false });
   }
 
-  /** Fence, settle, wait, open: in this order, so that nothing of the old epoch has an effect in the new one. */
-  async #replace(delay: number, error: Error): Promise<void> {
-    if (!(await this.#retire("backing-off", error))) return;
-    const { clock } = this.#parts;
-    this.#nextAttemptMs = clock.monotonicMs() + delay;
-    this.#emit({ kind: "backing-off", unit: this.path, epoch: this.#epoch, delayMs: delay });
-    // Always through the clock, also for no delay: a restart loop leaves turns to timers and IO.
-    this.#cancelBackoff = clock.after(delay, () => this.#open());
-  }
-
-  async #park(error: Error): Promise<void> {
-    if (!(await this.#retire("parked", error))) return;
-    this.#drop("the unit is parked");
-    this.#emit({ kind: "parked", unit: this.path, epoch: this.#epoch, error });
-    this.#settleStarted?.reject(error);
-  }
-
-  async #escalate(error: Error): Promise<void> {
-    if (!(await this.#retire("parked", error))) return;
-    this.#emit({ kind: "escalated", unit: this.path, epoch: this.#epoch, error });
-    this.#settleStarted?.reject(error);
-    this.#parts.escalate(error);
-  }
-
-  /**
-   * Ends the incarnation: refused at once, closed and settled within their deadlines. False when something else was
-   * decided meanwhile: a restart by hand, or the end.
-   */
-  async #retire(status: UnitStatus, reason: Error): Promise<boolean> {
-    const intent = ++this.#intent;
+  #escalate(escalation: Escalation): void {
+    const { error } = escalation;
+    this.#parts.emit({ kind: "escalated", unit: this.path, epoch: this.#epoch, error });
+    this.#started.reject(error);
     const incarnation = this.#incarnation;
-    this.#become(status);
-    this.#cancelHealth?.();
-    this.#incarnation = undefined;
-    const settled = this.#fence(this.#epoch + 1);
-    incarnation?.fence(reason);
-    this.#retiring = Promise.all([incarnation?.close(), settled, this.#retiring]);
-    await this.#retiring;
-    return intent === this.#intent;
+    const outcome = this.#parts.guardian.escalate(escalation);
+    if (outcome === "resume" && incarnation?.resume(error) === true) return;
+    if (outcome !== "handled") return this.park(error);
+    if (incarnation === undefined || incarnation !== this.#incarnation) return;
+    // Its group stops in order; what has failed is over before its turn comes.
+    this.#interrupt(error);
+    this.#become("stopping");
   }
 
-  #fence(nextEpoch: number): Promise<void> {
-    const { definition, clock } = this.#parts;
-    let settling: Promise<void> | undefined;
-    try {
-      settling = definition.fence?.(nextEpoch);
-    } catch (cause) {
-      settling = Promise.reject(cause);
-    }
-    if (settling === undefined) return Promise.resolve();
-    const work = settling;
-    return new Promise((resolve) => {
-      const cancel = clock.after(FENCE_DEADLINE_MS, resolve);
-      // What could not settle was refused: the next incarnation may open.
-      work
-        .catch((cause: unknown) =>
-          this.#emit({
-            kind: "late-result-ignored",
-            unit: this.path,
-            epoch: nextEpoch - 1,
-            error: toError(cause),
-          }),
-        )
-        .finally(() => {
-          cancel();
-          resolve();
-        });
-    });
+  /** Nothing is started any more, so there is nothing to decide. */
+  #failedWhileStopping(error: Error): void {
+    this.#tellFailure(error, "stop");
+    this.#interrupt(error);
+    void this.end();
   }
 
   // The end
 
   async #end(): Promise<boolean> {
-    this.#intent++;
     const incarnation = this.#incarnation;
+    this.#leaveCourse();
+    // From here on a failure changes nothing: a stop overtakes a restart.
     this.#become("stopping");
-    this.#cancelBackoff?.();
-    this.#cancelHealth?.();
-    const isInTime = (await incarnation?.close()) ?? true;
-    await this.#retiring;
-    await this.#fence(this.#epoch + 1);
+    if (incarnation !== undefined) this.#aftermath.closing(incarnation.close());
+    const unsettled = await this.#aftermath.settled(this.#parts.limits.closeDeadlineMs);
     this.#incarnation = undefined;
-    this.#nextAttemptMs = undefined;
     this.#become("stopped");
-    this.#drop("the unit is stopped");
-    this.#settleStarted?.reject(
+    this.#dropMessages("the unit is stopped");
+    this.#parts.emit({ kind: "stopped", unit: this.path, epoch: this.#epoch });
+    this.#started.reject(
       this.#lastError ?? new HoldfastError("UNIT_STOPPED", `${this.path} was stopped`),
     );
-    this.#emit({ kind: "stopped", unit: this.path, epoch: this.#epoch });
-    return isInTime;
+    return this.#aftermath.isGone && unsettled === undefined;
   }
 
-  #drop(why: string): void {
-    const count = this.#mailbox.drop();
-    for (let index = 0; index < count; index++)
-      this.#emit({ kind: "message-dropped", unit: this.path, epoch: this.#epoch, why });
-  }
-
-  #isOver(): boolean {
+  #isEnding(): boolean {
     return this.#status === "stopping" || this.#status === "stopped";
   }
 
+  #restartCount(): number {
+    const { clock, strategy } = this.#parts;
+    return recentRestarts(this.#restartTimes, clock.monotonicMs(), strategy.withinMs).length;
+  }
+
+  /** A stop is left only for its end, whatever was under way when it came. */
   #become(status: UnitStatus): void {
-    if (this.#status === status) return;
+    if (this.#status === status || (this.#isEnding() && status !== "stopped")) return;
     this.#status = status;
     this.#sinceMs = this.#parts.clock.monotonicMs();
   }
 
-  #emit(event: UnitEvent): void {
-    this.#parts.emit(event);
+  #dropMessages(why: string): void {
+    this.#dropped(this.#mailbox.drop(), why, this.#epoch);
+  }
+
+  #dropped(count: number, why: string, epoch: number): void {
+    if (count === 0) return;
+    this.#parts.emit({ kind: "message-dropped", unit: this.path, epoch, why, count });
+  }
+
+  #tellFailure(error: Error, directive: Directive): void {
+    this.#parts.emit({
+      kind: "failed",
+      unit: this.path,
+      epoch: this.#epoch,
+      error,
+      directive,
+      restarts: this.#restartCount(),
+      maxRestarts: this.#parts.strategy.maxRestarts,
+    });
   }
 }
-
-const HEALTH_CHECK_MS_MIN = 1;

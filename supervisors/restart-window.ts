@@ -8,6 +8,17 @@
 /** Times of granted restarts inside the window, oldest first, in monotonic milliseconds. */
 export type RestartTimes = readonly number[];
 
+/** How many restarts are granted, and in which time. */
+export interface RestartLimit {
+  /** 0 = never, Infinity = always. */
+  readonly maxRestarts: number;
+  /** Infinity: `maxRestarts` in a lifetime. */
+  readonly withinMs: number;
+}
+
+/** Restarts that are remembered for show where there is no limit to hold. */
+export const UNLIMITED_REMEMBERED_MAX = 1_000;
+
 /** The restarts that still count at `nowMs`: those in `(nowMs - withinMs, nowMs]`. */
 export function recentRestarts(times: RestartTimes, nowMs: number, withinMs: number): RestartTimes {
   return times.filter((timeMs) => nowMs - timeMs < withinMs);
@@ -17,10 +28,9 @@ export function recentRestarts(times: RestartTimes, nowMs: number, withinMs: num
 export function grantRestart(
   times: RestartTimes,
   nowMs: number,
-  limit: { readonly maxRestarts: number; readonly withinMs: number },
+  { maxRestarts, withinMs }: RestartLimit,
 ): RestartTimes | undefined {
-  // Without a limit nothing has to be remembered.
-  if (limit.maxRestarts === Infinity) return [nowMs];
-  const recent = recentRestarts(times, nowMs, limit.withinMs);
-  return recent.length < limit.maxRestarts ? [...recent, nowMs] : undefined;
+  const recent = recentRestarts(times, nowMs, withinMs);
+  if (maxRestarts === Infinity) return [...recent.slice(1 - UNLIMITED_REMEMBERED_MAX), nowMs];
+  return recent.length < maxRestarts ? [...recent, nowMs] : undefined;
 }

@@ -1,8 +1,10 @@
 /**
  * Supervisors: children in the order of their start, stopped in reverse, each with its strategy.
  */
+import { resolveUnitLimits } from "../src/actor/limits.ts";
 import { nactShells } from "../src/actor/nact-shell.ts";
 import type { ShellParent, ShellSystem } from "../src/actor/shell.ts";
+import { type Deferred, deferred } from "../src/actor/waits.ts";
 import type {
   Directive,
   Strategy,
@@ -16,9 +18,15 @@ import { HoldfastError } from "../src/errors.ts";
 import type { Clock } from "../src/host/clock.ts";
 import type { Random } from "../src/host/random.ts";
 import { Child } from "./child.ts";
+import type { Escalation, Guardian, Outcome, Sibling } from "./guardian.ts";
+import { Outbox } from "./outbox.ts";
+import { Pacing } from "./pacing.ts";
+import { recentRestarts, type RestartTimes } from "./restart-window.ts";
+import { judge, type Verdict } from "./verdict.ts";
 
 /** What the root of a tree is made with. */
 export interface SupervisorOptions {
+  /** Names the actor system; may be used again. */
   readonly name: string;
   /** For children that bring none of their own. */
   readonly strategy: Strategy;
@@ -26,39 +34,55 @@ export interface SupervisorOptions {
   readonly random: Random;
   /** @defaultValue nact */
   readonly shells?: ShellSystem;
-  /** Everything that happens; a throw inside changes nothing. */
+  /** Everything that happens, in order, a microtask later; a throw inside changes nothing. */
   readonly onEvent?: (event: UnitEvent) => void;
-  /** Nothing above is left that could decide. Called once per escalation that reaches the root. */
+  /** Nothing above is left that could decide: called once for each escalation that reaches the root. */
   readonly onEscalated?: (error: Error) => void;
 }
 
 /** The root of a supervision tree. Nothing runs before `start`. */
 export function createSupervisor(options: SupervisorOptions): Supervisor {
   const { name, strategy, clock, random, shells = nactShells, onEvent, onEscalated } = options;
-  const emit = (event: UnitEvent): void => {
-    try {
-      onEvent?.(event);
-    } catch {
-      // A listener is a bystander: what it throws must not change what is supervised.
-    }
+  const outbox = new Outbox();
+  const emit = (event: UnitEvent): void => outbox.post(() => onEvent?.(event));
+  const above: Above = {
+    strategy,
+    isStopping: () => false,
+    alive: () => undefined,
+    escalate: ({ error }) => {
+      outbox.post(() => onEscalated?.(error));
+      return "unhandled";
+    },
+    restart: () => undefined,
   };
-  const escalate = (error: Error): void => onEscalated?.(error);
-  return new Group({ path: "", strategy, clock, random, shells: shells(name), emit, escalate });
+  return new Group({ path: "", strategy, clock, random, shells: shells(name), emit, above });
+}
+
+/** What a group knows of the one above. For the root that is whoever made it. */
+interface Above {
+  /** Decides about the group. */
+  readonly strategy: Strategy;
+  isStopping(): boolean;
+  alive(): void;
+  /** The group hands up what it was handed up. */
+  escalate(escalation: Escalation): Outcome;
+  restart(group: Group, waitMs: number, reason: Error): void;
 }
 
 interface GroupParts {
   /** "" for the root. */
   readonly path: string;
+  /** For its children. */
   readonly strategy: Strategy;
   readonly clock: Clock;
   readonly random: Random;
   readonly shells: ShellParent;
   readonly emit: (event: UnitEvent) => void;
-  readonly escalate: (error: Error) => void;
+  readonly above: Above;
 }
 
 type Member =
-  | { readonly kind: "unit"; readonly name: string; readonly unit: Child<never> }
+  | { readonly kind: "unit"; readonly name: string; readonly unit: Sibling & UnitRef<unknown> }
   | { readonly kind: "group"; readonly name: string; readonly group: Group };
 
 const NAME_PATTERN = /^[a-z][a-z0-9-]{0,62}$/;
@@ -67,10 +91,17 @@ class Group implements Supervisor {
   readonly #parts: GroupParts;
   /** In start order. */
   #members: readonly Member[] = [];
+  /** Restarts of this group as a whole: what its children escalate is charged here. */
+  #restartTimes: RestartTimes = [];
+  #epoch = 1;
+  readonly #pacing: Pacing;
   #stopping: Promise<{ readonly notStopped: readonly string[] }> | undefined;
 
   constructor(parts: GroupParts) {
+    const { path, clock, random, above, emit } = parts;
     this.#parts = parts;
+    const recovered = (): void => emit({ kind: "recovered", unit: path, epoch: this.#epoch });
+    this.#pacing = new Pacing({ backoff: above.strategy.backoff, clock, random, recovered });
   }
 
   get path(): string {
@@ -78,56 +109,38 @@ class Group implements Supervisor {
   }
 
   start<Message>(definition: UnitDefinition<Message>): UnitRef<Message> {
-    const { strategy, shells, clock, random, emit } = this.#parts;
     const path = this.#claim(definition.name);
+    const { shells, clock, random, emit } = this.#parts;
+    const strategy = definition.strategy ?? this.#parts.strategy;
     const unit = new Child<Message>({
       path,
       definition,
-      strategy: definition.strategy ?? strategy,
+      limits: resolveUnitLimits(definition),
+      strategy,
       shells,
       clock,
       random,
       emit,
-      escalate: (error) => this.#decide(definition.name, error),
+      guardian: this.#guardian(strategy),
     });
-    // Members are only stopped, asked and found by path; messages go through the reference.
-    this.#members = [
-      ...this.#members,
-      { kind: "unit", name: definition.name, unit: unit as unknown as Child<never> },
-    ];
+    this.#members = [...this.#members, { kind: "unit", name: definition.name, unit }];
     return unit;
   }
 
   group(name: string, strategy: Strategy): Supervisor {
     const path = this.#claim(name);
-    const { shells, ...shared } = this.#parts;
-    const group = new Group({
-      ...shared,
-      path,
-      strategy,
-      shells: shells.group(name),
-      escalate: (error) => this.#decide(name, error),
-    });
+    const shells = this.#parts.shells.group(name);
+    const group = new Group({ ...this.#parts, path, strategy, shells, above: this.#aboveGroups() });
     this.#members = [...this.#members, { kind: "group", name, group }];
     return group;
   }
 
   states(): readonly UnitState[] {
-    return this.#members.flatMap((member) =>
-      member.kind === "unit" ? [member.unit.state()] : member.group.states(),
-    );
+    return this.units().map((unit) => unit.state());
   }
 
   find(path: string): UnitRef<unknown> | undefined {
-    for (const member of this.#members) {
-      if (member.kind === "unit" && member.unit.path === path) return member.unit;
-      const found =
-        member.kind === "group" && path.startsWith(`${member.group.path}/`)
-          ? member.group.find(path)
-          : undefined;
-      if (found !== undefined) return found;
-    }
-    return undefined;
+    return this.units().find((unit) => unit.path === path);
   }
 
   stop(): Promise<{ readonly notStopped: readonly string[] }> {
@@ -135,14 +148,130 @@ class Group implements Supervisor {
     return this.#stopping;
   }
 
+  // What the children see
+
+  #guardian(strategy: Strategy): Guardian {
+    return {
+      isStopping: () => this.#isStopping(),
+      restart: (child, waitMs, reason) => {
+        const [only, ...others] = this.#affected(strategy, child);
+        if (only === undefined || others.length === 0) void child.restartAfter(waitMs, reason);
+        else restartTogether([only, ...others], waitMs, reason);
+      },
+      escalate: (escalation) => this.#escalated(escalation),
+      alive: () => this.#alive(),
+    };
+  }
+
+  #aboveGroups(): Above {
+    const { strategy } = this.#parts;
+    return {
+      strategy,
+      isStopping: () => this.#isStopping(),
+      alive: () => this.#alive(),
+      escalate: (escalation) => this.#escalated(escalation),
+      restart: (group, waitMs, reason) =>
+        restartTogether(this.#affected(strategy, group), waitMs, reason),
+    };
+  }
+
+  /** The units that restart when this member does, in start order. */
+  #affected(strategy: Strategy, failed: Sibling | Group): readonly Sibling[] {
+    const index = this.#members.findIndex((member) => bodyOf(member) === failed);
+    switch (strategy.scope) {
+      case "one-for-one":
+        return unitsOf(this.#members.slice(index, index + 1));
+      case "rest-for-one":
+        return unitsOf(this.#members.slice(index));
+      case "all-for-one":
+        return unitsOf(this.#members);
+    }
+  }
+
+  #alive(): void {
+    this.#pacing.alive();
+    this.#parts.above.alive();
+  }
+
+  // Escalation
+
+  /** A child could not be decided here: the one above decides about this group as a whole. */
+  #escalated(escalation: Escalation): Outcome {
+    const { above, path, clock } = this.#parts;
+    const { error, isResumable } = escalation;
+    if (path === "") return above.escalate(escalation);
+    if (this.#isStopping()) return "unhandled";
+    const nowMs = clock.monotonicMs();
+    const restartTimes = this.#restartTimes;
+    const verdict = judge(above.strategy, { error, isResumable, restartTimes, nowMs });
+    this.#restartTimes = verdict.restartTimes;
+    if (verdict.deciderError !== undefined) this.#tellFailure(verdict.deciderError, "escalate");
+    this.#tellFailure(error, verdict.directive);
+    return this.#carryOut(verdict, escalation);
+  }
+
+  #carryOut({ action }: Verdict, escalation: Escalation): Outcome {
+    const { above, path, emit } = this.#parts;
+    const { error } = escalation;
+    this.#pacing.end();
+    switch (action) {
+      case "resume":
+        this.#pacing.watch();
+        return "resume";
+      case "restart":
+        this.#epoch++;
+        above.restart(this, this.#pacing.nextDelayMs(), error);
+        this.#pacing.watch();
+        return "handled";
+      case "stop":
+        void this.stop();
+        return "handled";
+      case "park":
+        for (const unit of this.units()) if (unit.isRestartable) unit.park(error);
+        return "handled";
+      case "escalate":
+        emit({ kind: "escalated", unit: path, epoch: this.#epoch, error });
+        return above.escalate(escalation);
+    }
+  }
+
+  #tellFailure(error: Error, directive: Directive): void {
+    const { above, path, clock, emit } = this.#parts;
+    const { maxRestarts, withinMs } = above.strategy;
+    const restarts = recentRestarts(this.#restartTimes, clock.monotonicMs(), withinMs).length;
+    emit({
+      kind: "failed",
+      unit: path,
+      epoch: this.#epoch,
+      error,
+      directive,
+      restarts,
+      maxRestarts,
+    });
+  }
+
+  // The end
+
   async #stop(): Promise<{ readonly notStopped: readonly string[] }> {
+    // So that whatever fails from here on finds the stop already under way.
+    await Promise.resolve();
     const notStopped: string[] = [];
     for (const member of this.#members.toReversed()) {
       if (member.kind === "group") notStopped.push(...(await member.group.stop()).notStopped);
       else if (!(await member.unit.end())) notStopped.push(member.unit.path);
     }
+    this.#pacing.end();
     this.#parts.shells.stop();
     return { notStopped };
+  }
+
+  #isStopping(): boolean {
+    return this.#stopping !== undefined || this.#parts.above.isStopping();
+  }
+
+  /** All units below, depth first, in start order. */
+  units(): readonly (Sibling & UnitRef<unknown>)[] {
+    return unitsOf(this.#members);
   }
 
   #claim(name: string): string {
@@ -152,7 +281,7 @@ class Group implements Supervisor {
         "CONFIG_VALUE",
         `unit name is ${JSON.stringify(name)}, allowed are lower-case letters, digits and "-", at most 63`,
       );
-    if (this.#stopping !== undefined)
+    if (this.#isStopping())
       throw new HoldfastError("UNIT_STOPPED", `${path}: its supervisor is stopped`);
     if (this.#members.some((member) => member.name === name))
       throw new HoldfastError(
@@ -161,22 +290,39 @@ class Group implements Supervisor {
       );
     return path;
   }
+}
 
-  /** A child has handed an error up. A parked child is all that is left of it here, so `resume` starts it again. */
-  #decide(name: string, error: Error): void {
-    const { strategy, escalate } = this.#parts;
-    let directive: Directive;
-    try {
-      directive = strategy.decide(error);
-    } catch {
-      directive = "escalate";
-    }
-    const member = this.#members.find((each) => each.name === name);
-    // This group's own child was decided by this very strategy: asking it again would give the same answer.
-    if (directive === "escalate" || member?.kind === "unit") return escalate(error);
-    if (member === undefined) return;
-    if (directive === "stop") return void member.group.stop();
-    for (const { unit, status } of member.group.states())
-      if (status === "parked") member.group.find(unit)?.restart();
+function bodyOf(member: Member): Sibling | Group {
+  return member.kind === "unit" ? member.unit : member.group;
+}
+
+/** Depth first, in start order. */
+function unitsOf(members: readonly Member[]): readonly (Sibling & UnitRef<unknown>)[] {
+  return members.flatMap((member) =>
+    member.kind === "unit" ? [member.unit] : member.group.units(),
+  );
+}
+
+/** All are over at once; then they close in reverse start order, wait together, and open in start order. */
+function restartTogether(units: readonly Sibling[], waitMs: number, reason: Error): void {
+  const members = units
+    .filter((unit) => unit.isRestartable)
+    .map((unit) => ({ unit, gate: deferred() }));
+  const settled: Promise<unknown>[] = [];
+  for (const { unit, gate } of members.toReversed()) {
+    const closeAfter = settled.at(-1) ?? Promise.resolve();
+    settled.push(unit.restartAfter(waitMs, reason, { closeAfter, openAfter: gate.promise }));
   }
+  void openTogether(
+    settled,
+    members.map(({ gate }) => gate),
+  );
+}
+
+async function openTogether(
+  settled: readonly Promise<unknown>[],
+  gates: readonly Deferred[],
+): Promise<void> {
+  await Promise.all(settled);
+  for (const gate of gates) gate.resolve();
 }

@@ -125,9 +125,13 @@ function checkPositionals(
   const count = positionals.length;
   if (count >= min && count <= max) return;
   const allowed = min === max ? String(min) : `${min} to ${max}`;
-  throw new HoldfastError("USAGE", `holdfast ${name} takes ${allowed} arguments, it got ${count}`, {
-    fix: `holdfast ${name} ${usage}`,
-  });
+  throw new HoldfastError(
+    "USAGE",
+    `holdfast ${name} takes ${allowed} ${max === 1 && min === 1 ? "argument" : "arguments"}, it got ${count}`,
+    {
+      fix: `holdfast ${name} ${usage}`,
+    },
+  );
 }
 
 /** A whole number of at least 1 from an option. @throws USAGE */

@@ -16,7 +16,8 @@ export async function main({ terminal, positionals }: Call): Promise<number> {
     { path: join(directory, CONFIG_FILE), text: CONFIG_TEMPLATE },
     { path: join(directory, STEPS_FILE), text: STEPS_TEMPLATE },
   ];
-  // Looked at before anything is written: half a configuration beside an older half would be worse than none.
+  // Looked at before anything is written: half a configuration beside an older half would be worse
+  // than none.
   for (const { path } of files) await refuseExisting(path);
   await realFiles.makeDirectory(directory);
   for (const { path, text } of files) await writeNew(path, text);

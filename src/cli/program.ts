@@ -1,6 +1,6 @@
 /**
- * One command line: which command it is, and how its failure is shown. Commands are loaded when they are called, so
- * that help and wrong usage are answered at once.
+ * One command line: which command it is, and how its failure is shown. Commands are loaded when
+ * they are called, so that help and wrong usage are answered at once.
  */
 import { suggestion } from "../config/suggest.ts";
 import { CODES, HoldfastError } from "../errors.ts";

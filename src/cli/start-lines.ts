@@ -1,5 +1,6 @@
 /**
- * What `holdfast run` says: where it listens, where data goes, how to try it, how it goes, how it ended. Pure.
+ * What `holdfast run` says: where it listens, where data goes, how to try it, how it goes, how it
+ * ended. Pure.
  */
 import { resolve } from "node:path";
 import type { Pipeline } from "../contract/graph.ts";

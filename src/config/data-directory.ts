@@ -1,6 +1,6 @@
 /**
- * The data directory of a configuration, for commands that look at it: nothing else of the file is checked, so that
- * a broken pipeline does not keep anybody from their data.
+ * The data directory of a configuration, for commands that look at it: nothing else of the file is
+ * checked, so that a broken pipeline does not keep anybody from their data.
  */
 import { text } from "./fields.ts";
 import { DATA_DEFAULT } from "./defaults.ts";

@@ -1,6 +1,6 @@
 /**
- * What a value of the file may be: fields read a node into a value or report what is wrong with it at its place,
- * and describe themselves to editors.
+ * What a value of the file may be: fields read a node into a value or report what is wrong with it
+ * at its place, and describe themselves to editors.
  */
 import type { Code } from "../errors.ts";
 import { parseDuration, parseSize } from "../units.ts";
@@ -244,7 +244,10 @@ function allRead<T>(values: readonly (T | undefined)[]): readonly T[] | undefine
   return read.length === values.length ? read : undefined;
 }
 
-/** A value with the node it came from, for problems that show later: a reference to something unknown. */
+/**
+ * A value with the node it came from, for problems that show later: a reference to something
+ * unknown.
+ */
 export interface Placed<T> {
   readonly value: T;
   readonly node: ConfigNode;

@@ -1,6 +1,7 @@
 /**
- * The layout of the file: what its keys are called, what they take, and what editors say about them.
- * Options of receiver and sink types are not here: `type-options.ts` reads them when their type is known.
+ * The layout of the file: what its keys are called, what they take, and what editors say about
+ * them. Options of receiver and sink types are not here: `type-options.ts` reads them when their
+ * type is known.
  */
 import {
   anything,

@@ -1,5 +1,6 @@
 /**
- * From the text of a configuration file to the options of `createIngest`, or everything that is wrong with it.
+ * From the text of a configuration file to the options of `createIngest`, or everything that is
+ * wrong with it.
  */
 import type { Pipeline } from "../contract/graph.ts";
 import { type IngestOptions, resolveIngestOptions } from "../options.ts";
@@ -33,8 +34,8 @@ export type LoadResult =
   | ({ readonly kind: "invalid" } & ProblemReport);
 
 /**
- * Loads a configuration. Modules that it names are imported; nothing is opened. What is wrong with it is returned,
- * all of it at once, each with its place.
+ * Loads a configuration. Modules that it names are imported; nothing is opened. What is wrong with
+ * it is returned, all of it at once, each with its place.
  */
 export async function loadConfig(input: ConfigInput): Promise<LoadResult> {
   const problems = new Problems();

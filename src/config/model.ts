@@ -1,6 +1,6 @@
 /**
- * The configuration as data, after the file's layout was checked and before names and exports are looked up.
- * Durations are milliseconds, sizes bytes. `undefined`: the file does not say.
+ * The configuration as data, after the file's layout was checked and before names and exports are
+ * looked up. Durations are milliseconds, sizes bytes. `undefined`: the file does not say.
  */
 import type { Directive, OnExhausted } from "../contract/unit.ts";
 import type { Mode } from "../contract/sink.ts";

@@ -1,6 +1,6 @@
 /**
- * Module references: `./steps.js#addReceipt` names an export of a module, relative to the configuration file.
- * Nothing else in a configuration loads code.
+ * Module references: `./steps.js#addReceipt` names an export of a module, relative to the
+ * configuration file. Nothing else in a configuration loads code.
  */
 import { dirname, resolve } from "node:path";
 import { type FilePlace, HoldfastError } from "../errors.ts";

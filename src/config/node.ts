@@ -1,5 +1,6 @@
 /**
- * The configuration as a tree in which every value knows its place in the file, so that each message can point.
+ * The configuration as a tree in which every value knows its place in the file, so that each
+ * message can point.
  */
 import type { FilePlace } from "../errors.ts";
 
@@ -10,7 +11,10 @@ export type ScalarValue = string | number | boolean | null;
 export interface ScalarNode {
   readonly kind: "scalar";
   readonly value: ScalarValue;
-  /** As it is written, without quotes: what a field that wants text takes when a plain scalar was typed as a number. */
+  /**
+   * As it is written, without quotes: what a field that wants text takes when a plain scalar was
+   * typed as a number.
+   */
   readonly text: string;
   /** Whether quotes or a block style say that it is text, whatever it looks like. */
   readonly quoted: boolean;
@@ -58,7 +62,8 @@ export function plainValue(node: ConfigNode): unknown {
 }
 
 /**
- * The node at a path, or the nearest one above it: a message about a value that is missing points at what lacks it.
+ * The node at a path, or the nearest one above it: a message about a value that is missing points
+ * at what lacks it.
  */
 export function nodeAt(root: ConfigNode, path: readonly PropertyKey[]): ConfigNode {
   let node = root;

@@ -1,5 +1,6 @@
 /**
- * Mappings: objects with known keys, dictionaries with free names, and one-key choices such as `{ map: ... }`.
+ * Mappings: objects with known keys, dictionaries with free names, and one-key choices such as `{
+ * map: ... }`.
  */
 import { type Field, inside, type JsonSchema, labelOf, type Scope, wrongType } from "./fields.ts";
 import type { ConfigNode, MapEntry, MapNode } from "./node.ts";
@@ -36,9 +37,14 @@ type ValuesOf<M extends Members> = {
 /** What is read of an object that may have problems: undefined where one was reported. */
 export type Partly<T> = { readonly [K in keyof T]: T[K] | undefined };
 
-/** An object with known keys. Any other key is CONFIG_KEY_UNKNOWN, a missing one CONFIG_KEY_MISSING. */
+/**
+ * An object with known keys. Any other key is CONFIG_KEY_UNKNOWN, a missing one CONFIG_KEY_MISSING.
+ */
 export interface ObjectField<T> extends Field<T> {
-  /** Every part that could be read, so that references in the others are still checked; undefined for no mapping. */
+  /**
+   * Every part that could be read, so that references in the others are still checked; undefined
+   * for no mapping.
+   */
   readParts(node: ConfigNode, scope: Scope): Partly<T> | undefined;
 }
 
@@ -71,7 +77,10 @@ export function object<const M extends Members>(
   };
 }
 
-/** The same object, giving what could be read although some of it is wrong. All its keys are optional. */
+/**
+ * The same object, giving what could be read although some of it is wrong. All its keys are
+ * optional.
+ */
 export function lenient<T>(field: ObjectField<Partly<T>>): Field<Partly<T>> {
   return {
     wanted: field.wanted,
@@ -140,7 +149,10 @@ export interface Named<T> {
   readonly entry: MapEntry;
 }
 
-/** A mapping from names to values of one kind; names are checked. Entries with problems are left out of the result. */
+/**
+ * A mapping from names to values of one kind; names are checked. Entries with problems are left out
+ * of the result.
+ */
 export function dictionary<T>(item: Field<T>, noun: string): Field<readonly Named<T>[]> {
   const wanted = `a mapping from names to ${noun}s`;
   return {

@@ -164,7 +164,9 @@ const output: ObjectField<OutputConfig> = object("an output", {
   mode: optional(placed(oneOf(["append", "update", "complete"])), "how rows are written"),
 });
 
-/** A pipeline, in its short form (from, decode, steps, sinks) or its long one (streams, outputs). */
+/**
+ * A pipeline, in its short form (from, decode, steps, sinks) or its long one (streams, outputs).
+ */
 export const pipelineField: ObjectField<PipelineConfig> = object("a pipeline", {
   ...streamMembers,
   from: optional(names, "receivers to read"),

@@ -143,7 +143,10 @@ class PipelineCheck {
     this.#rows(stream, streams);
   }
 
-  /** Follows a stream to its receivers: it must not come back to itself, and is decoded once before its steps. */
+  /**
+   * Follows a stream to its receivers: it must not come back to itself, and is decoded once before
+   * its steps.
+   */
   #rows(
     { name, value, entry }: Named<StreamConfig>,
     streams: readonly Named<StreamConfig>[],
@@ -209,7 +212,10 @@ class PipelineCheck {
   }
 }
 
-/** The streams above one, nearest first; the chain ends at receivers, at an unknown name, or where it repeats. */
+/**
+ * The streams above one, nearest first; the chain ends at receivers, at an unknown name, or where
+ * it repeats.
+ */
 function upstreams(
   stream: StreamConfig,
   streams: readonly Named<StreamConfig>[],

@@ -1,5 +1,6 @@
 /**
- * Types of receivers and sinks that a file can name. Their modules are loaded when they are named, not before.
+ * Types of receivers and sinks that a file can name. Their modules are loaded when they are named,
+ * not before.
  */
 import type { Receiver } from "../contract/receiver.ts";
 import type { Sink } from "../contract/sink.ts";

@@ -21,11 +21,14 @@ import type { Problems } from "./problems.ts";
 export const CONFIG_CHARACTERS_MAX = 1_048_576;
 /** Deepest nesting of lists and mappings. */
 export const NESTING_MAX = 32;
-/** Most values of a file, repeated anchors counted each time: bounds what a few aliases can grow to. */
+/**
+ * Most values of a file, repeated anchors counted each time: bounds what a few aliases can grow to.
+ */
 export const NODES_MAX = 50_000;
 
 /**
- * Parses a file's text. What is wrong with the YAML goes to `problems` as CONFIG_SYNTAX; then the result is undefined.
+ * Parses a file's text. What is wrong with the YAML goes to `problems` as CONFIG_SYNTAX; then the
+ * result is undefined.
  */
 export function parseSource(
   file: string,
@@ -41,7 +44,8 @@ export function parseSource(
   const lineCounter = new LineCounter();
   const document = parseDocument(text, { lineCounter, prettyErrors: false, uniqueKeys: true });
   const builder = new TreeBuilder({ file, text, document, lineCounter, problems });
-  // One broken brace makes several errors, of which the first names the place; keys that are there twice stand alone.
+  // One broken brace makes several errors, of which the first names the place; keys that are there
+  // twice stand alone.
   const [first] = document.errors.filter(({ code }) => code !== "DUPLICATE_KEY");
   for (const error of document.errors) {
     if (error.code !== "DUPLICATE_KEY" && error !== first) continue;

@@ -1,5 +1,6 @@
 /**
- * Pipelines of the file: references are checked at their places, then streams are built as code would build them.
+ * Pipelines of the file: references are checked at their places, then streams are built as code
+ * would build them.
  */
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { asap, availableNow, interval, once } from "../batch/trigger.ts";
@@ -60,7 +61,10 @@ export async function buildPipeline(
   });
 }
 
-/** Loads everything that a pipeline names, so that what is missing is reported together with the rest. */
+/**
+ * Loads everything that a pipeline names, so that what is missing is reported together with the
+ * rest.
+ */
 export async function checkModules(
   { value: config }: Named<PipelineConfig>,
   modules: Modules,
@@ -139,7 +143,8 @@ class StreamBuilder {
     const { stream } = await this.#stream(input);
     const sink = lookUp(this.#defined.sinks, to);
     try {
-      // The file has no types: that rows fit a sink is checked when they are written, modes and raw bytes right here.
+      // The file has no types: that rows fit a sink is checked when they are written, modes and raw
+      // bytes right here.
       return stream.writeTo(
         sink as unknown as Sink<unknown, "append">,
         given({ mode: mode?.value }) as { readonly mode?: "append" },
@@ -207,7 +212,10 @@ class StreamBuilder {
 /** What a step returns is known when it runs: one that is wrong sets its record aside. */
 type Step<R> = (row: unknown, origin: RecordOrigin) => R;
 
-/** A step goes by the name of its export, also when the function in the module has none or another one. */
+/**
+ * A step goes by the name of its export, also when the function in the module has none or another
+ * one.
+ */
 function nameStep(step: Step<unknown>, reference: string): Step<unknown> {
   const name = reference.slice(reference.indexOf("#") + 1);
   return step.name === name

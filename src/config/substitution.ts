@@ -1,7 +1,7 @@
 /**
- * Replaces `${NAME}`, `${NAME:-default}` and `${file:/path}` inside values. Text that was put in is typed as if it
- * stood there: `"${PORT:-9000}"` is a number. It is never read as YAML, so that no value can add keys or lists.
- * `$${` stands for `${`.
+ * Replaces `${NAME}`, `${NAME:-default}` and `${file:/path}` inside values. Text that was put in is
+ * typed as if it stood there: `"${PORT:-9000}"` is a number. It is never read as YAML, so that no
+ * value can add keys or lists. `$${` stands for `${`.
  */
 import { HoldfastError } from "../errors.ts";
 import type { ConfigNode, MapEntry, ScalarNode, ScalarValue } from "./node.ts";
@@ -22,8 +22,8 @@ const REFERENCE = /\$\$\{|\$\{([^}]*)\}/g;
 const VARIABLE = /^([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?$/s;
 
 /**
- * The same tree with every reference replaced. What cannot be had goes to `problems` as CONFIG_SUBSTITUTION, and
- * the value stays as it was written.
+ * The same tree with every reference replaced. What cannot be had goes to `problems` as
+ * CONFIG_SUBSTITUTION, and the value stays as it was written.
  */
 export async function substitute(
   root: ConfigNode,

@@ -6,8 +6,8 @@
 const WORD_CHARACTERS_MAX = 64;
 
 /**
- * The candidate that a slip of the keyboard away is, or undefined: at most a third of its letters may differ,
- * and an exact match without case counts as closest.
+ * The candidate that a slip of the keyboard away is, or undefined: at most a third of its letters
+ * may differ, and an exact match without case counts as closest.
  */
 export function closest(word: string, candidates: Iterable<string>): string | undefined {
   let best: string | undefined;

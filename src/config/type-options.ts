@@ -1,8 +1,9 @@
 /**
- * Options of receivers and sinks: their schemas, read from YAML names and units and checked at their places.
+ * Options of receivers and sinks: their schemas, read from YAML names and units and checked at
+ * their places.
  *
- * The name of an option in the file leaves out the unit that its value carries: `idleTimeoutMs: 10_000` is
- * `idleTimeout: 10s`, `partBytesMax` is `partMax`.
+ * The name of an option in the file leaves out the unit that its value carries: `idleTimeoutMs:
+ * 10_000` is `idleTimeout: 10s`, `partBytesMax` is `partMax`.
  */
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { HoldfastError } from "../errors.ts";
@@ -88,7 +89,10 @@ export async function readOptions(
   return scope.problems.count > before ? undefined : options;
 }
 
-/** The same value with every export in place. It is made of YAML alone, so it is a tree of lists and mappings. */
+/**
+ * The same value with every export in place. It is made of YAML alone, so it is a tree of lists and
+ * mappings.
+ */
 async function loaded(value: unknown, scope: Scope, modules: Modules): Promise<unknown> {
   if (value instanceof Unloaded) return loadReference(value, scope, modules);
   if (Array.isArray(value)) return Promise.all(value.map((item) => loaded(item, scope, modules)));

@@ -1,5 +1,6 @@
 /**
- * Receivers and sinks of the file: the type is looked up, then its options are read and the value is made.
+ * Receivers and sinks of the file: the type is looked up, then its options are read and the value
+ * is made.
  */
 import type { Strategy } from "../contract/unit.ts";
 import { HoldfastError } from "../errors.ts";
@@ -81,7 +82,9 @@ async function readOne<T>(
   }
 }
 
-/** The strategy that a receiver names. Sinks have none: they are tried again with their pipeline. */
+/**
+ * The strategy that a receiver names. Sinks have none: they are tried again with their pipeline.
+ */
 function readSupervision<T>(
   node: MapNode,
   scope: Scope,

@@ -43,7 +43,7 @@ export interface Events {
   "unit-stopped": { readonly unit: string; readonly epoch: number };
   "log-recovered": {
     readonly nextOffset: number;
-    readonly tornBytes: number;
+    readonly isClean: boolean;
     readonly gapRecords: number;
   };
   "log-full": {

@@ -176,6 +176,7 @@ export type UnitEvent =
       readonly unit: string;
       readonly epoch: number;
       readonly why: string;
+      readonly count: number;
     };
 
 /** A group of children under one strategy; itself a child of another supervisor or the root. */

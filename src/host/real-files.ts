@@ -57,7 +57,9 @@ function called<T>(call: (settle: Settle<T>) => void): Promise<T> {
   });
 }
 
-function settled(call: (settle: (error: NodeJS.ErrnoException | null) => void) => void): Promise<void> {
+function settled(
+  call: (settle: (error: NodeJS.ErrnoException | null) => void) => void,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     call((error) => (error === null ? resolve() : reject(error)));
   });
@@ -86,11 +88,15 @@ class RealFile implements FileHandle {
   }
 
   read(buffer: Uint8Array, offset: number, length: number, position: number): Promise<number> {
-    return called((settle) => fs.read(this.#descriptor(), buffer, offset, length, position, settle));
+    return called((settle) =>
+      fs.read(this.#descriptor(), buffer, offset, length, position, settle),
+    );
   }
 
   write(buffer: Uint8Array, offset: number, length: number, position: number): Promise<number> {
-    const written = called<number>((settle) => fs.write(this.#descriptor(), buffer, offset, length, position, settle));
+    const written = called<number>((settle) =>
+      fs.write(this.#descriptor(), buffer, offset, length, position, settle),
+    );
     return this.#syncEachWrite ? this.#thenSync(written) : written;
   }
 
@@ -114,7 +120,8 @@ class RealFile implements FileHandle {
 
   /** The number of a closed descriptor may belong to another file by now: it is never used again. */
   #descriptor(): number {
-    if (this.#closed !== undefined) throw Object.assign(new Error(`EBADF: ${this.path} is closed`), { code: "EBADF" });
+    if (this.#closed !== undefined)
+      throw Object.assign(new Error(`EBADF: ${this.path} is closed`), { code: "EBADF" });
     return this.#fd;
   }
 
@@ -153,7 +160,9 @@ function kindOf(entry: fs.Dirent | fs.BigIntStats): DirectoryEntry["kind"] {
 }
 
 async function list(path: string): Promise<readonly DirectoryEntry[]> {
-  const entries = await called<fs.Dirent[]>((settle) => fs.readdir(path, { withFileTypes: true }, settle));
+  const entries = await called<fs.Dirent[]>((settle) =>
+    fs.readdir(path, { withFileTypes: true }, settle),
+  );
   const named = entries.map((entry) => ({ name: entry.name, kind: kindOf(entry) }));
   return named.toSorted((a, b) => (a.name < b.name ? -1 : 1));
 }
@@ -196,9 +205,15 @@ export const realFiles: Files = {
   syncDirectory,
   fileSystem,
   async makeDirectory(path) {
-    await called<string | undefined>((settle) => fs.mkdir(path, { recursive: true, mode: DIRECTORY_MODE }, settle));
+    await called<string | undefined>((settle) =>
+      fs.mkdir(path, { recursive: true, mode: DIRECTORY_MODE }, settle),
+    );
   },
   rename: (from, to) => settled((settle) => fs.rename(from, to, settle)),
-  remove: (path) => unlessMissing(settled((settle) => fs.unlink(path, settle)), undefined),
+  remove: (path) =>
+    unlessMissing(
+      settled((settle) => fs.unlink(path, settle)),
+      undefined,
+    ),
   readFile: (path) => called<Buffer>((settle) => fs.readFile(path, settle)),
 };

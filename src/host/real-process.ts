@@ -11,6 +11,7 @@ import * as fs from "node:fs";
 import { dirname } from "node:path";
 
 import { codeOf, HoldfastError } from "../errors.ts";
+import { realClock } from "./clock.ts";
 import type { FileLock, HostProcess } from "./process.ts";
 
 /** `flock -n` answers at once; a file system that makes it wait longer cannot hold a data directory. */
@@ -18,6 +19,7 @@ const LOCK_TIMEOUT_MS = 10_000;
 /** A lock file that is replaced again and again while we take it is somebody else's problem. */
 const LOCK_ATTEMPTS_MAX = 5;
 const LOCK_TEXT_BYTES_MAX = 4096;
+const LOCAL_FIX = "put `data:` on a local file system";
 
 /** Flags of `open(2)` on macOS that Node does not name: take an exclusive lock, fail instead of waiting. */
 const MACOS_O_EXLOCK = 0x20;
@@ -95,15 +97,21 @@ function unsupported(path: string, why: string, fix: string): HoldfastError {
 /** Runs `flock` on the descriptor; its exit status says whether the lock is ours now. */
 function runFlock(path: string, fd: number): Promise<"taken" | "held"> {
   return new Promise((resolve, reject) => {
-    const child = spawn("flock", ["-n", "-x", "3"], { stdio: ["ignore", "ignore", "ignore", fd], timeout: LOCK_TIMEOUT_MS });
+    const child = spawn("flock", ["-n", "-x", "3"], { stdio: ["ignore", "ignore", "ignore", fd] });
+    // Not the timeout of `spawn`: its timer outlives a command that could not be started.
+    const cancel = realClock.after(LOCK_TIMEOUT_MS, () => child.kill("SIGKILL"));
     child.once("error", (error) => {
+      cancel();
       const missing = codeOf(error) === "ENOENT";
-      reject(missing ? unsupported(path, "there is no `flock` command", "install util-linux") : error);
+      reject(
+        missing ? unsupported(path, "there is no `flock` command", "install util-linux") : error,
+      );
     });
     child.once("exit", (status, signal) => {
+      cancel();
       if (status === 0) resolve("taken");
       else if (status === 1) resolve("held");
-      else reject(unsupported(path, `flock ended with ${status ?? signal}`, "put `data:` on a local file system"));
+      else reject(unsupported(path, `flock ended with ${status ?? signal}`, LOCAL_FIX));
     });
   });
 }
@@ -128,7 +136,11 @@ async function lockOnLinux(path: string): Promise<number> {
       if (!kept) fs.closeSync(fd);
     }
   }
-  throw unsupported(path, `it was replaced ${LOCK_ATTEMPTS_MAX} times while being locked`, "leave the file alone");
+  throw unsupported(
+    path,
+    `it was replaced ${LOCK_ATTEMPTS_MAX} times while being locked`,
+    "leave the file alone",
+  );
 }
 
 function lockOnMacos(path: string): number {
@@ -180,7 +192,11 @@ function ownIdentity(): LockHolder {
  */
 export async function lockFileOn(platform: string, path: string): Promise<FileLock> {
   if (platform !== "linux" && platform !== "darwin") {
-    throw unsupported(path, `Holdfast runs on linux and darwin, this is ${platform}`, "run it in a container or a virtual machine");
+    throw unsupported(
+      path,
+      `Holdfast runs on linux and darwin, this is ${platform}`,
+      "run it in a container or a virtual machine",
+    );
   }
   const fd = platform === "linux" ? await lockOnLinux(path) : lockOnMacos(path);
   writeText(fd, lockText(ownIdentity()));

@@ -89,8 +89,8 @@ function unitLines(logger: Logger): Listener {
 
 function logLines(logger: Logger): Listener {
   return {
-    onLogRecovered: ({ nextOffset, tornBytes, gapRecords }) => {
-      const fields = { event: "log-recovered", nextOffset, tornBytes, gapRecords };
+    onLogRecovered: ({ nextOffset, isClean, gapRecords }) => {
+      const fields = { event: "log-recovered", nextOffset, isClean, gapRecords };
       if (gapRecords === 0) logger.info("log opened", fields);
       else logger.warn("log opened with gaps: records were damaged or lost on the disk", fields);
     },

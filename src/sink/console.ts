@@ -18,7 +18,9 @@ export interface ConsoleOptions {
 
 /** Options as the configuration reads them. */
 export const consoleOptions: ObjectSchema<ConsoleOptions, ConsoleOptions> = schema.object({
-  write: schema.optional(customField<WriteLines>("a function", (value) => (isWriter(value) ? value : undefined))),
+  write: schema.optional(
+    customField<WriteLines>("a function", (value) => (isWriter(value) ? value : undefined)),
+  ),
 });
 
 /**
@@ -27,7 +29,11 @@ export const consoleOptions: ObjectSchema<ConsoleOptions, ConsoleOptions> = sche
  * @throws CONFIG_VALUE, CONFIG_KEY_UNKNOWN
  */
 export function consoleLines(name: string, options: ConsoleOptions = {}): Sink<unknown, "append"> {
-  const { write = writeStdout } = checkSinkOptions({ type: "console", name }, consoleOptions, options);
+  const { write = writeStdout } = checkSinkOptions(
+    { type: "console", name },
+    consoleOptions,
+    options,
+  );
   return Object.freeze({
     kind: "sink",
     name,
@@ -60,7 +66,10 @@ interface Printing {
   readonly signal: AbortSignal;
 }
 
-async function print(batch: SinkBatch<unknown>, { context, write, signal }: Printing): Promise<WriteResult> {
+async function print(
+  batch: SinkBatch<unknown>,
+  { context, write, signal }: Printing,
+): Promise<WriteResult> {
   for await (const chunk of batch.chunks) {
     signal.throwIfAborted();
     const lines = new TextLines();

@@ -6,7 +6,17 @@ import type { SinkContext } from "../contract/sink.ts";
 import { codeOf, HoldfastError } from "../errors.ts";
 import type { Files } from "../host/files.ts";
 import { fileCall, PartFile } from "./file-part.ts";
-import { decodeMarker, encodeMarker, type Findings, type Marker, type PartState, type PartToken, type Recovery, recover, short } from "./file-recovery.ts";
+import {
+  decodeMarker,
+  encodeMarker,
+  type Findings,
+  type Marker,
+  type PartState,
+  type PartToken,
+  type Recovery,
+  recover,
+  short,
+} from "./file-recovery.ts";
 
 /** Says whose the directory is and which part was finished last. */
 export const MARKER_FILE = ".holdfast";
@@ -40,14 +50,25 @@ export class PartDirectory {
    *
    * @throws SINK_CONFLICT, SINK_BEHIND, SINK_FAILED, DIRECTORY_UNWRITABLE
    */
-  static async open(context: SinkContext, names: PartNames, token: PartToken | undefined): Promise<{ readonly directory: PartDirectory; readonly recovery: Recovery }> {
+  static async open(
+    context: SinkContext,
+    names: PartNames,
+    token: PartToken | undefined,
+  ): Promise<{ readonly directory: PartDirectory; readonly recovery: Recovery }> {
     const { files, name: sink, writerId, epoch } = context;
     await fileCall(sink, names.directory, files.makeDirectory(names.directory));
     const known = await readMarker(context, names);
     // A marker is written after this, so where there is one the directory itself is durable.
-    if (known === undefined) await fileCall(sink, names.directory, syncAncestors(files, names.directory));
+    if (known === undefined)
+      await fileCall(sink, names.directory, syncAncestors(files, names.directory));
     const recovery = recover(await findings(context, names, token, known));
-    const marker: Marker = { writerId, sink, epoch, open: recovery.open, finished: recovery.finished };
+    const marker: Marker = {
+      writerId,
+      sink,
+      epoch,
+      open: recovery.open,
+      finished: recovery.finished,
+    };
     const directory = new PartDirectory(context, names, marker);
     // Removed before the marker says more: until then the same decision is made again.
     if (recovery.remove) await fileCall(sink, names.directory, files.remove(directory.openPath));
@@ -66,14 +87,21 @@ export class PartDirectory {
 
   /** Makes the open part's name durable; its bytes are the part's own affair. */
   syncNames(): Promise<void> {
-    return fileCall(this.#sink, this.#names.directory, this.#files.syncDirectory(this.#names.directory));
+    return fileCall(
+      this.#sink,
+      this.#names.directory,
+      this.#files.syncDirectory(this.#names.directory),
+    );
   }
 
   /** Name of a part whose first row is of this record: one that no file has. */
   async partName(firstOffset: number): Promise<string> {
     const stem = String(firstOffset).padStart(OFFSET_DIGITS, "0");
     const { extension } = this.#names;
-    const candidates = [`${stem}.${extension}`, `${stem}-${short(this.#marker.writerId)}.${extension}`];
+    const candidates = [
+      `${stem}.${extension}`,
+      `${stem}-${short(this.#marker.writerId)}.${extension}`,
+    ];
     for (const name of candidates) if (!(await this.#exists(name))) return name;
     throw this.#nameTaken(candidates.join(" and "));
   }
@@ -82,7 +110,11 @@ export class PartDirectory {
   async finish({ part }: PartState): Promise<void> {
     await this.#checkOwner();
     if (await this.#exists(part)) throw this.#nameTaken(part);
-    await fileCall(this.#sink, this.openPath, this.#files.rename(this.openPath, this.#pathOf(part)));
+    await fileCall(
+      this.#sink,
+      this.openPath,
+      this.#files.rename(this.openPath, this.#pathOf(part)),
+    );
     // First the name, then the marker: a marker that says "finished" must never be wrong.
     await this.syncNames();
     await this.#writeMarker({ ...this.#marker, finished: part });
@@ -93,9 +125,13 @@ export class PartDirectory {
     const path = this.#pathOf(MARKER_FILE);
     const found = decodeMarker(await fileCall(this.#sink, path, this.#files.readFile(path)));
     if (found !== undefined && isSame(found, this.#marker)) return;
-    throw new HoldfastError("SINK_CONFLICT", `${this.#sink}: ${path} names ${found === undefined ? "nobody" : `writer ${short(found.writerId)}, epoch ${found.epoch}`}, this is writer ${short(this.#marker.writerId)}, epoch ${this.#marker.epoch}`, {
-      fix: "give one of the two another directory",
-    });
+    throw new HoldfastError(
+      "SINK_CONFLICT",
+      `${this.#sink}: ${path} names ${found === undefined ? "nobody" : `writer ${short(found.writerId)}, epoch ${found.epoch}`}, this is writer ${short(this.#marker.writerId)}, epoch ${this.#marker.epoch}`,
+      {
+        fix: "give one of the two another directory",
+      },
+    );
   }
 
   async #writeMarker(marker: Marker): Promise<void> {
@@ -115,9 +151,13 @@ export class PartDirectory {
   }
 
   #nameTaken(names: string): HoldfastError {
-    return new HoldfastError("SINK_CONFLICT", `${this.#sink}: ${this.#names.directory} has ${names} already, and a finished part is never replaced`, {
-      fix: "move the old parts away, or give the sink another directory",
-    });
+    return new HoldfastError(
+      "SINK_CONFLICT",
+      `${this.#sink}: ${this.#names.directory} has ${names} already, and a finished part is never replaced`,
+      {
+        fix: "move the old parts away, or give the sink another directory",
+      },
+    );
   }
 }
 
@@ -143,7 +183,8 @@ async function replaceFile(files: Files, path: string, content: Uint8Array): Pro
   const handle = await files.open(fresh, "create");
   try {
     const taken = await handle.write(content, 0, content.length, 0);
-    if (taken < content.length) throw new Error(`${fresh} took ${taken} of ${content.length} bytes`);
+    if (taken < content.length)
+      throw new Error(`${fresh} took ${taken} of ${content.length} bytes`);
     await handle.sync();
   } finally {
     await handle.close();
@@ -151,7 +192,10 @@ async function replaceFile(files: Files, path: string, content: Uint8Array): Pro
   await files.rename(fresh, path);
 }
 
-async function readMarker({ files, name }: SinkContext, { directory }: PartNames): Promise<Marker | undefined> {
+async function readMarker(
+  { files, name }: SinkContext,
+  { directory }: PartNames,
+): Promise<Marker | undefined> {
   const path = `${directory}/${MARKER_FILE}`;
   try {
     return decodeMarker(await files.readFile(path));
@@ -161,11 +205,18 @@ async function readMarker({ files, name }: SinkContext, { directory }: PartNames
   }
 }
 
-async function findings(context: SinkContext, names: PartNames, token: PartToken | undefined, marker: Marker | undefined): Promise<Findings> {
+async function findings(
+  context: SinkContext,
+  names: PartNames,
+  token: PartToken | undefined,
+  marker: Marker | undefined,
+): Promise<Findings> {
   const { name: sink, writerId, epoch, lastBatchId } = context;
   const { directory, extension } = names;
   const unique = `${sink}-${short(writerId)}`;
-  const openNames = [sink, unique, `${unique}-${lastBatchId}`].map((stem) => `.${stem}.${extension}.open`);
+  const openNames = [sink, unique, `${unique}-${lastBatchId}`].map(
+    (stem) => `.${stem}.${extension}.open`,
+  );
   const sizes = new Map<string, number>();
   for (const name of [...openNames, marker?.open ?? "", token?.part ?? ""]) {
     if (name === "" || sizes.has(name)) continue;
@@ -177,5 +228,11 @@ async function findings(context: SinkContext, names: PartNames, token: PartToken
 }
 
 function isSame(a: Marker, b: Marker): boolean {
-  return a.writerId === b.writerId && a.sink === b.sink && a.epoch === b.epoch && a.open === b.open && a.finished === b.finished;
+  return (
+    a.writerId === b.writerId &&
+    a.sink === b.sink &&
+    a.epoch === b.epoch &&
+    a.open === b.open &&
+    a.finished === b.finished
+  );
 }

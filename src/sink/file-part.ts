@@ -38,12 +38,24 @@ export class PartFile implements LineWriter {
    *
    * @throws SINK_BEHIND when the file has fewer bytes; SINK_FAILED, also when it is not there; DIRECTORY_UNWRITABLE
    */
-  static async open(files: Files, sink: string, at: { readonly path: string; readonly bytes: number }): Promise<PartFile> {
+  static async open(
+    files: Files,
+    sink: string,
+    at: { readonly path: string; readonly bytes: number },
+  ): Promise<PartFile> {
     const { path, bytes } = at;
-    const handle = await fileCall(sink, path, bytes > 0 ? files.open(path, "write") : openOrCreate(files, path));
+    const handle = await fileCall(
+      sink,
+      path,
+      bytes > 0 ? files.open(path, "write") : openOrCreate(files, path),
+    );
     try {
       const size = await fileCall(sink, path, handle.size());
-      if (size < bytes) throw new HoldfastError("SINK_BEHIND", `${sink}: ${path} has ${size} bytes, ${bytes} of them are committed`);
+      if (size < bytes)
+        throw new HoldfastError(
+          "SINK_BEHIND",
+          `${sink}: ${path} has ${size} bytes, ${bytes} of them are committed`,
+        );
       if (size > bytes) await fileCall(sink, path, handle.truncate(bytes));
       return new PartFile(sink, handle, bytes);
     } catch (cause) {
@@ -60,7 +72,8 @@ export class PartFile implements LineWriter {
   append(bytes: Uint8Array, start: number, end: number): Promise<void> | undefined {
     const length = end - start;
     this.#isChanged = true;
-    if (length > this.#buffer.length - this.#filledBytes) return this.#appendPieces(bytes, start, end);
+    if (length > this.#buffer.length - this.#filledBytes)
+      return this.#appendPieces(bytes, start, end);
     this.#buffer.set(bytes.subarray(start, end), this.#filledBytes);
     this.#filledBytes += length;
     return undefined;
@@ -72,7 +85,8 @@ export class PartFile implements LineWriter {
       return this.append(bytes, 0, bytes.length);
     }
     this.#isChanged = true;
-    if (text.length * BYTES_PER_UNIT_MAX > this.#buffer.length - this.#filledBytes) return this.#appendTextBehind(text);
+    if (text.length * BYTES_PER_UNIT_MAX > this.#buffer.length - this.#filledBytes)
+      return this.#appendTextBehind(text);
     this.#filledBytes += this.#buffer.write(text, this.#filledBytes, "utf8");
     return undefined;
   }
@@ -121,7 +135,8 @@ export class PartFile implements LineWriter {
   async #send(): Promise<void> {
     await this.#writing;
     const [full, length] = [this.#buffer, this.#filledBytes];
-    this.#buffer = this.#spare.length > 0 ? this.#spare : Buffer.allocUnsafeSlow(WRITE_BUFFER_BYTES);
+    this.#buffer =
+      this.#spare.length > 0 ? this.#spare : Buffer.allocUnsafeSlow(WRITE_BUFFER_BYTES);
     this.#spare = full;
     this.#filledBytes = 0;
     if (length === 0) return;
@@ -133,8 +148,14 @@ export class PartFile implements LineWriter {
 
   async #writeAll(buffer: Buffer, length: number, position: number): Promise<void> {
     for (let done = 0; done < length; ) {
-      const taken = await this.#call(this.#handle.write(buffer, done, length - done, position + done));
-      if (taken === 0) throw new HoldfastError("SINK_FAILED", `${this.#sink}: ${this.#handle.path} took 0 of ${length - done} bytes`);
+      const taken = await this.#call(
+        this.#handle.write(buffer, done, length - done, position + done),
+      );
+      if (taken === 0)
+        throw new HoldfastError(
+          "SINK_FAILED",
+          `${this.#sink}: ${this.#handle.path} took 0 of ${length - done} bytes`,
+        );
       done += taken;
     }
   }
@@ -156,7 +177,14 @@ async function openOrCreate(files: Files, path: string): Promise<FileHandle> {
 }
 
 /** Codes of a place that needs a human: waiting does not help. */
-const UNWRITABLE: readonly string[] = ["EACCES", "EPERM", "EROFS", "ENOTDIR", "EISDIR", "ENAMETOOLONG"];
+const UNWRITABLE: readonly string[] = [
+  "EACCES",
+  "EPERM",
+  "EROFS",
+  "ENOTDIR",
+  "EISDIR",
+  "ENAMETOOLONG",
+];
 
 /**
  * The call's result, with failures in our words.
@@ -169,8 +197,14 @@ export async function fileCall<T>(sink: string, path: string, call: Promise<T>):
   } catch (cause) {
     const code = codeOf(cause);
     if (UNWRITABLE.includes(code)) {
-      throw new HoldfastError("DIRECTORY_UNWRITABLE", `${sink}: ${path} cannot be written: ${code}`, { cause, fix: "give this user write permission, or choose another directory" });
+      throw new HoldfastError(
+        "DIRECTORY_UNWRITABLE",
+        `${sink}: ${path} cannot be written: ${code}`,
+        { cause, fix: "give this user write permission, or choose another directory" },
+      );
     }
-    throw new HoldfastError("SINK_FAILED", `${sink}: ${path}: ${toError(cause).message}`, { cause });
+    throw new HoldfastError("SINK_FAILED", `${sink}: ${path}: ${toError(cause).message}`, {
+      cause,
+    });
   }
 }

@@ -76,7 +76,8 @@ export interface Recovery {
  */
 export function recover(findings: Findings): Recovery {
   const { token, marker } = findings;
-  const isOurs = marker !== undefined && marker.writerId === findings.writerId && marker.sink === findings.sink;
+  const isOurs =
+    marker !== undefined && marker.writerId === findings.writerId && marker.sink === findings.sink;
   if (isOurs) checkEpoch(findings, marker);
   if (token === undefined) return isOurs ? withoutCommit(findings, marker) : begin(findings, "");
   if (marker !== undefined && !isOurs) throw takenOver(findings, marker);
@@ -89,9 +90,13 @@ function begin(findings: Findings, finished: string): Recovery {
   const { openNames, sizes, directory } = findings;
   const open = openNames.find((name) => !sizes.has(name));
   if (open === undefined) {
-    throw new HoldfastError("SINK_CONFLICT", `${findings.sink}: ${directory} holds ${openNames.length} open parts of others, a new one would be one too many`, {
-      fix: `look at ${openNames.join(", ")} and move them away`,
-    });
+    throw new HoldfastError(
+      "SINK_CONFLICT",
+      `${findings.sink}: ${directory} holds ${openNames.length} open parts of others, a new one would be one too many`,
+      {
+        fix: `look at ${openNames.join(", ")} and move them away`,
+      },
+    );
   }
   const leftAlone = openNames.find((name) => sizes.has(name));
   return { open, keep: NO_PART, finish: false, finished, remove: false, leftAlone };
@@ -101,8 +106,16 @@ function begin(findings: Findings, finished: string): Recovery {
 function withoutCommit(findings: Findings, { open, finished }: Marker): Recovery {
   // Before the first commit of the pipeline nothing in an open part can be committed. Later the sink was taken
   // out of the pipeline and put back: what its open part held then may be, so that stays.
-  if (findings.lastBatchId > 0 && (findings.sizes.get(open) ?? 0) > 0) return begin(findings, finished);
-  return { open, keep: NO_PART, finish: false, finished, remove: findings.sizes.has(open), leftAlone: undefined };
+  if (findings.lastBatchId > 0 && (findings.sizes.get(open) ?? 0) > 0)
+    return begin(findings, finished);
+  return {
+    open,
+    keep: NO_PART,
+    finish: false,
+    finished,
+    remove: findings.sizes.has(open),
+    leftAlone: undefined,
+  };
 }
 
 function resume(findings: Findings, token: PartToken, marker: Marker): Recovery {
@@ -110,11 +123,16 @@ function resume(findings: Findings, token: PartToken, marker: Marker): Recovery 
   const openBytes = findings.sizes.get(open);
   const none = { open, keep: NO_PART, finish: false, finished, leftAlone: undefined };
   // No committed byte is in an open part: whatever is there will be written again.
-  if (token.part === "" || token.part === finished) return { ...none, remove: openBytes !== undefined };
+  if (token.part === "" || token.part === finished)
+    return { ...none, remove: openBytes !== undefined };
   if (firstOffsetOf(finished) > firstOffsetOf(token.part)) {
-    throw new HoldfastError("SINK_CONFLICT", `${findings.sink}: ${findings.directory} has finished ${finished}, the ledger's newest part is ${token.part}: a copy of this data directory has written here`, {
-      fix: "give one of the two another directory",
-    });
+    throw new HoldfastError(
+      "SINK_CONFLICT",
+      `${findings.sink}: ${findings.directory} has finished ${finished}, the ledger's newest part is ${token.part}: a copy of this data directory has written here`,
+      {
+        fix: "give one of the two another directory",
+      },
+    );
   }
   if (openBytes !== undefined) {
     if (openBytes < token.bytes) throw missing(findings, token, `${openBytes} bytes`);
@@ -122,27 +140,44 @@ function resume(findings: Findings, token: PartToken, marker: Marker): Recovery 
     return { ...none, keep: { part, bytes, openedAtMs }, finish: token.finish, remove: false };
   }
   // Renamed, and the marker was not written any more: the next part cannot have been made yet.
-  if (findings.sizes.get(token.part) === token.bytes) return { ...none, finished: token.part, remove: false };
+  if (findings.sizes.get(token.part) === token.bytes)
+    return { ...none, finished: token.part, remove: false };
   throw missing(findings, token, "neither its open nor its finished file");
 }
 
 function checkEpoch({ sink, directory, epoch }: Findings, marker: Marker): void {
   if (marker.epoch <= epoch) return;
-  throw new HoldfastError("SINK_CONFLICT", `${sink}: ${directory} was used by epoch ${marker.epoch} of this pipeline, this is epoch ${epoch}: a newer copy of the data directory exists`, {
-    fix: "give one of the two another directory",
-  });
+  throw new HoldfastError(
+    "SINK_CONFLICT",
+    `${sink}: ${directory} was used by epoch ${marker.epoch} of this pipeline, this is epoch ${epoch}: a newer copy of the data directory exists`,
+    {
+      fix: "give one of the two another directory",
+    },
+  );
 }
 
 function takenOver({ sink, directory, writerId }: Findings, marker: Marker): HoldfastError {
-  return new HoldfastError("SINK_CONFLICT", `${sink}: ${directory} belongs to sink ${marker.sink} of writer ${short(marker.writerId)} now, this is writer ${short(writerId)}`, {
-    fix: "give one of the two another directory",
-  });
+  return new HoldfastError(
+    "SINK_CONFLICT",
+    `${sink}: ${directory} belongs to sink ${marker.sink} of writer ${short(marker.writerId)} now, this is writer ${short(writerId)}`,
+    {
+      fix: "give one of the two another directory",
+    },
+  );
 }
 
-function missing({ sink, directory }: Findings, { part, bytes }: PartToken, found: string): HoldfastError {
-  return new HoldfastError("SINK_BEHIND", `${sink}: ${bytes} bytes of part ${part} are committed, ${directory} has ${found}`, {
-    fix: "bring the directory back; or give the sink another name, then it begins anew with the next record",
-  });
+function missing(
+  { sink, directory }: Findings,
+  { part, bytes }: PartToken,
+  found: string,
+): HoldfastError {
+  return new HoldfastError(
+    "SINK_BEHIND",
+    `${sink}: ${bytes} bytes of part ${part} are committed, ${directory} has ${found}`,
+    {
+      fix: "bring the directory back; or give the sink another name, then it begins anew with the next record",
+    },
+  );
 }
 
 /** The offset in a part's name; the empty name is before all. */
@@ -170,13 +205,22 @@ export function decodeToken(sink: string, bytes: Uint8Array): PartToken {
   const value = parsed(bytes);
   if (isRecord(value)) {
     const { part, bytes: partBytes, openedAtMs, finish } = value;
-    if (typeof part === "string" && typeof partBytes === "number" && typeof openedAtMs === "number" && typeof finish === "boolean") {
+    if (
+      typeof part === "string" &&
+      typeof partBytes === "number" &&
+      typeof openedAtMs === "number" &&
+      typeof finish === "boolean"
+    ) {
       return { part, bytes: partBytes, openedAtMs, finish };
     }
   }
-  throw new HoldfastError("SINK_CONFLICT", `${sink}: the commit holds ${bytes.length} bytes for this sink that are no token of a file sink: did it have another type?`, {
-    fix: "give the sink a name that was not used before",
-  });
+  throw new HoldfastError(
+    "SINK_CONFLICT",
+    `${sink}: the commit holds ${bytes.length} bytes for this sink that are no token of a file sink: did it have another type?`,
+    {
+      fix: "give the sink a name that was not used before",
+    },
+  );
 }
 
 export function encodeMarker(marker: Marker): Uint8Array {
@@ -188,7 +232,8 @@ export function decodeMarker(bytes: Uint8Array): Marker | undefined {
   const value = parsed(bytes);
   if (!isRecord(value)) return undefined;
   const { writerId, sink, epoch, open, finished } = value;
-  if (typeof writerId !== "string" || typeof sink !== "string" || typeof open !== "string") return undefined;
+  if (typeof writerId !== "string" || typeof sink !== "string" || typeof open !== "string")
+    return undefined;
   if (typeof epoch !== "number" || typeof finished !== "string") return undefined;
   return { writerId, sink, epoch, open, finished };
 }

@@ -5,7 +5,14 @@
  * commit. Whatever lies behind the newest commit is cut before the next write, so that a replay writes the same
  * bytes again. A part is renamed only when all of it is committed: between a commit and the next write.
  */
-import type { RowChunk, SinkBatch, SinkContext, SinkPosition, SinkSession, WriteResult } from "../contract/sink.ts";
+import type {
+  RowChunk,
+  SinkBatch,
+  SinkContext,
+  SinkPosition,
+  SinkSession,
+  WriteResult,
+} from "../contract/sink.ts";
 import { HoldfastError, toError } from "../errors.ts";
 import type { Cancel } from "../host/clock.ts";
 import { PartDirectory, type PartNames } from "./file-directory.ts";
@@ -49,7 +56,11 @@ export class FileSession implements SinkSession<unknown> {
   /** A part that is finished because it is old, while no batch runs. */
   #rolling: Promise<void> = Promise.resolve();
 
-  private constructor(context: SinkContext, options: ResolvedFileOptions, directory: PartDirectory) {
+  private constructor(
+    context: SinkContext,
+    options: ResolvedFileOptions,
+    directory: PartDirectory,
+  ) {
     this.#context = context;
     this.#options = options;
     this.#directory = directory;
@@ -62,10 +73,14 @@ export class FileSession implements SinkSession<unknown> {
    * @throws SINK_CONFLICT, SINK_BEHIND, SINK_FAILED, DIRECTORY_UNWRITABLE
    */
   static async open(context: SinkContext, options: ResolvedFileOptions): Promise<FileSession> {
-    const token = context.lastToken === undefined ? undefined : decodeToken(context.name, context.lastToken);
+    const token =
+      context.lastToken === undefined ? undefined : decodeToken(context.name, context.lastToken);
     const { directory, recovery } = await PartDirectory.open(context, options, token);
     if (recovery.leftAlone !== undefined) {
-      context.logger.warn("another writer's open part was left alone", { directory: options.directory, file: recovery.leftAlone });
+      context.logger.warn("another writer's open part was left alone", {
+        directory: options.directory,
+        file: recovery.leftAlone,
+      });
     }
     const session = new FileSession(context, options, directory);
     try {
@@ -86,7 +101,8 @@ export class FileSession implements SinkSession<unknown> {
       if (this.#broken !== undefined) throw this.#broken;
       await this.#rewind();
       const state = await this.#append(batch, signal);
-      const finish = state.part !== "" && (state.bytes >= this.#options.partBytesMax || this.#isOld());
+      const finish =
+        state.part !== "" && (state.bytes >= this.#options.partBytesMax || this.#isOld());
       this.#written = { state, finish, position: positionAfter(this.#position, batch) };
       return { kind: "written", token: encodeToken({ ...state, finish }) };
     } catch (cause) {
@@ -111,7 +127,8 @@ export class FileSession implements SinkSession<unknown> {
   async flush(): Promise<{ readonly finishedParts: number }> {
     await this.#rolling;
     // A batch whose commit is not known stays in the open part: the next open knows.
-    if (this.#broken !== undefined || this.#written !== undefined || this.#base.part === "") return { finishedParts: 0 };
+    if (this.#broken !== undefined || this.#written !== undefined || this.#base.part === "")
+      return { finishedParts: 0 };
     await this.#finish();
     return { finishedParts: 1 };
   }
@@ -201,7 +218,8 @@ export class FileSession implements SinkSession<unknown> {
 
   /** The part is old. While a batch is on its way, its commit finishes the part. */
   #roll(): void {
-    if (this.#isClosed || this.#isWriting || this.#written !== undefined || this.#base.part === "") return;
+    if (this.#isClosed || this.#isWriting || this.#written !== undefined || this.#base.part === "")
+      return;
     this.#rolling = this.#finish().catch((cause: unknown) => this.#context.fail(cause));
   }
 
@@ -220,7 +238,10 @@ export class FileSession implements SinkSession<unknown> {
     const { part, bytes } = this.#base;
     const file = this.#part;
     if (file !== undefined && file.bytes !== bytes) {
-      throw new HoldfastError("INTERNAL", `${this.#context.name}: part ${part} has ${file.bytes} bytes, committed are ${bytes}`);
+      throw new HoldfastError(
+        "INTERNAL",
+        `${this.#context.name}: part ${part} has ${file.bytes} bytes, committed are ${bytes}`,
+      );
     }
     this.#part = undefined;
     await file?.close();

@@ -39,7 +39,10 @@ export const fileOptions: ObjectSchema<FileOptions, Required<FileOptions>> = sch
  * @throws CONFIG_VALUE, CONFIG_KEY_MISSING, CONFIG_KEY_UNKNOWN, CONFIG_TYPE, CONFIG_OUT_OF_RANGE
  */
 export function jsonLines(name: string, options: FileOptions): Sink<unknown, "append"> {
-  return Object.freeze({ ...fileSink(name, "json-lines", options, { extension: "jsonl", format: jsonFormat }), input: "rows" });
+  return Object.freeze({
+    ...fileSink(name, "json-lines", options, { extension: "jsonl", format: jsonFormat }),
+    input: "rows",
+  });
 }
 
 /**
@@ -49,13 +52,30 @@ export function jsonLines(name: string, options: FileOptions): Sink<unknown, "ap
  * @throws CONFIG_VALUE, CONFIG_KEY_MISSING, CONFIG_KEY_UNKNOWN, CONFIG_TYPE, CONFIG_OUT_OF_RANGE
  */
 export function rawLines(name: string, options: FileOptions): Sink<OriginalBytes, "append"> {
-  return Object.freeze({ ...fileSink(name, "raw-lines", options, { extension: "log", format: rawFormat }), input: "original-bytes" });
+  return Object.freeze({
+    ...fileSink(name, "raw-lines", options, { extension: "log", format: rawFormat }),
+    input: "original-bytes",
+  });
 }
 
-function fileSink(name: string, type: string, given: FileOptions, kind: Pick<ResolvedFileOptions, "extension" | "format">): Omit<Sink<unknown, "append">, "input"> {
-  const { partBytesMax, partAgeMsMax, directory: written } = checkSinkOptions({ type, name }, fileOptions, given);
+function fileSink(
+  name: string,
+  type: string,
+  given: FileOptions,
+  kind: Pick<ResolvedFileOptions, "extension" | "format">,
+): Omit<Sink<unknown, "append">, "input"> {
+  const {
+    partBytesMax,
+    partAgeMsMax,
+    directory: written,
+  } = checkSinkOptions({ type, name }, fileOptions, given);
   const directory = resolve(written);
-  const resolved: ResolvedFileOptions = Object.freeze({ ...kind, directory, partBytesMax, partAgeMsMax });
+  const resolved: ResolvedFileOptions = Object.freeze({
+    ...kind,
+    directory,
+    partBytesMax,
+    partAgeMsMax,
+  });
   return {
     kind: "sink",
     name,

@@ -14,7 +14,10 @@ export interface LineWriter {
 }
 
 /** How a file sink writes a chunk; gives the rows that could not be written. */
-export type LineFormat = (chunk: RowChunk<unknown>, writer: LineWriter) => Promise<readonly RejectedRow[]>;
+export type LineFormat = (
+  chunk: RowChunk<unknown>,
+  writer: LineWriter,
+) => Promise<readonly RejectedRow[]>;
 
 /** Characters of serialised rows that are collected before they are handed on. */
 const TEXT_CHARACTERS = 64 * 1024;
@@ -48,7 +51,10 @@ function endsInNewlines({ delimiterBytes, values, valueEnds }: StoredBlock): boo
 }
 
 /** Copies records with their delimiters, as few and as long copies as the rows allow. */
-async function appendRuns({ block, recordIndexes, count }: RowChunk<unknown>, writer: LineWriter): Promise<void> {
+async function appendRuns(
+  { block, recordIndexes, count }: RowChunk<unknown>,
+  writer: LineWriter,
+): Promise<void> {
   for (let index = 0; index < count; ) {
     const first = recordIndexes[index] ?? 0;
     let last = first;
@@ -58,16 +64,27 @@ async function appendRuns({ block, recordIndexes, count }: RowChunk<unknown>, wr
   }
 }
 
-async function appendValues({ block, recordIndexes, count }: RowChunk<unknown>, writer: LineWriter): Promise<void> {
-  for (let index = 0; index < count; index++) await appendLine(block, recordIndexes[index] ?? 0, writer);
+async function appendValues(
+  { block, recordIndexes, count }: RowChunk<unknown>,
+  writer: LineWriter,
+): Promise<void> {
+  for (let index = 0; index < count; index++)
+    await appendLine(block, recordIndexes[index] ?? 0, writer);
 }
 
-async function appendLine(block: StoredBlock, recordIndex: number, writer: LineWriter): Promise<void> {
+async function appendLine(
+  block: StoredBlock,
+  recordIndex: number,
+  writer: LineWriter,
+): Promise<void> {
   await writer.append(block.values, valueStart(block, recordIndex), valueEnd(block, recordIndex));
   await writer.append(NEWLINE_BYTES, 0, 1);
 }
 
-async function appendSingleLines(chunk: RowChunk<unknown>, writer: LineWriter): Promise<readonly RejectedRow[]> {
+async function appendSingleLines(
+  chunk: RowChunk<unknown>,
+  writer: LineWriter,
+): Promise<readonly RejectedRow[]> {
   const { block, recordIndexes, count } = chunk;
   const rejected: RejectedRow[] = [];
   const bytes = bufferOf(block);
@@ -88,7 +105,10 @@ async function appendSingleLines(chunk: RowChunk<unknown>, writer: LineWriter): 
   return rejected;
 }
 
-async function appendRows(chunk: RowChunk<unknown>, writer: LineWriter): Promise<readonly RejectedRow[]> {
+async function appendRows(
+  chunk: RowChunk<unknown>,
+  writer: LineWriter,
+): Promise<readonly RejectedRow[]> {
   const { block, recordIndexes, count } = chunk;
   const rejected: RejectedRow[] = [];
   let text = "";
@@ -109,18 +129,28 @@ async function appendRows(chunk: RowChunk<unknown>, writer: LineWriter): Promise
 }
 
 /** The row as JSON on one line, or why it has none. A record that nobody decoded is read as JSON first. */
-function serialised({ rows, block, recordIndexes }: RowChunk<unknown>, index: number): string | HoldfastError {
+function serialised(
+  { rows, block, recordIndexes }: RowChunk<unknown>,
+  index: number,
+): string | HoldfastError {
   try {
-    const row: unknown = rows === undefined ? JSON.parse(textOf(block, recordIndexes[index] ?? 0)) : rows[index];
+    const row: unknown =
+      rows === undefined ? JSON.parse(textOf(block, recordIndexes[index] ?? 0)) : rows[index];
     const line: string | undefined = JSON.stringify(row);
     return line ?? new HoldfastError("ROW_TYPE", `expected a JSON value, got ${typeof row}`);
   } catch (thrown) {
-    return new HoldfastError("ROW_TYPE", `expected a JSON value: ${toError(thrown).message}`, { cause: thrown });
+    return new HoldfastError("ROW_TYPE", `expected a JSON value: ${toError(thrown).message}`, {
+      cause: thrown,
+    });
   }
 }
 
 function textOf(block: StoredBlock, recordIndex: number): string {
-  return bufferOf(block).toString("utf8", valueStart(block, recordIndex), valueEnd(block, recordIndex));
+  return bufferOf(block).toString(
+    "utf8",
+    valueStart(block, recordIndex),
+    valueEnd(block, recordIndex),
+  );
 }
 
 function bufferOf({ values }: StoredBlock): Buffer {

@@ -2,7 +2,15 @@
  * A sink in memory: its rows can be read by the process that runs it.
  */
 import { copyOf } from "../contract/record.ts";
-import type { RowChunk, Sink, SinkBatch, SinkContext, SinkPosition, SinkSession, WriteResult } from "../contract/sink.ts";
+import type {
+  RowChunk,
+  Sink,
+  SinkBatch,
+  SinkContext,
+  SinkPosition,
+  SinkSession,
+  WriteResult,
+} from "../contract/sink.ts";
 import { type ObjectSchema, schema } from "../schema.ts";
 import { checkSinkOptions } from "./options.ts";
 import { judgeBatch, positionAfter, START } from "./position.ts";
@@ -20,9 +28,10 @@ export interface MemorySink extends Sink<unknown, "append" | "complete"> {
 }
 
 /** Options as the configuration reads them. */
-export const memoryOptions: ObjectSchema<MemoryOptions, { readonly rowsMax: number }> = schema.object({
-  rowsMax: schema.withDefault(schema.integer({ min: 1, max: 10_000_000 }), 1_000_000),
-});
+export const memoryOptions: ObjectSchema<MemoryOptions, { readonly rowsMax: number }> =
+  schema.object({
+    rowsMax: schema.withDefault(schema.integer({ min: 1, max: 10_000_000 }), 1_000_000),
+  });
 
 /**
  * A sink that keeps rows in this value: exactly once, also when its pipeline restarts, as long as the process
@@ -66,7 +75,10 @@ class Store {
     if (batch.mode === "complete") this.rows.length = 0;
     for (const row of rows) this.rows.push(row);
     this.rows.splice(0, this.rows.length - this.#rowsMax);
-    this.#positions.set(batch.writerId, positionAfter(this.position(batch.writerId) ?? START, batch));
+    this.#positions.set(
+      batch.writerId,
+      positionAfter(this.position(batch.writerId) ?? START, batch),
+    );
   }
 }
 
@@ -81,9 +93,14 @@ function session(store: Store, { writerId }: SinkContext): SinkSession<never> {
   };
 }
 
-async function write(store: Store, batch: SinkBatch<never>, signal: AbortSignal): Promise<WriteResult> {
+async function write(
+  store: Store,
+  batch: SinkBatch<never>,
+  signal: AbortSignal,
+): Promise<WriteResult> {
   const stored = store.position(batch.writerId);
-  if (stored !== undefined && judgeBatch(stored, batch) === "already-written") return { kind: "already-written" };
+  if (stored !== undefined && judgeBatch(stored, batch) === "already-written")
+    return { kind: "already-written" };
   const rows: unknown[] = [];
   for await (const chunk of batch.chunks) {
     signal.throwIfAborted();
@@ -95,6 +112,7 @@ async function write(store: Store, batch: SinkBatch<never>, signal: AbortSignal)
 }
 
 function rowOf(chunk: RowChunk<unknown>, index: number): unknown {
-  return chunk.rows === undefined ? copyOf(chunk.block, chunk.recordIndexes[index] ?? 0) : chunk.rows[index];
+  return chunk.rows === undefined
+    ? copyOf(chunk.block, chunk.recordIndexes[index] ?? 0)
+    : chunk.rows[index];
 }
-

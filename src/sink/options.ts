@@ -28,22 +28,41 @@ export interface SinkTitle {
  * @throws CONFIG_VALUE for a name that is none; CONFIG_KEY_MISSING, CONFIG_KEY_UNKNOWN, CONFIG_TYPE,
  * CONFIG_OUT_OF_RANGE, CONFIG_VALUE for options.
  */
-export function checkSinkOptions<In, Out>({ type, name }: SinkTitle, options: StandardSchemaV1<In, Out>, given: In): Out {
+export function checkSinkOptions<In, Out>(
+  { type, name }: SinkTitle,
+  options: StandardSchemaV1<In, Out>,
+  given: In,
+): Out {
   if (!NAME_PATTERN.test(name)) {
-    throw new HoldfastError("CONFIG_VALUE", `sink name ${JSON.stringify(name)} does not match ${NAME_PATTERN.source}`, {
-      fix: "use lower-case letters, digits and -, starting with a letter",
-    });
+    throw new HoldfastError(
+      "CONFIG_VALUE",
+      `sink name ${JSON.stringify(name)} does not match ${NAME_PATTERN.source}`,
+      {
+        fix: "use lower-case letters, digits and -, starting with a letter",
+      },
+    );
   }
   // Decode boundary: a program without types may pass anything, and the schema looks at all of it.
   const checked = checkOptions(options as StandardSchemaV1<unknown, Out>, given);
   if (checked.issues === undefined) return checked.value;
   const [first] = checked.issues;
-  throw first === undefined ? new HoldfastError("CONFIG_VALUE", `${name}: ${type} refuses its options`) : issueError(type, name, first);
+  throw first === undefined
+    ? new HoldfastError("CONFIG_VALUE", `${name}: ${type} refuses its options`)
+    : issueError(type, name, first);
 }
 
-function issueError(type: string, name: string, { kind, path, message, got }: SchemaIssue): HoldfastError {
+function issueError(
+  type: string,
+  name: string,
+  { kind, path, message, got }: SchemaIssue,
+): HoldfastError {
   const option = path.map(String).join(".");
-  if (kind === "missing") return new HoldfastError(CODE_OF.missing, `${name}: ${type} lacks the option ${option}`);
-  if (kind === "unknown-key") return new HoldfastError(CODE_OF["unknown-key"], `${name}: ${type} has no option ${JSON.stringify(got)}; ${message}`);
+  if (kind === "missing")
+    return new HoldfastError(CODE_OF.missing, `${name}: ${type} lacks the option ${option}`);
+  if (kind === "unknown-key")
+    return new HoldfastError(
+      CODE_OF["unknown-key"],
+      `${name}: ${type} has no option ${JSON.stringify(got)}; ${message}`,
+    );
   return new HoldfastError(CODE_OF[kind], `${name}: ${type} option ${option}: ${message}`);
 }

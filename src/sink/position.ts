@@ -25,18 +25,27 @@ export function judgeBatch(stored: SinkPosition, batch: BatchIdentity): "new" | 
   if (batchId <= stored.batchId) {
     const beyond = spans.find(({ to, end }) => to > end);
     if (beyond === undefined) return "already-written";
-    throw conflict(`${sink}: stores batch ${stored.batchId} up to offset ${beyond.end}, batch ${batchId} ends at ${beyond.to}`);
+    throw conflict(
+      `${sink}: stores batch ${stored.batchId} up to offset ${beyond.end}, batch ${batchId} ends at ${beyond.to}`,
+    );
   }
   if (epoch < stored.epoch) {
-    throw conflict(`${sink}: stores a batch of epoch ${stored.epoch}, batch ${batchId} is of epoch ${epoch}`);
+    throw conflict(
+      `${sink}: stores a batch of epoch ${stored.epoch}, batch ${batchId} is of epoch ${epoch}`,
+    );
   }
   const overlap = spans.find(({ from, end }) => from < end);
   if (overlap === undefined) return "new";
-  throw conflict(`${sink}: stores batch ${stored.batchId} up to offset ${overlap.end}, batch ${batchId} starts at ${overlap.from}`);
+  throw conflict(
+    `${sink}: stores batch ${stored.batchId} up to offset ${overlap.end}, batch ${batchId} starts at ${overlap.from}`,
+  );
 }
 
 /** What is stored once the batch is. Partitions that the batch does not touch keep their ends. */
-export function positionAfter(stored: SinkPosition, { batchId, epoch, ranges }: BatchIdentity): SinkPosition {
+export function positionAfter(
+  stored: SinkPosition,
+  { batchId, epoch, ranges }: BatchIdentity,
+): SinkPosition {
   const ends: Record<string, Record<string, number>> = {};
   for (const [source, offsets] of Object.entries(stored.ends)) ends[source] = { ...offsets };
   for (const [source, partitions] of Object.entries(ranges)) {
@@ -55,7 +64,11 @@ interface Span {
 
 function spansOf(ends: Ends, { ranges }: BatchIdentity): readonly Span[] {
   return Object.entries(ranges).flatMap(([source, partitions]) =>
-    Object.entries(partitions).map(([partition, [from, to]]) => ({ from, to, end: ends[source]?.[partition] ?? 0 })),
+    Object.entries(partitions).map(([partition, [from, to]]) => ({
+      from,
+      to,
+      end: ends[source]?.[partition] ?? 0,
+    })),
   );
 }
 

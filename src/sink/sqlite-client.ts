@@ -5,9 +5,8 @@ import { Worker } from "node:worker_threads";
 import { HoldfastError, toError } from "../errors.ts";
 import type { Answers, Reply, Request } from "./sqlite-protocol.ts";
 
-/** The extension that this very file has: `.js` once it is compiled. */
-const EXTENSION: string = import.meta.url.slice(import.meta.url.lastIndexOf("."));
-const WORKER_URL: URL = new URL(`./sqlite-worker${EXTENSION}`, import.meta.url);
+/** The worker's file, as it is called once it is compiled. */
+const WORKER_URL: URL = new URL("./sqlite-worker.js", import.meta.url);
 
 interface Waiting {
   resolve(answer: Answers[keyof Answers]): void;
@@ -22,10 +21,13 @@ export class SqliteClient {
   readonly #ended: Promise<void>;
   #gone: Error | undefined;
 
-  /** @param died - called when the worker ends while nobody waits for it. */
-  constructor(sink: string, died: (cause: Error) => void) {
+  /**
+   * @param died - called when the worker ends while nobody waits for it.
+   * @param worker - another worker, for tests.
+   */
+  constructor(sink: string, died: (cause: Error) => void, worker: URL = WORKER_URL) {
     this.#sink = sink;
-    this.#worker = new Worker(WORKER_URL, { name: `holdfast-${sink}` });
+    this.#worker = new Worker(worker, { name: `holdfast-${sink}` });
     this.#worker.on("message", (reply: Reply) => this.#settle(reply));
     let cause: unknown;
     this.#worker.on("error", (error) => (cause = error));
@@ -33,7 +35,11 @@ export class SqliteClient {
       this.#worker.on("exit", (exitCode) => {
         resolve();
         if (this.#gone !== undefined) return;
-        const error = new HoldfastError("SINK_FAILED", `${sink}: its worker thread ended with code ${exitCode}: ${cause === undefined ? "no error" : toError(cause).message}`, { cause });
+        const error = new HoldfastError(
+          "SINK_FAILED",
+          `${sink}: its worker thread ended with code ${exitCode}: ${cause === undefined ? "no error" : toError(cause).message}`,
+          { cause },
+        );
         const isIdle = this.#waiting.length === 0;
         this.#refuseAll(error);
         if (isIdle) died(error);
@@ -45,22 +51,27 @@ export class SqliteClient {
    * Sends a request; `buffers` are handed over. Rejects with the worker's error, with SINK_FAILED when the worker
    * is gone, and with the signal's reason; an aborted request is carried out nevertheless.
    */
-  async ask<K extends keyof Answers>(request: Extract<Request, { kind: K }>, signal: AbortSignal, buffers: readonly ArrayBuffer[] = []): Promise<Answers[K]> {
+  async ask<K extends keyof Answers>(
+    request: Extract<Request, { kind: K }>,
+    signal: AbortSignal,
+    buffers: readonly ArrayBuffer[] = [],
+  ): Promise<Answers[K]> {
     signal.throwIfAborted();
     if (this.#gone !== undefined) throw this.#gone;
     return await new Promise<Answers[K]>((resolve, reject) => {
       const stop = (): void => reject(signal.reason);
-      signal.addEventListener("abort", stop, { once: true });
       const done = (settle: () => void): void => {
         signal.removeEventListener("abort", stop);
         settle();
       };
+      // First: a request that cannot be cloned throws here, and nothing waits for an answer to it.
+      this.#worker.postMessage(request, [...buffers]);
+      signal.addEventListener("abort", stop, { once: true });
       this.#waiting.push({
         // Decode boundary: the worker answers each kind of request with its kind of answer, in order.
         resolve: (answer) => done(() => resolve(answer as Answers[K])),
         reject: (cause) => done(() => reject(cause)),
       });
-      this.#worker.postMessage(request, [...buffers]);
     });
   }
 
@@ -78,7 +89,10 @@ export class SqliteClient {
   #settle(reply: Reply): void {
     const waiting = this.#waiting.shift();
     if ("answer" in reply) waiting?.resolve(reply.answer);
-    else waiting?.reject(new HoldfastError(reply.failure.code, reply.failure.message, { fix: reply.failure.fix }));
+    else
+      waiting?.reject(
+        new HoldfastError(reply.failure.code, reply.failure.message, { fix: reply.failure.fix }),
+      );
   }
 
   #refuseAll(cause: Error): void {

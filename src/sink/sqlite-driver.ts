@@ -33,21 +33,38 @@ interface SqliteModule {
 const BUILT_IN = "node:sqlite";
 const PACKAGE = "@photostructure/sqlite";
 
+/** A module that may be there. */
+export interface SqliteSource {
+  readonly module: string;
+  /** Gives the module; undefined or a throw when it is not there. */
+  readonly load: () => unknown;
+}
+
+const SOURCES: readonly SqliteSource[] = [
+  { module: BUILT_IN, load: () => withoutNotice(() => process.getBuiltinModule(BUILT_IN)) },
+  { module: PACKAGE, load: () => import(PACKAGE) },
+];
+
 /**
  * The first driver that can be loaded.
  *
+ * @param sources - other modules, for tests.
  * @throws SQLITE_UNAVAILABLE
  */
-export async function loadSqlite(): Promise<SqliteDriver> {
-  const builtIn = withoutNotice(() => process.getBuiltinModule(BUILT_IN));
-  if (isSqlite(builtIn)) return driverOf(BUILT_IN, builtIn);
-  try {
-    const installed: unknown = await import(PACKAGE);
-    if (isSqlite(installed)) return driverOf(PACKAGE, installed);
-  } catch (cause) {
-    throw unavailable(cause);
+export async function loadSqlite(
+  sources: readonly SqliteSource[] = SOURCES,
+): Promise<SqliteDriver> {
+  let cause: unknown;
+  for (const { module, load } of sources) {
+    try {
+      const loaded: unknown = await load();
+      if (isSqlite(loaded)) return driverOf(module, loaded);
+    } catch (thrown) {
+      // The next one may do; the newest reason is the one worth showing.
+      cause = thrown;
+    }
   }
-  throw unavailable(undefined);
+  throw unavailable(cause);
 }
 
 function driverOf(module: string, { DatabaseSync }: SqliteModule): SqliteDriver {
@@ -55,27 +72,36 @@ function driverOf(module: string, { DatabaseSync }: SqliteModule): SqliteDriver 
 }
 
 function isSqlite(value: unknown): value is SqliteModule {
-  return typeof value === "object" && value !== null && "DatabaseSync" in value && typeof value.DatabaseSync === "function";
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    "DatabaseSync" in value &&
+    typeof value.DatabaseSync === "function"
+  );
 }
 
 /** Node 22 prints a notice when its SQLite is loaded; this keeps that one back and no other warning. */
 function withoutNotice(load: () => unknown): unknown {
-  const emitWarning = process.emitWarning;
-  const quiet = (warning: string | Error, ...rest: unknown[]): void => {
+  const own = Object.getOwnPropertyDescriptor(process, "emitWarning");
+  const emitWarning = process.emitWarning.bind(process);
+  process.emitWarning = (warning: string | Error, ...rest: unknown[]): void => {
     if (rest[0] === "ExperimentalWarning" && String(warning).includes("SQLite")) return;
     Reflect.apply(emitWarning, process, [warning, ...rest]);
   };
-  process.emitWarning = quiet;
   try {
     return load();
   } finally {
-    process.emitWarning = emitWarning;
+    if (own !== undefined) Object.defineProperty(process, "emitWarning", own);
   }
 }
 
 function unavailable(cause: unknown): HoldfastError {
-  return new HoldfastError("SQLITE_UNAVAILABLE", `this Node (${process.version}) has no SQLite, and ${PACKAGE} cannot be loaded`, {
-    cause,
-    fix: `npm install ${PACKAGE}, or use Node 22.13 or newer`,
-  });
+  return new HoldfastError(
+    "SQLITE_UNAVAILABLE",
+    `this Node (${process.version}) has no SQLite, and ${PACKAGE} cannot be loaded`,
+    {
+      cause,
+      fix: `npm install ${PACKAGE}, or use Node 22.13 or newer`,
+    },
+  );
 }

@@ -18,13 +18,28 @@ interface Meaning {
   readonly fix: string;
 }
 
-const UNWRITABLE: Meaning = { code: "DIRECTORY_UNWRITABLE", text: "cannot be opened for writing", fix: "check that the directory exists and this user may write there" };
-const DAMAGED: Meaning = { code: "SINK_TABLE", text: "is not a usable SQLite database", fix: "move the file away or restore it" };
+const UNWRITABLE: Meaning = {
+  code: "DIRECTORY_UNWRITABLE",
+  text: "cannot be opened for writing",
+  fix: "check that the directory exists and this user may write there",
+};
+const DAMAGED: Meaning = {
+  code: "SINK_TABLE",
+  text: "is not a usable SQLite database",
+  fix: "move the file away or restore it",
+};
 const BUSY_MEANING: Meaning = { code: "SINK_BUSY", text: "is locked by another process", fix: "" };
 
 /** By primary result code; everything else may pass by itself. */
 const MEANINGS: ReadonlyMap<number, Meaning> = new Map([
-  [1, { code: "SINK_TABLE", text: "refuses the statement", fix: "compare the table with the sink's columns" }],
+  [
+    1,
+    {
+      code: "SINK_TABLE",
+      text: "refuses the statement",
+      fix: "compare the table with the sink's columns",
+    },
+  ],
   [3, UNWRITABLE],
   [BUSY, BUSY_MEANING],
   [LOCKED, BUSY_MEANING],
@@ -51,6 +66,10 @@ export function sqliteError(sink: string, file: string, thrown: unknown): Holdfa
   if (thrown instanceof HoldfastError) return thrown;
   const { message } = toError(thrown);
   const meaning = MEANINGS.get(primaryCode(thrown) ?? 0);
-  if (meaning === undefined) return new HoldfastError("SINK_FAILED", `${sink}: ${file}: ${message}`, { cause: thrown });
-  return new HoldfastError(meaning.code, `${sink}: ${file} ${meaning.text}: ${message}`, { cause: thrown, fix: meaning.fix });
+  if (meaning === undefined)
+    return new HoldfastError("SINK_FAILED", `${sink}: ${file}: ${message}`, { cause: thrown });
+  return new HoldfastError(meaning.code, `${sink}: ${file} ${meaning.text}: ${message}`, {
+    cause: thrown,
+    fix: meaning.fix,
+  });
 }

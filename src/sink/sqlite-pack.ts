@@ -45,8 +45,14 @@ export function packChunk(chunk: RowChunk<unknown>, shape: PackShape): PackedChu
   if (rows.bad.size === 0) return packed(chunk, shape, { columns, indexes: all, bad: [] });
   // Rare: pack once more without the rows that are refused.
   const indexes = all.filter((index) => !rows.bad.has(index));
-  const bad = [...rows.bad].map(([index, cause]) => ({ index, cause })).toSorted((a, b) => a.index - b.index);
-  return packed(chunk, shape, { columns: new RowPacker(chunk, indexes).pack(shape.columns), indexes, bad });
+  const bad = [...rows.bad]
+    .map(([index, cause]) => ({ index, cause }))
+    .toSorted((a, b) => a.index - b.index);
+  return packed(chunk, shape, {
+    columns: new RowPacker(chunk, indexes).pack(shape.columns),
+    indexes,
+    bad,
+  });
 }
 
 interface Parts {
@@ -55,9 +61,18 @@ interface Parts {
   readonly bad: readonly BadRow[];
 }
 
-function packed(chunk: RowChunk<unknown>, { originColumns }: PackShape, { columns, indexes, bad }: Parts): PackedChunk {
+function packed(
+  chunk: RowChunk<unknown>,
+  { originColumns }: PackShape,
+  { columns, indexes, bad }: Parts,
+): PackedChunk {
   const origin = packOrigin(chunk, indexes, originColumns);
-  return { rows: { count: indexes.length, columns, origin }, indexes, bad, buffers: buffersOf(columns, origin) };
+  return {
+    rows: { count: indexes.length, columns, origin },
+    indexes,
+    bad,
+    buffers: buffersOf(columns, origin),
+  };
 }
 
 /** Columns of some rows of a chunk. */
@@ -79,7 +94,11 @@ class RowPacker {
   #checkObjects(rows: readonly unknown[]): void {
     for (const index of this.#indexes) {
       const row = rows[index];
-      if (typeof row !== "object" || row === null) this.bad.set(index, new HoldfastError("ROW_TYPE", `expected an object, got ${valueText(row)}`));
+      if (typeof row !== "object" || row === null)
+        this.bad.set(
+          index,
+          new HoldfastError("ROW_TYPE", `expected an object, got ${valueText(row)}`),
+        );
     }
   }
 
@@ -102,12 +121,16 @@ class RowPacker {
     let nulls: Uint8Array | undefined;
     for (let at = 0; at < indexes.length; at++) {
       const value = this.#value(column, indexes[at] ?? 0);
-      if (typeof value === "number" && (column.type === "REAL" ? Number.isFinite(value) : Number.isInteger(value))) values[at] = value;
-      else if (typeof value === "boolean") values[at] = value ? 1 : 0;
-      else if (typeof value === "bigint" && isSafe(value)) values[at] = Number(value);
+      const number = numberOf(column.type, value);
+      if (number !== undefined) values[at] = number;
       // Too large for a float: the whole column goes value by value.
       else if (typeof value === "bigint") return this.#packValues(column);
-      else (nulls ??= new Uint8Array(indexes.length))[at] = this.#packNull(column, value, indexes[at] ?? 0);
+      else
+        (nulls ??= new Uint8Array(indexes.length))[at] = this.#packNull(
+          column,
+          value,
+          indexes[at] ?? 0,
+        );
     }
     return { kind: "numbers", values, nulls };
   }
@@ -120,7 +143,12 @@ class RowPacker {
     for (let at = 0; at < indexes.length; at++) {
       const value = this.#value(column, indexes[at] ?? 0);
       if (typeof value === "string") joined += value;
-      else (nulls ??= new Uint8Array(indexes.length))[at] = this.#packNull(column, value, indexes[at] ?? 0);
+      else
+        (nulls ??= new Uint8Array(indexes.length))[at] = this.#packNull(
+          column,
+          value,
+          indexes[at] ?? 0,
+        );
       ends[at] = joined.length;
     }
     if (joined.includes("\0")) this.#refuseZeros(column);
@@ -131,7 +159,8 @@ class RowPacker {
   #refuseZeros(column: DataColumn): void {
     for (const index of this.#indexes) {
       const value = this.#value(column, index);
-      if (typeof value === "string" && value.includes("\0")) this.#refuse(column, index, "text without zero characters", value);
+      if (typeof value === "string" && value.includes("\0"))
+        this.#refuse(column, index, "text without zero characters", value);
     }
   }
 
@@ -150,7 +179,9 @@ class RowPacker {
   #value({ name }: DataColumn, index: number): unknown {
     const row = this.#rows?.[index];
     // A row is any object; what it lacks is undefined.
-    return typeof row === "object" && row !== null ? (row as Readonly<Record<string, unknown>>)[name] : undefined;
+    return typeof row === "object" && row !== null
+      ? (row as Readonly<Record<string, unknown>>)[name]
+      : undefined;
   }
 
   #packNull(column: DataColumn, value: unknown, index: number): 1 {
@@ -161,7 +192,10 @@ class RowPacker {
 
   #refuse({ name }: DataColumn, index: number, expected: string, value: unknown): void {
     if (this.bad.has(index)) return;
-    this.bad.set(index, new HoldfastError("ROW_TYPE", `${name}: expected ${expected}, got ${valueText(value)}`));
+    this.bad.set(
+      index,
+      new HoldfastError("ROW_TYPE", `${name}: expected ${expected}, got ${valueText(value)}`),
+    );
   }
 }
 
@@ -173,30 +207,43 @@ const EXPECTED: Readonly<Record<SqlType, string>> = {
   ANY: "text, a number or bytes",
 };
 
-function isSafe(value: bigint): boolean {
-  return value >= BigInt(Number.MIN_SAFE_INTEGER) && value <= BigInt(Number.MAX_SAFE_INTEGER);
+/** The value as a float that says the same, or undefined. */
+function numberOf(type: SqlType, value: unknown): number | undefined {
+  if (typeof value === "number") {
+    return (type === "INTEGER" ? Number.isInteger(value) : Number.isFinite(value))
+      ? value
+      : undefined;
+  }
+  if (typeof value === "boolean") return value ? 1 : 0;
+  return typeof value === "bigint" && Number.isSafeInteger(Number(value))
+    ? Number(value)
+    : undefined;
 }
 
 /** The value as SQLite takes it, or undefined when the column does not. */
 function bindingOf(type: SqlType, value: unknown): SqlBinding | undefined {
   // A copy: a view would take the whole buffer behind it along to the worker.
-  if (value instanceof Uint8Array) return type === "BLOB" || type === "ANY" ? new Uint8Array(value) : undefined;
-  if (type === "BLOB") return undefined;
-  switch (typeof value) {
-    case "string":
-      return type === "ANY" && !value.includes("\0") ? value : undefined;
-    case "boolean":
-      return value ? 1 : 0;
-    case "bigint":
-      return value >= INTEGER_MIN && value <= INTEGER_MAX ? value : undefined;
-    case "number":
-      return (type === "INTEGER" ? Number.isInteger(value) : Number.isFinite(value)) ? value : undefined;
-    default:
-      return undefined;
-  }
+  const bytes = value instanceof Uint8Array ? new Uint8Array(value) : undefined;
+  if (type === "BLOB") return bytes;
+  if (type === "ANY") return bytes ?? textOf(value) ?? integerOf(value) ?? numberOf(type, value);
+  return integerOf(value) ?? numberOf(type, value);
 }
 
-function packOrigin({ block, recordIndexes }: RowChunk<unknown>, indexes: Uint32Array, wanted: readonly OriginColumn[]): PackedOrigin {
+function textOf(value: unknown): string | undefined {
+  return typeof value === "string" && !value.includes("\0") ? value : undefined;
+}
+
+function integerOf(value: unknown): bigint | undefined {
+  return typeof value === "bigint" && value >= INTEGER_MIN && value <= INTEGER_MAX
+    ? value
+    : undefined;
+}
+
+function packOrigin(
+  { block, recordIndexes }: RowChunk<unknown>,
+  indexes: Uint32Array,
+  wanted: readonly OriginColumn[],
+): PackedOrigin {
   const records = new Uint32Array(indexes.length);
   for (let at = 0; at < records.length; at++) records[at] = recordIndexes[indexes[at] ?? 0] ?? 0;
   return {
@@ -233,7 +280,10 @@ function packBody(block: StoredBlock, records: Uint32Array): PackedBody {
   return { bytes, ends, delimiterBytes: block.delimiterBytes };
 }
 
-function buffersOf(columns: readonly PackedColumn[], { recordIndexes, receivedAtMs, body }: PackedOrigin): readonly ArrayBuffer[] {
+function buffersOf(
+  columns: readonly PackedColumn[],
+  { recordIndexes, receivedAtMs, body }: PackedOrigin,
+): readonly ArrayBuffer[] {
   const arrays = [recordIndexes, receivedAtMs, body?.bytes, body?.ends];
   for (const column of columns) {
     if (column.kind === "numbers") arrays.push(column.values, column.nulls);

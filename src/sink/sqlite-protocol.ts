@@ -19,9 +19,18 @@ export interface StoreOptions extends TableWish {
 
 /** Values of one column, row after row. Buffers are handed over, not copied. */
 export type PackedColumn =
-  | { readonly kind: "numbers"; readonly values: Float64Array; readonly nulls: Uint8Array | undefined }
+  | {
+      readonly kind: "numbers";
+      readonly values: Float64Array;
+      readonly nulls: Uint8Array | undefined;
+    }
   /** Texts back to back; `ends` counts UTF-16 units. */
-  | { readonly kind: "texts"; readonly joined: string; readonly ends: Uint32Array; readonly nulls: Uint8Array | undefined }
+  | {
+      readonly kind: "texts";
+      readonly joined: string;
+      readonly ends: Uint32Array;
+      readonly nulls: Uint8Array | undefined;
+    }
   | { readonly kind: "values"; readonly values: readonly SqlBinding[] };
 
 /** Where the rows came from; fields are absent when no column wants them. */
@@ -53,7 +62,12 @@ export type Request =
   | { readonly kind: "open"; readonly options: StoreOptions }
   | { readonly kind: "begin"; readonly batch: BatchIdentity }
   /** `create`: columns of the table, which is not there yet. `isolate`: find out which rows are refused. */
-  | { readonly kind: "rows"; readonly rows: PackedRows; readonly create: readonly DataColumn[] | undefined; readonly isolate: boolean }
+  | {
+      readonly kind: "rows";
+      readonly rows: PackedRows;
+      readonly create: readonly DataColumn[] | undefined;
+      readonly isolate: boolean;
+    }
   | { readonly kind: "commit" }
   | { readonly kind: "rollback" }
   | { readonly kind: "close" };
@@ -64,7 +78,9 @@ export interface Opened {
 }
 
 /** `columns` is undefined while there is no table. */
-export type Begun = { readonly kind: "new"; readonly columns: readonly DataColumn[] | undefined } | { readonly kind: "already-written" };
+export type Begun =
+  | { readonly kind: "new"; readonly columns: readonly DataColumn[] | undefined }
+  | { readonly kind: "already-written" };
 
 /** A row that the table does not take. */
 export interface RefusedRow {

@@ -1,7 +1,15 @@
 /**
  * A SQLite sink while it is open: packs rows and hands them to its worker.
  */
-import type { RejectedRow, RowChunk, SinkBatch, SinkContext, SinkPosition, SinkSession, WriteResult } from "../contract/sink.ts";
+import type {
+  RejectedRow,
+  RowChunk,
+  SinkBatch,
+  SinkContext,
+  SinkPosition,
+  SinkSession,
+  WriteResult,
+} from "../contract/sink.ts";
 import { copyOf, type StoredBlock } from "../contract/record.ts";
 import { codeOf, HoldfastError, toError } from "../errors.ts";
 import { SqliteClient } from "./sqlite-client.ts";
@@ -52,7 +60,12 @@ export class SqliteSession implements SinkSession<unknown> {
   #careful = 0;
   #busyCount = 0;
 
-  private constructor(context: SinkContext, options: ResolvedSqliteOptions, client: SqliteClient, last: Opened["last"]) {
+  private constructor(
+    context: SinkContext,
+    options: ResolvedSqliteOptions,
+    client: SqliteClient,
+    last: Opened["last"],
+  ) {
     this.#context = context;
     this.#options = options;
     this.#client = client;
@@ -67,7 +80,12 @@ export class SqliteSession implements SinkSession<unknown> {
   static async open(context: SinkContext, options: ResolvedSqliteOptions): Promise<SqliteSession> {
     const client = new SqliteClient(context.name, (cause) => context.fail(cause));
     try {
-      const store: StoreOptions = { ...options, sink: context.name, writerId: context.writerId, mode: context.mode };
+      const store: StoreOptions = {
+        ...options,
+        sink: context.name,
+        writerId: context.writerId,
+        mode: context.mode,
+      };
       const opened = await openStore(client, store, context);
       context.logger.debug("sqlite opened", { file: options.file, module: opened.module });
       return new SqliteSession(context, options, client, opened.last);
@@ -80,7 +98,10 @@ export class SqliteSession implements SinkSession<unknown> {
   async write(batch: SinkBatch<unknown>, signal: AbortSignal): Promise<WriteResult> {
     try {
       const { sink, batchId, epoch, ranges } = batch;
-      const begun = await this.#client.ask<"begin">({ kind: "begin", batch: { sink, batchId, epoch, ranges } }, signal);
+      const begun = await this.#client.ask<"begin">(
+        { kind: "begin", batch: { sink, batchId, epoch, ranges } },
+        signal,
+      );
       if (begun.kind === "already-written") return { kind: "already-written" };
       await this.#fill(batch, begun, signal);
       await this.#client.ask<"commit">({ kind: "commit" }, signal);
@@ -97,7 +118,11 @@ export class SqliteSession implements SinkSession<unknown> {
     return this.#client.close(signal);
   }
 
-  async #fill(batch: SinkBatch<unknown>, begun: Extract<Begun, { kind: "new" }>, signal: AbortSignal): Promise<void> {
+  async #fill(
+    batch: SinkBatch<unknown>,
+    begun: Extract<Begun, { kind: "new" }>,
+    signal: AbortSignal,
+  ): Promise<void> {
     const filling: Filling = {
       columns: begun.columns,
       isNewTable: begun.columns === undefined,
@@ -123,27 +148,38 @@ export class SqliteSession implements SinkSession<unknown> {
     const packed = packChunk(chunk, { columns: filling.columns, originColumns });
     if (packed.rows.count === 0) return void setAside(chunk, packed, [], filling);
     const create = filling.isNewTable ? filling.columns : undefined;
-    const answer = this.#client.ask<"rows">({ kind: "rows", rows: packed.rows, create, isolate: filling.isCareful }, filling.signal, packed.buffers);
+    const answer = this.#client.ask<"rows">(
+      { kind: "rows", rows: packed.rows, create, isolate: filling.isCareful },
+      filling.signal,
+      packed.buffers,
+    );
     filling.isNewTable = false;
     if (filling.isCareful) return setAside(chunk, packed, await answer, filling);
     setAside(chunk, packed, [], filling);
     // Its failure is met when it is waited for; until then it is not unhandled.
     answer.catch(() => undefined);
     filling.inFlight.push(answer);
-    if (filling.inFlight.length >= CHUNKS_IN_FLIGHT_MAX) refuseAny((await filling.inFlight.shift()) ?? []);
+    if (filling.inFlight.length >= CHUNKS_IN_FLIGHT_MAX)
+      refuseAny((await filling.inFlight.shift()) ?? []);
   }
 
   #newColumns({ rows }: RowChunk<unknown>): readonly DataColumn[] {
     const columns = inferColumns(this.#options, rows ?? []);
     if (columns.length + this.#options.originColumns.length > 0) return columns;
-    throw new HoldfastError("SINK_TABLE", `${this.#context.name}: the first ${rows?.length ?? 0} rows have 0 fields that a table ${this.#options.table} could be made of`, {
-      fix: "name the columns",
-    });
+    throw new HoldfastError(
+      "SINK_TABLE",
+      `${this.#context.name}: the first ${rows?.length ?? 0} rows have 0 fields that a table ${this.#options.table} could be made of`,
+      {
+        fix: "name the columns",
+      },
+    );
   }
 
   /** The worker does this before whatever comes next; nobody has to wait for it. */
   #rollBack(): void {
-    this.#client.ask<"rollback">({ kind: "rollback" }, NEVER).catch((cause: unknown) => this.#context.logger.debug("rollback failed", { cause }));
+    this.#client
+      .ask<"rollback">({ kind: "rollback" }, NEVER)
+      .catch((cause: unknown) => this.#context.logger.debug("rollback failed", { cause }));
   }
 
   #backOff(thrown: unknown): WriteResult {
@@ -162,7 +198,11 @@ function busyDelayMs(attempt: number): number {
   return Math.min(BUSY_DELAY_MS_MIN * 2 ** attempt, BUSY_DELAY_MS_MAX);
 }
 
-async function openStore(client: SqliteClient, options: StoreOptions, { clock, signal }: SinkContext): Promise<Opened> {
+async function openStore(
+  client: SqliteClient,
+  options: StoreOptions,
+  { clock, signal }: SinkContext,
+): Promise<Opened> {
   for (let attempt = 0; ; attempt++) {
     try {
       return await client.ask<"open">({ kind: "open", options }, signal);
@@ -178,21 +218,36 @@ function refuseAny([first]: RowsAnswer): void {
 }
 
 /** Notes the rows of a chunk that are not written, in order, with copies of their records. */
-function setAside({ block, recordIndexes }: RowChunk<unknown>, { bad, indexes }: PackedChunk, refused: readonly RefusedRow[], { rejected }: Filling): void {
-  const byTable = refused.map(({ index, message }) => ({ index: indexes[index] ?? 0, cause: new HoldfastError("ROW_TYPE", message) }));
+function setAside(
+  { block, recordIndexes }: RowChunk<unknown>,
+  { bad, indexes }: PackedChunk,
+  refused: readonly RefusedRow[],
+  { rejected }: Filling,
+): void {
+  const byTable = refused.map(({ index, message }) => ({
+    index: indexes[index] ?? 0,
+    cause: new HoldfastError("ROW_TYPE", message),
+  }));
   const all = [...bad, ...byTable].toSorted((a, b) => a.index - b.index);
-  for (const { index, cause } of all) rejected.push({ ...detached(block, recordIndexes[index] ?? 0), cause });
+  for (const { index, cause } of all)
+    rejected.push({ ...detached(block, recordIndexes[index] ?? 0), cause });
 }
 
 /** A block of this one record that outlives the reader's buffer. */
-function detached(block: StoredBlock, recordIndex: number): { readonly block: StoredBlock; readonly recordIndex: number } {
+function detached(
+  block: StoredBlock,
+  recordIndex: number,
+): { readonly block: StoredBlock; readonly recordIndex: number } {
   const values = copyOf(block, recordIndex);
   const receivedAtMs = block.receivedAtMs(recordIndex);
   const { receiver, partition, firstOffset, channel } = block;
   return {
     recordIndex: 0,
     block: {
-      ...{ receiver, partition, channel, values },
+      receiver,
+      partition,
+      channel,
+      values,
       firstOffset: firstOffset + recordIndex,
       count: 1,
       valuesStart: 0,

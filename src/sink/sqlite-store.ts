@@ -7,10 +7,30 @@
 import type { SinkPosition } from "../contract/sink.ts";
 import { HoldfastError, toError } from "../errors.ts";
 import { type BatchIdentity, judgeBatch, positionAfter } from "./position.ts";
-import type { SqlBinding, SqliteConnection, SqliteDriver, SqliteStatement } from "./sqlite-driver.ts";
+import type {
+  SqlBinding,
+  SqliteConnection,
+  SqliteDriver,
+  SqliteStatement,
+} from "./sqlite-driver.ts";
 import { isRowError, sqliteError } from "./sqlite-errors.ts";
-import type { Begun, Opened, PackedRows, RefusedRow, RowsAnswer, StoreOptions } from "./sqlite-protocol.ts";
-import { createTableSql, type DataColumn, foundColumns, insertOrder, insertSql, matchTable, quoted } from "./sqlite-table.ts";
+import type {
+  Begun,
+  Opened,
+  PackedRows,
+  RefusedRow,
+  RowsAnswer,
+  StoreOptions,
+} from "./sqlite-protocol.ts";
+import {
+  createTableSql,
+  type DataColumn,
+  foundColumns,
+  insertOrder,
+  insertSql,
+  matchTable,
+  quoted,
+} from "./sqlite-table.ts";
 import { type ColumnReader, columnReaders } from "./sqlite-values.ts";
 
 /** Rows of one insert statement; what is left over goes in smaller ones. */
@@ -51,7 +71,10 @@ export class SqliteStore {
    *
    * @throws SINK_BUSY, SINK_TABLE, SINK_FAILED, DIRECTORY_UNWRITABLE
    */
-  static open(driver: SqliteDriver, options: StoreOptions): { readonly store: SqliteStore; readonly opened: Opened } {
+  static open(
+    driver: SqliteDriver,
+    options: StoreOptions,
+  ): { readonly store: SqliteStore; readonly opened: Opened } {
     const { sink, file } = options;
     let connection: SqliteConnection | undefined;
     try {
@@ -81,7 +104,8 @@ export class SqliteStore {
         return { kind: "already-written" };
       }
       this.#columns ??= this.#findTable();
-      if (this.#options.mode === "complete" && this.#columns !== undefined) this.#connection.exec(`DELETE FROM ${quoted(this.#options.table)}`);
+      if (this.#options.mode === "complete" && this.#columns !== undefined)
+        this.#connection.exec(`DELETE FROM ${quoted(this.#options.table)}`);
       return { kind: "new", columns: this.#columns };
     });
   }
@@ -127,7 +151,8 @@ export class SqliteStore {
       this.#connection.exec("ROLLBACK");
     } catch (thrown) {
       // After a full disk or an IO error SQLite has rolled back by itself.
-      if (!toError(thrown).message.includes("no transaction")) throw sqliteError(this.#options.sink, this.#options.file, thrown);
+      if (!toError(thrown).message.includes("no transaction"))
+        throw sqliteError(this.#options.sink, this.#options.file, thrown);
     }
   }
 
@@ -140,11 +165,18 @@ export class SqliteStore {
     const { sink, file, synchronous, busyTimeoutMs } = this.#options;
     this.#connection.exec(`PRAGMA busy_timeout = ${busyTimeoutMs}`);
     const journal = this.#pragma("journal_mode = WAL");
-    if (!DURABLE_JOURNALS.includes(journal)) throw new HoldfastError("SINK_TABLE", `${sink}: ${file} has journal mode ${String(journal)}, wanted is wal`);
+    if (!DURABLE_JOURNALS.includes(journal))
+      throw new HoldfastError(
+        "SINK_TABLE",
+        `${sink}: ${file} has journal mode ${String(journal)}, wanted is wal`,
+      );
     this.#connection.exec(`PRAGMA synchronous = ${synchronous}`);
     const level = this.#pragma("synchronous");
     if (Number(level) === SYNCHRONOUS[synchronous]) return;
-    throw new HoldfastError("SINK_FAILED", `${sink}: ${file} has synchronous ${String(level)}, wanted is ${SYNCHRONOUS[synchronous]}`);
+    throw new HoldfastError(
+      "SINK_FAILED",
+      `${sink}: ${file} has synchronous ${String(level)}, wanted is ${SYNCHRONOUS[synchronous]}`,
+    );
   }
 
   /** The first value of what a pragma answers. */
@@ -156,7 +188,9 @@ export class SqliteStore {
   #prepareTables(): Opened["last"] {
     this.#columns = this.#findTable();
     const { columns } = this.#options;
-    const typed = columns?.flatMap(({ name, type }) => (type === undefined ? [] : [{ name, type, isNullable: !this.#options.key.includes(name) }]));
+    const typed = columns?.flatMap(({ name, type }) =>
+      type === undefined ? [] : [{ name, type, isNullable: !this.#options.key.includes(name) }],
+    );
     if (this.#columns === undefined && typed !== undefined && typed.length === columns?.length) {
       this.#begin();
       this.#connection.exec(createTableSql(this.#options, typed));
@@ -193,12 +227,21 @@ export class SqliteStore {
   #movePosition(batch: BatchIdentity): boolean {
     const { sink, file, writerId } = this.#options;
     const stored = this.#readPosition();
-    if (stored === undefined) throw new HoldfastError("SINK_BEHIND", `${sink}: ${file} has 0 position rows of this pipeline, 1 was made when it was opened`);
+    if (stored === undefined)
+      throw new HoldfastError(
+        "SINK_BEHIND",
+        `${sink}: ${file} has 0 position rows of this pipeline, 1 was made when it was opened`,
+      );
     if (judgeBatch(stored, batch) === "already-written") return false;
     const { batchId, epoch, ends } = positionAfter(stored, batch);
-    const { changes } = this.#connection.prepare(MOVE_POSITION).run(batchId, epoch, JSON.stringify(ends), writerId, sink, batchId, epoch);
+    const { changes } = this.#connection
+      .prepare(MOVE_POSITION)
+      .run(batchId, epoch, JSON.stringify(ends), writerId, sink, batchId, epoch);
     if (Number(changes) === 1) return true;
-    throw new HoldfastError("SINK_CONFLICT", `${sink}: ${file} moved ${changes} position rows, wanted is 1`);
+    throw new HoldfastError(
+      "SINK_CONFLICT",
+      `${sink}: ${file} moved ${changes} position rows, wanted is 1`,
+    );
   }
 
   #readPosition(): SinkPosition | undefined {
@@ -211,13 +254,19 @@ export class SqliteStore {
   }
 
   #hasTable(name: string): boolean {
-    return this.#connection.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?").all(name).length > 0;
+    return (
+      this.#connection
+        .prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?")
+        .all(name).length > 0
+    );
   }
 
   /** The data columns of the table, or undefined when there is none. */
   #findTable(): readonly DataColumn[] | undefined {
     const { sink, table, mode } = this.#options;
-    const found = foundColumns(this.#connection.prepare(`PRAGMA table_info(${quoted(table)})`).all());
+    const found = foundColumns(
+      this.#connection.prepare(`PRAGMA table_info(${quoted(table)})`).all(),
+    );
     if (found.length === 0) return undefined;
     const columns = matchTable(sink, this.#options, found);
     if (mode === "update") this.#checkKey();
@@ -230,10 +279,14 @@ export class SqliteStore {
     try {
       this.#connection.prepare(insertSql(this.#options, key, { rowCount: 1, isUpdate: true }));
     } catch (cause) {
-      throw new HoldfastError("SINK_TABLE", `${sink}: table ${table} has no unique index on ${key.length} columns ${key.join(", ")}`, {
-        cause,
-        fix: `CREATE UNIQUE INDEX ${quoted(`${table}_key`)} ON ${quoted(table)} (${key.map(quoted).join(", ")})`,
-      });
+      throw new HoldfastError(
+        "SINK_TABLE",
+        `${sink}: table ${table} has no unique index on ${key.length} columns ${key.join(", ")}`,
+        {
+          cause,
+          fix: `CREATE UNIQUE INDEX ${quoted(`${table}_key`)} ON ${quoted(table)} (${key.map(quoted).join(", ")})`,
+        },
+      );
     }
   }
 
@@ -247,7 +300,9 @@ export class SqliteStore {
     if (this.#inserts.length > 0) return this.#inserts;
     const names = insertOrder(this.#options, this.#created ?? this.#columns ?? []);
     const isUpdate = this.#options.mode === "update";
-    this.#inserts = ROWS_PER_INSERT.filter((rowCount) => rowCount * names.length <= BINDINGS_MAX).map((rowCount) => ({
+    this.#inserts = ROWS_PER_INSERT.filter(
+      (rowCount) => rowCount * names.length <= BINDINGS_MAX,
+    ).map((rowCount) => ({
       rowCount,
       statement: this.#connection.prepare(insertSql(this.#options, names, { rowCount, isUpdate })),
     }));
@@ -255,10 +310,15 @@ export class SqliteStore {
   }
 
   /** A failed statement has inserted nothing: its rows one by one, to find those that are refused. */
-  #isolate({ rowCount }: Insert, readers: readonly ColumnReader[], from: number): readonly RefusedRow[] {
+  #isolate(
+    { rowCount }: Insert,
+    readers: readonly ColumnReader[],
+    from: number,
+  ): readonly RefusedRow[] {
     const single = this.#preparedInserts().at(-1);
     const refused: RefusedRow[] = [];
-    for (let index = from; single !== undefined && index < from + rowCount; index++) {
+    if (single === undefined) return refused;
+    for (let index = from; index < from + rowCount; index++) {
       const failure = attempt(single, readers, index);
       if (failure !== undefined) refused.push({ index, message: failure.message });
     }
@@ -282,7 +342,11 @@ const READ_POSITION: string = `SELECT batch, epoch, ends FROM ${POSITIONS_TABLE}
 const MOVE_POSITION: string = `UPDATE ${POSITIONS_TABLE} SET batch = ?, epoch = ?, ends = ? WHERE writer = ? AND sink = ? AND batch < ? AND epoch <= ?`;
 
 /** Inserts the rows from `from` on; an error that a row is to blame for is returned. */
-function attempt({ rowCount, statement }: Insert, readers: readonly ColumnReader[], from: number): Error | undefined {
+function attempt(
+  { rowCount, statement }: Insert,
+  readers: readonly ColumnReader[],
+  from: number,
+): Error | undefined {
   const values: SqlBinding[] = [];
   for (let index = from; index < from + rowCount; index++) {
     for (const reader of readers) values.push(reader(index));

@@ -10,7 +10,10 @@ import type { OriginColumn } from "./sqlite-table.ts";
 export type ColumnReader = (index: number) => SqlBinding;
 
 /** One reader per column, in the order in which values are bound. */
-export function columnReaders({ columns, origin }: PackedRows, originColumns: readonly OriginColumn[]): readonly ColumnReader[] {
+export function columnReaders(
+  { columns, origin }: PackedRows,
+  originColumns: readonly OriginColumn[],
+): readonly ColumnReader[] {
   const readers: ColumnReader[] = [];
   if (originColumns.includes("log_offset")) readers.push(offsetReader(origin));
   if (originColumns.includes("received_at")) readers.push(timeReader(origin));
@@ -44,7 +47,11 @@ function numberReader(values: Float64Array, nulls: Uint8Array | undefined): Colu
   return (index) => (nulls[index] === 1 ? null : (values[index] ?? null));
 }
 
-function textReader(joined: string, ends: Uint32Array, nulls: Uint8Array | undefined): ColumnReader {
+function textReader(
+  joined: string,
+  ends: Uint32Array,
+  nulls: Uint8Array | undefined,
+): ColumnReader {
   return (index) => {
     if (nulls !== undefined && nulls[index] === 1) return null;
     return joined.slice(index === 0 ? 0 : ends[index - 1], ends[index]);

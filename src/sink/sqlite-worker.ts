@@ -14,8 +14,13 @@ let opened: SqliteStore | undefined;
 let queue: Promise<void> = Promise.resolve();
 
 parentPort?.on("message", (request: Request) => {
-  queue = queue.then(async () => parentPort?.postMessage(await reply(request)));
+  queue = answer(request, queue);
 });
+
+async function answer(request: Request, before: Promise<void>): Promise<void> {
+  await before;
+  parentPort?.postMessage(await reply(request), []);
+}
 
 async function reply(request: Request): Promise<Reply> {
   try {
@@ -57,6 +62,7 @@ function store(): SqliteStore {
 }
 
 function failureOf(thrown: unknown): Failure {
-  if (thrown instanceof HoldfastError) return { code: thrown.code, message: thrown.message, fix: thrown.fix };
+  if (thrown instanceof HoldfastError)
+    return { code: thrown.code, message: thrown.message, fix: thrown.fix };
   return { code: "SINK_FAILED", message: toError(thrown).message, fix: "" };
 }

@@ -55,9 +55,17 @@ interface CheckedOptions {
 export const sqliteOptions: ObjectSchema<SqliteOptions, CheckedOptions> = schema.object({
   file: schema.string({ pattern: /^[^\0]+$/ }),
   table: schema.string({ pattern: /^[^\0]+$/, bytesMax: 128 }),
-  columns: schema.optional(customField<Columns<string>>("a list of column names, or a mapping of names to INTEGER, REAL, TEXT, BLOB or ANY", parseColumns)),
+  columns: schema.optional(
+    customField<Columns<string>>(
+      "a list of column names, or a mapping of names to INTEGER, REAL, TEXT, BLOB or ANY",
+      parseColumns,
+    ),
+  ),
   key: schema.withDefault(schema.list(schema.string()), []),
-  originColumns: schema.withDefault(schema.list(schema.oneOf("log_offset", "received_at", "receiver", "body")), []),
+  originColumns: schema.withDefault(
+    schema.list(schema.oneOf("log_offset", "received_at", "receiver", "body")),
+    [],
+  ),
   synchronous: schema.withDefault(schema.oneOf("full", "extra"), "full"),
   busyTimeoutMs: schema.durationMs({ default: 2_000, min: 0, max: 60_000 }),
 });
@@ -79,15 +87,26 @@ const RESERVED_TABLE = /^(sqlite_|holdfast_positions$)/i;
  *
  * @throws CONFIG_VALUE, CONFIG_KEY_MISSING, CONFIG_KEY_UNKNOWN, CONFIG_TYPE, CONFIG_OUT_OF_RANGE, CONFIG_CONFLICT
  */
-export function sqlite<const C extends string>(name: string, options: SqliteOptions<C> & { readonly columns: Columns<C> }): Sink<{ readonly [K in C]: SqlValue }, Mode>;
-export function sqlite(name: string, options: SqliteOptions & { readonly columns?: undefined }): Sink<object, Mode>;
-export function sqlite(name: string, options: SqliteOptions): Sink<never, Mode> {
+export function sqlite<const C extends string>(
+  name: string,
+  options: SqliteOptions<C> & { readonly columns: Columns<C> },
+): Sink<{ readonly [K in C]: SqlValue }>;
+export function sqlite(
+  name: string,
+  options: SqliteOptions & { readonly columns?: undefined },
+): Sink<object>;
+export function sqlite(name: string, options: SqliteOptions): Sink<never> {
   const checked = checkSinkOptions({ type: "sqlite", name }, sqliteOptions, options);
   checkPlace(name, checked);
   const columns = checked.columns === undefined ? undefined : wishedColumns(checked.columns);
   if (columns !== undefined) checkColumns(name, checked, columns);
-  const resolved: ResolvedSqliteOptions = Object.freeze({ ...checked, columns, file: resolve(checked.file) });
-  const modes: readonly Mode[] = resolved.key.length > 0 ? ["append", "update", "complete"] : ["append", "complete"];
+  const resolved: ResolvedSqliteOptions = Object.freeze({
+    ...checked,
+    columns,
+    file: resolve(checked.file),
+  });
+  const modes: readonly Mode[] =
+    resolved.key.length > 0 ? ["append", "update", "complete"] : ["append", "complete"];
   return Object.freeze({
     kind: "sink",
     name,
@@ -100,7 +119,10 @@ export function sqlite(name: string, options: SqliteOptions): Sink<never, Mode> 
   });
 }
 
-async function open(context: SinkContext, options: ResolvedSqliteOptions): Promise<SinkSession<never>> {
+async function open(
+  context: SinkContext,
+  options: ResolvedSqliteOptions,
+): Promise<SinkSession<never>> {
   await makeFile(context, options.file);
   return await SqliteSession.open(context, options);
 }
@@ -116,7 +138,10 @@ async function makeFile({ name, files }: SinkContext, file: string): Promise<voi
   } catch (cause) {
     const code = codeOf(cause);
     if (code === "EEXIST") return;
-    throw new HoldfastError("DIRECTORY_UNWRITABLE", `${name}: ${file} cannot be made: ${code}`, { cause, fix: `mkdir -p ${directory}, or check its permissions` });
+    throw new HoldfastError("DIRECTORY_UNWRITABLE", `${name}: ${file} cannot be made: ${code}`, {
+      cause,
+      fix: `mkdir -p ${directory}, or check its permissions`,
+    });
   }
 }
 
@@ -127,7 +152,9 @@ function parseColumns(value: unknown): Columns<string> | undefined {
   }
   if (typeof value !== "object" || value === null) return undefined;
   const entries = Object.entries(value).flatMap(([name, given]) => {
-    const type = SQL_TYPES.find((each) => typeof given === "string" && each === given.toUpperCase());
+    const type = SQL_TYPES.find(
+      (each) => typeof given === "string" && each === given.toUpperCase(),
+    );
     return type === undefined ? [] : [[name, type] as const];
   });
   return entries.length === Object.keys(value).length ? Object.fromEntries(entries) : undefined;
@@ -143,24 +170,43 @@ function wishedColumns(columns: Columns<string>): NonNullable<TableWish["columns
 }
 
 function checkPlace(sink: string, { file, table }: CheckedOptions): void {
-  if (file.startsWith(":") || file.startsWith("file:")) throw refusal(sink, `file ${file} names no file`, "give a path, or use a memory sink");
-  if (RESERVED_TABLE.test(table)) throw refusal(sink, `table ${table} is reserved`, "choose another name");
+  if (file.startsWith(":") || file.startsWith("file:"))
+    throw refusal(sink, `file ${file} names no file`, "give a path, or use a memory sink");
+  if (RESERVED_TABLE.test(table))
+    throw refusal(sink, `table ${table} is reserved`, "choose another name");
 }
 
-function checkColumns(sink: string, { key, originColumns }: CheckedOptions, columns: NonNullable<TableWish["columns"]>): void {
+function checkColumns(
+  sink: string,
+  { key, originColumns }: CheckedOptions,
+  columns: NonNullable<TableWish["columns"]>,
+): void {
   const names = [...originColumns, ...columns.map(({ name }) => name)];
   if (names.length === 0) throw refusal(sink, "has 0 columns", "name one, or leave columns out");
   if (names.length > COLUMNS_MAX) {
-    throw new HoldfastError("CONFIG_OUT_OF_RANGE", `${sink}: sqlite has ${names.length} columns, allowed are 1 to ${COLUMNS_MAX}`);
+    throw new HoldfastError(
+      "CONFIG_OUT_OF_RANGE",
+      `${sink}: sqlite has ${names.length} columns, allowed are 1 to ${COLUMNS_MAX}`,
+    );
   }
-  if (names.some((name) => name === "" || name.includes("\0"))) throw refusal(sink, "has a column without a usable name", "give each column a name");
+  if (names.some((name) => name === "" || name.includes("\0")))
+    throw refusal(sink, "has a column without a usable name", "give each column a name");
   const folded = names.map((name) => name.toLowerCase());
   const twice = names.find((_, index) => folded.indexOf(folded[index] ?? "") < index);
   if (twice !== undefined) {
-    throw new HoldfastError("CONFIG_CONFLICT", `${sink}: sqlite has 2 columns called ${twice}, 1 is allowed`, { fix: "case does not tell columns apart" });
+    throw new HoldfastError(
+      "CONFIG_CONFLICT",
+      `${sink}: sqlite has 2 columns called ${twice}, 1 is allowed`,
+      { fix: "case does not tell columns apart" },
+    );
   }
   const unknown = key.find((name) => !names.includes(name));
-  if (unknown !== undefined) throw refusal(sink, `key ${unknown} is none of its ${names.length} columns`, `add ${unknown} to columns`);
+  if (unknown !== undefined)
+    throw refusal(
+      sink,
+      `key ${unknown} is none of its ${names.length} columns`,
+      `add ${unknown} to columns`,
+    );
 }
 
 function refusal(sink: string, message: string, fix: string): HoldfastError {

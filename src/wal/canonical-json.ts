@@ -35,7 +35,8 @@ export class FieldReader {
 
   constructor(value: unknown, what: string) {
     this.#what = what;
-    if (typeof value !== "object" || value === null || Array.isArray(value)) throw this.#wrong("an object", value);
+    if (typeof value !== "object" || value === null || Array.isArray(value))
+      throw this.#wrong("an object", value);
     this.#fields = new Map<string, unknown>(Object.entries(value));
   }
 
@@ -56,7 +57,8 @@ export class FieldReader {
   /** A number of 0 .. 2^53-1. */
   integer(name: string): number {
     const value = this.#fields.get(name);
-    if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0) throw this.#wrong("an integer from 0", value, name);
+    if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0)
+      throw this.#wrong("an integer from 0", value, name);
     return value;
   }
 
@@ -84,6 +86,9 @@ export class FieldReader {
 
   #wrong(expected: string, value: unknown, name?: string): HoldfastError {
     const where = name === undefined ? this.#what : `${this.#what}.${name}`;
-    return new HoldfastError("LOG_DAMAGED", `${where} is ${JSON.stringify(value) ?? "missing"}, expected ${expected}`);
+    return new HoldfastError(
+      "LOG_DAMAGED",
+      `${where} is ${JSON.stringify(value) ?? "missing"}, expected ${expected}`,
+    );
   }
 }

@@ -21,6 +21,18 @@ export interface Channel {
   position: Uint8Array | undefined;
 }
 
+/** What the head of a segment says about channels. */
+export interface ChannelTables {
+  readonly channels: readonly Channel[];
+  readonly names: readonly NameRow[];
+  readonly positions: readonly PositionRow[];
+}
+
+/** The row of NAMES for a channel. */
+export function nameRow(channel: Channel): NameRow {
+  return { channelId: channel.id, receiver: channel.receiver, channel: channel.name };
+}
+
 interface ReceiverChannels {
   epoch: number;
   readonly channels: Map<string, Channel>;
@@ -96,16 +108,12 @@ export class ChannelTable {
     return this.#byId.get(channelId);
   }
 
-  /** Rows for the head of a segment. Marks every channel as named there. */
-  announceAll(segmentId: number): { readonly names: NameRow[]; readonly positions: PositionRow[] } {
-    const names: NameRow[] = [];
+  /** Rows for the head of a segment, and the channels they are about. */
+  tables(): ChannelTables {
+    const channels = [...this.#byId.values()];
     const positions: PositionRow[] = [];
-    for (const channel of this.#byId.values()) {
-      channel.announcedIn = segmentId;
-      names.push({ channelId: channel.id, receiver: channel.receiver, channel: channel.name });
-      if (channel.position !== undefined) positions.push({ channelId: channel.id, position: channel.position });
-    }
-    return { names, positions };
+    for (const { id, position } of channels) if (position !== undefined) positions.push({ channelId: id, position });
+    return { channels, names: channels.map(nameRow), positions };
   }
 
   /**

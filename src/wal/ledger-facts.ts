@@ -6,7 +6,18 @@
  * Facts are absolute: a commit says where every partition stands, not how far it moved. So a damaged
  * entry costs what only it said, and the facts behind it still count.
  */
-import type { Commit, Ends, GapReason, LogFloor, LogGap, Offsets, PipelineCheckpoint, Plan, Ranges, SegmentCut } from "../contract/log.ts";
+import type {
+  Commit,
+  Ends,
+  GapReason,
+  LogFloor,
+  LogGap,
+  Offsets,
+  PipelineCheckpoint,
+  Plan,
+  Ranges,
+  SegmentCut,
+} from "../contract/log.ts";
 import { HoldfastError } from "../errors.ts";
 import { canonicalJson, FieldReader, type Json, type JsonObject } from "./canonical-json.ts";
 
@@ -20,7 +31,12 @@ export interface LedgerIdentity {
 /** One thing that happened. `log` names the log a fact is about: the data log, the dead letters. */
 export type Fact =
   | { readonly fact: "identity"; readonly identity: LedgerIdentity }
-  | { readonly fact: "register"; readonly pipeline: string; readonly writerId: string; readonly start: Ends }
+  | {
+      readonly fact: "register";
+      readonly pipeline: string;
+      readonly writerId: string;
+      readonly start: Ends;
+    }
   | { readonly fact: "plan"; readonly plan: Plan }
   | { readonly fact: "commit"; readonly commit: Commit; readonly ends: Ends }
   | { readonly fact: "orphan"; readonly pipeline: string; readonly sinceMs: number | undefined }
@@ -49,7 +65,13 @@ export interface LedgerState {
   readonly logs: ReadonlyMap<string, LogFactsState>;
 }
 
-const GAP_REASONS: readonly GapReason[] = ["damaged", "unreadable", "missing-segment", "lost-tail", "dropped"];
+const GAP_REASONS: readonly GapReason[] = [
+  "damaged",
+  "unreadable",
+  "missing-segment",
+  "lost-tail",
+  "dropped",
+];
 
 const utf8 = new TextEncoder();
 const strictUtf8 = new TextDecoder("utf-8", { fatal: true });
@@ -58,7 +80,9 @@ function parse(body: Uint8Array): unknown {
   try {
     return JSON.parse(strictUtf8.decode(body));
   } catch (cause) {
-    throw new HoldfastError("LOG_DAMAGED", `a ledger entry of ${body.length} bytes is no JSON`, { cause });
+    throw new HoldfastError("LOG_DAMAGED", `a ledger entry of ${body.length} bytes is no JSON`, {
+      cause,
+    });
   }
 }
 
@@ -70,16 +94,21 @@ export function encodeFacts(facts: readonly Fact[]): Uint8Array {
 /** Reads what {@link encodeFacts} wrote. Throws LOG_DAMAGED, or LOG_VERSION for a fact of a newer program. */
 export function decodeFacts(body: Uint8Array): readonly Fact[] {
   const list: unknown = parse(body);
-  if (!Array.isArray(list)) throw new HoldfastError("LOG_DAMAGED", "a ledger entry is no list of facts");
+  if (!Array.isArray(list))
+    throw new HoldfastError("LOG_DAMAGED", "a ledger entry is no list of facts");
   return list.map((value, index) => readFact(new FieldReader(value, `fact ${index}`)));
 }
 
 /** Body of a `snapshot` entry. */
 export function encodeSnapshot(state: LedgerState): Uint8Array {
-  const pipelines = Object.fromEntries([...state.pipelines].map(([name, checkpoint]) => [name, checkpointJson(checkpoint)]));
+  const pipelines = Object.fromEntries(
+    [...state.pipelines].map(([name, checkpoint]) => [name, checkpointJson(checkpoint)]),
+  );
   const logs = Object.fromEntries([...state.logs].map(([name, log]) => [name, logJson(log)]));
   const { epoch, factCount, identity } = state;
-  return utf8.encode(canonicalJson({ epoch, factCount, identity: { ...identity }, pipelines, logs }));
+  return utf8.encode(
+    canonicalJson({ epoch, factCount, identity: { ...identity }, pipelines, logs }),
+  );
 }
 
 /** Reads what {@link encodeSnapshot} wrote. Throws LOG_DAMAGED. */
@@ -91,7 +120,9 @@ export function decodeSnapshot(body: Uint8Array): LedgerState {
     epoch: reader.integer("epoch"),
     factCount: reader.integer("factCount"),
     identity: readIdentity(reader.object("identity")),
-    pipelines: new Map(pipelines.keys().map((name) => [name, readCheckpoint(pipelines.object(name), name)])),
+    pipelines: new Map(
+      pipelines.keys().map((name) => [name, readCheckpoint(pipelines.object(name), name)]),
+    ),
     logs: new Map(logs.keys().map((name) => [name, readLog(logs.object(name))])),
   };
 }
@@ -101,11 +132,21 @@ function factJson(fact: Fact): JsonObject {
     case "identity":
       return { fact: "identity", ...fact.identity };
     case "register":
-      return { fact: "register", pipeline: fact.pipeline, writerId: fact.writerId, start: fact.start };
+      return {
+        fact: "register",
+        pipeline: fact.pipeline,
+        writerId: fact.writerId,
+        start: fact.start,
+      };
     case "plan":
       return { fact: "plan", ...planJson(fact.plan) };
     case "commit":
-      return { fact: "commit", ...fact.commit, tokens: tokensJson(fact.commit.tokens), ends: fact.ends };
+      return {
+        fact: "commit",
+        ...fact.commit,
+        tokens: tokensJson(fact.commit.tokens),
+        ends: fact.ends,
+      };
     case "orphan":
       return { fact: "orphan", pipeline: fact.pipeline, sinceMs: fact.sinceMs };
     case "forget":
@@ -121,11 +162,22 @@ function factJson(fact: Fact): JsonObject {
 
 function planJson(plan: Plan): JsonObject {
   const { pipeline, batchId, epoch, batchTimeMs, watermarkMs, graphHash, deadLettersFrom } = plan;
-  return { pipeline, batchId, epoch, batchTimeMs, watermarkMs, graphHash, deadLettersFrom, ranges: plan.ranges };
+  return {
+    pipeline,
+    batchId,
+    epoch,
+    batchTimeMs,
+    watermarkMs,
+    graphHash,
+    deadLettersFrom,
+    ranges: plan.ranges,
+  };
 }
 
 function tokensJson(tokens: Commit["tokens"]): JsonObject {
-  const pairs = Object.entries(tokens).map(([sink, token]) => [sink, Buffer.from(token).toString("base64")] as const);
+  const pairs = Object.entries(tokens).map(
+    ([sink, token]) => [sink, Buffer.from(token).toString("base64")] as const,
+  );
   return Object.fromEntries(pairs);
 }
 
@@ -141,7 +193,11 @@ function checkpointJson(checkpoint: PipelineCheckpoint): Json {
 }
 
 function logJson(log: LogFactsState): Json {
-  return { floor: log.floor && { ...log.floor }, cuts: log.cuts.map((cut) => ({ ...cut })), gaps: log.gaps.map((gap) => ({ ...gap })) };
+  return {
+    floor: log.floor && { ...log.floor },
+    cuts: log.cuts.map((cut) => ({ ...cut })),
+    gaps: log.gaps.map((gap) => ({ ...gap })),
+  };
 }
 
 function readFact(reader: FieldReader): Fact {
@@ -150,13 +206,22 @@ function readFact(reader: FieldReader): Fact {
     case "identity":
       return { fact, identity: readIdentity(reader) };
     case "register":
-      return { fact, pipeline: reader.text("pipeline"), writerId: reader.text("writerId"), start: readEnds(reader.object("start")) };
+      return {
+        fact,
+        pipeline: reader.text("pipeline"),
+        writerId: reader.text("writerId"),
+        start: readEnds(reader.object("start")),
+      };
     case "plan":
       return { fact, plan: readPlan(reader) };
     case "commit":
       return { fact, commit: readCommit(reader), ends: readEnds(reader.object("ends")) };
     case "orphan":
-      return { fact, pipeline: reader.text("pipeline"), sinceMs: reader.has("sinceMs") ? reader.number("sinceMs") : undefined };
+      return {
+        fact,
+        pipeline: reader.text("pipeline"),
+        sinceMs: reader.has("sinceMs") ? reader.number("sinceMs") : undefined,
+      };
     case "forget":
       return { fact, pipeline: reader.text("pipeline") };
     case "cut":
@@ -166,9 +231,13 @@ function readFact(reader: FieldReader): Fact {
     case "floor":
       return { fact, log: reader.text("log"), floor: readFloor(reader) };
     default:
-      throw new HoldfastError("LOG_VERSION", `the ledger holds a fact "${fact}" that this program does not know`, {
-        fix: "run the version of Holdfast that wrote it, or a newer one",
-      });
+      throw new HoldfastError(
+        "LOG_VERSION",
+        `the ledger holds a fact "${fact}" that this program does not know`,
+        {
+          fix: "run the version of Holdfast that wrote it, or a newer one",
+        },
+      );
   }
 }
 
@@ -186,13 +255,20 @@ function readEnds(reader: FieldReader): Ends {
 
 function readRange(value: readonly unknown[]): readonly [number, number] {
   const [from, to] = value;
-  const isRange = Number.isSafeInteger(from) && Number.isSafeInteger(to) && typeof from === "number" && typeof to === "number";
-  if (!isRange || value.length !== 2 || from > to || from < 0) throw new HoldfastError("LOG_DAMAGED", `a range is ${JSON.stringify(value)}`);
+  const isRange =
+    Number.isSafeInteger(from) &&
+    Number.isSafeInteger(to) &&
+    typeof from === "number" &&
+    typeof to === "number";
+  if (!isRange || value.length !== 2 || from > to || from < 0)
+    throw new HoldfastError("LOG_DAMAGED", `a range is ${JSON.stringify(value)}`);
   return [from, to];
 }
 
 function readRanges(reader: FieldReader): Ranges {
-  return reader.record((sources, source) => sources.object(source).record((fields, partition) => readRange(fields.list(partition))));
+  return reader.record((sources, source) =>
+    sources.object(source).record((fields, partition) => readRange(fields.list(partition))),
+  );
 }
 
 function readPlan(reader: FieldReader): Plan {
@@ -214,16 +290,26 @@ function readTokens(reader: FieldReader): Commit["tokens"] {
 
 function readCommit(reader: FieldReader): Commit {
   const tokens = readTokens(reader.object("tokens"));
-  return { pipeline: reader.text("pipeline"), batchId: reader.integer("batchId"), epoch: reader.integer("epoch"), tokens };
+  return {
+    pipeline: reader.text("pipeline"),
+    batchId: reader.integer("batchId"),
+    epoch: reader.integer("epoch"),
+    tokens,
+  };
 }
 
 function readCommitted(reader: FieldReader): PipelineCheckpoint["committed"] {
-  return { batchId: reader.integer("batchId"), ends: readEnds(reader.object("ends")), tokens: readTokens(reader.object("tokens")) };
+  return {
+    batchId: reader.integer("batchId"),
+    ends: readEnds(reader.object("ends")),
+    tokens: readTokens(reader.object("tokens")),
+  };
 }
 
 function readCheckpoint(reader: FieldReader, name: string): PipelineCheckpoint {
   const open = reader.has("open") ? readPlan(reader.object("open")) : undefined;
-  if (open !== undefined && open.pipeline !== name) throw new HoldfastError("LOG_DAMAGED", `plan of ${open.pipeline} under ${name}`);
+  if (open !== undefined && open.pipeline !== name)
+    throw new HoldfastError("LOG_DAMAGED", `plan of ${open.pipeline} under ${name}`);
   return {
     writerId: reader.text("writerId"),
     start: readEnds(reader.object("start")),
@@ -245,7 +331,11 @@ function readCut(reader: FieldReader): SegmentCut {
 function readGap(reader: FieldReader): LogGap {
   const text = reader.text("reason");
   const reason = GAP_REASONS.find((known) => known === text);
-  if (reason === undefined) throw new HoldfastError("LOG_VERSION", `the ledger holds a gap for reason "${text}" that this program does not know`);
+  if (reason === undefined)
+    throw new HoldfastError(
+      "LOG_VERSION",
+      `the ledger holds a gap for reason "${text}" that this program does not know`,
+    );
   const [from, to] = readRange([reader.integer("from"), reader.integer("to")]);
   return { from, to, reason };
 }

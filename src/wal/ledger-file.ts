@@ -9,9 +9,32 @@
  * the number of facts before it since the ledger was born, so a missing entry shows.
  */
 import { HoldfastError } from "../errors.ts";
-import { bodyIsValid, decodeEntryHeader, encodeEntry, ENTRY_HEADER_BYTES, ENTRY_TYPE, entryDiskBytes, type EntryHeader } from "./entry.ts";
-import { ALIGNMENT_BYTES, decodeSegmentHeader, encodeSegmentHeader, saltOf, SEGMENT_HEADER_BYTES, SEGMENT_KIND } from "./format.ts";
-import { decodeFacts, decodeSnapshot, encodeFacts, encodeSnapshot, type Fact, type LedgerState } from "./ledger-facts.ts";
+import {
+  bodyIsValid,
+  decodeEntryHeader,
+  encodeEntry,
+  ENTRY_HEADER_BYTES,
+  ENTRY_TYPE,
+  entryDiskBytes,
+  type EntryHeader,
+} from "./entry.ts";
+import {
+  ALIGNMENT_BYTES,
+  decodeSegmentHeader,
+  encodeSegmentHeader,
+  saltOf,
+  SEGMENT_HEADER_BYTES,
+  SEGMENT_KIND,
+  type SegmentHeader,
+} from "./format.ts";
+import {
+  decodeFacts,
+  decodeSnapshot,
+  encodeFacts,
+  encodeSnapshot,
+  type Fact,
+  type LedgerState,
+} from "./ledger-facts.ts";
 import { applyFacts } from "./ledger-state.ts";
 
 /** Size of a ledger file, unless the state alone needs more. */
@@ -44,7 +67,11 @@ export interface EncodedEntry {
 }
 
 /** The beginning of a file: header block and snapshot, to be written in one call. */
-export function encodeLedgerStart(identity: LedgerFileIdentity, state: LedgerState, wallMs: number): EncodedEntry {
+export function encodeLedgerStart(
+  identity: LedgerFileIdentity,
+  state: LedgerState,
+  wallMs: number,
+): EncodedEntry {
   const { fileNumber, logUuid, epoch, capacityBytes } = identity;
   const salt = saltOf(fileNumber, logUuid);
   const header = encodeSegmentHeader({
@@ -59,7 +86,15 @@ export function encodeLedgerStart(identity: LedgerFileIdentity, state: LedgerSta
     previousEnd: state.factCount,
     previousSalt: 0,
   });
-  const snapshot = encodeEntry(encodeSnapshot(state), { ...entryFields(identity, state.factCount, 0, wallMs), type: ENTRY_TYPE.snapshot, recordCount: 0 }, salt);
+  const snapshot = encodeEntry(
+    encodeSnapshot(state),
+    {
+      ...entryFields(identity, state.factCount, 0, wallMs),
+      type: ENTRY_TYPE.snapshot,
+      recordCount: 0,
+    },
+    salt,
+  );
   const bytes = new Uint8Array(SEGMENT_HEADER_BYTES + snapshot.bytes.length);
   bytes.set(header, 0);
   bytes.set(snapshot.bytes, SEGMENT_HEADER_BYTES);
@@ -67,8 +102,16 @@ export function encodeLedgerStart(identity: LedgerFileIdentity, state: LedgerSta
 }
 
 /** Facts as one entry. `firstFact` is the number of facts before it. */
-export function encodeLedgerEntry(identity: LedgerFileIdentity, facts: readonly Fact[], at: { readonly firstFact: number; readonly previousHeaderCrc: number; readonly wallMs: number }): EncodedEntry {
-  const fields = { ...entryFields(identity, at.firstFact, at.previousHeaderCrc, at.wallMs), type: ENTRY_TYPE.facts, recordCount: facts.length };
+export function encodeLedgerEntry(
+  identity: LedgerFileIdentity,
+  facts: readonly Fact[],
+  at: { readonly firstFact: number; readonly previousHeaderCrc: number; readonly wallMs: number },
+): EncodedEntry {
+  const fields = {
+    ...entryFields(identity, at.firstFact, at.previousHeaderCrc, at.wallMs),
+    type: ENTRY_TYPE.facts,
+    recordCount: facts.length,
+  };
   return encodeEntry(encodeFacts(facts), fields, saltOf(identity.fileNumber, identity.logUuid));
 }
 
@@ -84,7 +127,12 @@ interface EntryCommon {
 }
 
 /** One write is in flight at most, so everything before an entry is durable when it is built. */
-function entryFields(identity: LedgerFileIdentity, firstFact: number, previousHeaderCrc: number, wallMs: number): EntryCommon {
+function entryFields(
+  identity: LedgerFileIdentity,
+  firstFact: number,
+  previousHeaderCrc: number,
+  wallMs: number,
+): EntryCommon {
   return {
     firstOffset: firstFact,
     durableEnd: firstFact,
@@ -102,7 +150,12 @@ export type ReadLedgerFile =
   /** Nothing was ever durable in it: prepared, or torn at its first write. */
   | { readonly kind: "blank" }
   /** It has begun, and its state cannot be read. `factCount` is what its entries count up to, 0 without any. */
-  | { readonly kind: "unreadable"; readonly logUuid: Uint8Array | undefined; readonly epoch: number; readonly factCount: number }
+  | {
+      readonly kind: "unreadable";
+      readonly logUuid: Uint8Array | undefined;
+      readonly epoch: number;
+      readonly factCount: number;
+    }
   | {
       readonly kind: "ledger";
       readonly logUuid: Uint8Array;
@@ -121,23 +174,53 @@ export type ReadLedgerFile =
  * Reads a ledger file. `logUuid` is that of the directory, if known: with it a file whose header block is
  * damaged can still be read. Throws LOG_VERSION for a file that a newer program wrote.
  */
-export function readLedgerFile(bytes: Uint8Array, fileNumber: number, logUuid: Uint8Array | undefined): ReadLedgerFile {
-  const decoded = decodeSegmentHeader(bytes.subarray(0, SEGMENT_HEADER_BYTES));
-  if (decoded.kind === "unsupported") throw new HoldfastError("LOG_VERSION", `${ledgerFileName(fileNumber)}: ${decoded.reason}`);
-  const header = decoded.kind === "valid" && decoded.header.kind === SEGMENT_KIND.ledger ? decoded.header : undefined;
+export function readLedgerFile(
+  bytes: Uint8Array,
+  fileNumber: number,
+  logUuid: Uint8Array | undefined,
+): ReadLedgerFile {
+  const header = readHeader(bytes, fileNumber);
   const uuid = header?.logUuid ?? logUuid;
-  const isWritten = bytes.subarray(0, SEGMENT_HEADER_BYTES).some((byte) => byte !== 0);
-  const epoch = header?.epoch ?? 0;
   const seed = uuid && seedOf(header?.segmentId ?? fileNumber, uuid);
   const start = seed && validEntryAt(bytes, SEGMENT_HEADER_BYTES, seed);
-  if (seed === undefined || start?.type !== ENTRY_TYPE.snapshot) {
-    // Header and snapshot are written in one call. A whole header without a snapshot may be the torn rest of
-    // that call: the file before it is still there then, so the caller looks for it first.
-    const factCount = seed === undefined ? 0 : countFacts(bytes, seed);
-    return isWritten || factCount > 0 ? { kind: "unreadable", logUuid: header?.logUuid, epoch, factCount } : { kind: "blank" };
-  }
+  if (seed === undefined || start?.type !== ENTRY_TYPE.snapshot)
+    return withoutState(bytes, header, seed);
   const folded = foldEntries(bytes, seed, start);
-  return { kind: "ledger", logUuid: seed.logUuid, headerDamaged: header === undefined, ...folded, epoch: Math.max(epoch, folded.epoch) };
+  const epoch = Math.max(header?.epoch ?? 0, folded.epoch);
+  return {
+    kind: "ledger",
+    logUuid: seed.logUuid,
+    headerDamaged: header === undefined,
+    ...folded,
+    epoch,
+  };
+}
+
+function readHeader(bytes: Uint8Array, fileNumber: number): SegmentHeader | undefined {
+  const decoded = decodeSegmentHeader(bytes.subarray(0, SEGMENT_HEADER_BYTES));
+  if (decoded.kind === "unsupported") {
+    throw new HoldfastError("LOG_VERSION", `${ledgerFileName(fileNumber)}: ${decoded.reason}`, {
+      fix: "run the version of Holdfast that wrote it, or a newer one",
+    });
+  }
+  return decoded.kind === "valid" && decoded.header.kind === SEGMENT_KIND.ledger
+    ? decoded.header
+    : undefined;
+}
+
+/**
+ * Header and snapshot are written in one call. A whole header without a snapshot may be the torn rest of that call:
+ * the file before it is still there then, so the caller looks for it first.
+ */
+function withoutState(
+  bytes: Uint8Array,
+  header: SegmentHeader | undefined,
+  seed: Seed | undefined,
+): ReadLedgerFile {
+  const factCount = seed === undefined ? 0 : countFacts(bytes, seed);
+  const isWritten = bytes.subarray(0, SEGMENT_HEADER_BYTES).some((byte) => byte !== 0);
+  if (!isWritten && factCount === 0) return { kind: "blank" };
+  return { kind: "unreadable", logUuid: header?.logUuid, epoch: header?.epoch ?? 0, factCount };
 }
 
 interface Seed {
@@ -193,7 +276,10 @@ function foldEntries(bytes: Uint8Array, seed: Seed, start: EntryHeader): Folded 
       continue;
     }
     lostFacts += header.firstOffset - state.factCount;
-    state = applyFacts({ ...state, factCount: header.firstOffset }, decodeFacts(bodyAt(bytes, at, header)));
+    state = applyFacts(
+      { ...state, factCount: header.firstOffset },
+      decodeFacts(bodyAt(bytes, at, header)),
+    );
     epoch = Math.max(epoch, header.epoch);
     at += entryDiskBytes(header.entryBytes);
     endBytes = at;

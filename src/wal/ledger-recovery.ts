@@ -21,7 +21,9 @@ interface FileOnDisk {
 /** What a directory holds. */
 export interface FoundLedger {
   readonly state: LedgerState;
-  readonly recovery: { readonly kind: "new" | "recovered" | "lost" } | { readonly kind: "damaged"; readonly lostFacts: number };
+  readonly recovery:
+    | { readonly kind: "new" | "recovered" | "lost" }
+    | { readonly kind: "damaged"; readonly lostFacts: number };
   readonly logUuid: Uint8Array | undefined;
   readonly highestEpoch: number;
   /** Highest number in any name, also of files that are not used. */
@@ -61,8 +63,11 @@ async function findSegments(files: Files, logDirectory: string): Promise<FoundSe
   });
   const newestFirst = segments.toSorted((a, b) => b.segmentId - a.segmentId);
   for (const { name } of newestFirst.slice(0, SEGMENTS_TRIED_MAX)) {
-    const decoded = decodeSegmentHeader(await readStart(files, join(logDirectory, name), SEGMENT_HEADER_FIELDS_BYTES));
-    if (decoded.kind === "valid") return { exist: true, logUuid: decoded.header.logUuid, epoch: decoded.header.epoch };
+    const decoded = decodeSegmentHeader(
+      await readStart(files, join(logDirectory, name), SEGMENT_HEADER_FIELDS_BYTES),
+    );
+    if (decoded.kind === "valid")
+      return { exist: true, logUuid: decoded.header.logUuid, epoch: decoded.header.epoch };
   }
   return { exist: segments.length > 0, logUuid: undefined, epoch: 0 };
 }
@@ -78,19 +83,40 @@ async function readStart(files: Files, path: string, bytes: number): Promise<Uin
   }
 }
 
+/** A running writer blanks and renames a file only after its successor, which is read later, was durable. */
+async function readUnlessGone(files: Files, path: string): Promise<Uint8Array | undefined> {
+  try {
+    return await files.readFile(path);
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
 /**
  * Looks through all ledger files. The newest one with a whole first entry counts: a file is left only after
- * the first entry of its successor, which holds everything before it, is durable.
+ * the first entry of its successor, which holds everything before it, is durable. Needs no lock: oldest files are
+ * read first, so beside a running writer the state is one that was durable at some time since the call.
  */
-export async function findLedger(files: Files, directory: string, logDirectory: string): Promise<FoundLedger> {
+export async function findLedger(
+  files: Files,
+  directory: string,
+  logDirectory: string,
+): Promise<FoundLedger> {
   const segments = await findSegments(files, logDirectory);
   const read: ReadFile[] = [];
   for (const { name } of await listOrEmpty(files, directory)) {
     const fileNumber = parseLedgerFileName(name);
     if (fileNumber === undefined) continue;
     const path = join(directory, name);
-    const bytes = await files.readFile(path);
-    read.push({ path, bytes: bytes.length, fileNumber, content: readLedgerFile(bytes, fileNumber, segments.logUuid) });
+    const bytes = await readUnlessGone(files, path);
+    if (bytes === undefined) continue;
+    read.push({
+      path,
+      bytes: bytes.length,
+      fileNumber,
+      content: readLedgerFile(bytes, fileNumber, segments.logUuid),
+    });
   }
   return decide(read, segments);
 }
@@ -106,19 +132,33 @@ function decide(read: readonly ReadFile[], segments: FoundSegments): FoundLedger
     highestNumber: Math.max(0, ...read.map((file) => file.fileNumber)),
   };
   if (newest?.content.kind !== "ledger") {
-    const unreadable = read.flatMap(({ content }) => (content.kind === "unreadable" && content.logUuid !== undefined ? [content.logUuid] : []));
+    const unreadable = read.flatMap(({ content }) =>
+      content.kind === "unreadable" && content.logUuid !== undefined ? [content.logUuid] : [],
+    );
     const kind = segments.exist ? ("lost" as const) : ("new" as const);
-    return { ...common, state: NEW_LEDGER, recovery: { kind }, logUuid: segments.logUuid ?? unreadable[0], superseded: [] };
+    return {
+      ...common,
+      state: NEW_LEDGER,
+      recovery: { kind },
+      logUuid: segments.logUuid ?? unreadable[0],
+      superseded: [],
+    };
   }
   const { state, logUuid } = newest.content;
-  const lostFacts = newest.content.lostFacts + lostBehind(newestFirst, newest.fileNumber, state.factCount);
-  const recovery = lostFacts === 0 ? { kind: "recovered" as const } : { kind: "damaged" as const, lostFacts };
-  const others = newestFirst.filter((file) => file !== blank && (lostFacts === 0 || file.fileNumber < newest.fileNumber));
+  const lostFacts =
+    newest.content.lostFacts + lostBehind(newestFirst, newest.fileNumber, state.factCount);
+  const recovery =
+    lostFacts === 0 ? { kind: "recovered" as const } : { kind: "damaged" as const, lostFacts };
+  const others = newestFirst.filter(
+    (file) => file !== blank && (lostFacts === 0 || file.fileNumber < newest.fileNumber),
+  );
   return { ...common, state, recovery, logUuid, superseded: others.map((file) => file.path) };
 }
 
 /** Facts in files that followed this one and whose state cannot be read. */
 function lostBehind(read: readonly ReadFile[], fileNumber: number, factCount: number): number {
-  const counts = read.map(({ content, ...file }) => (content.kind === "unreadable" && file.fileNumber > fileNumber ? content.factCount : 0));
+  const counts = read.map(({ content, ...file }) =>
+    content.kind === "unreadable" && file.fileNumber > fileNumber ? content.factCount : 0,
+  );
   return Math.max(0, Math.max(0, ...counts) - factCount);
 }

@@ -11,6 +11,8 @@ import { HoldfastError, toError } from "../errors.ts";
 import type { FileHandle, Files } from "../host/files.ts";
 import { ALIGNMENT_BYTES } from "./format.ts";
 import { ledgerFileName, parseLedgerFileName } from "./ledger-file.ts";
+import { closeQuietly } from "./segment-pool.ts";
+import { writeAll } from "./segment-writer.ts";
 
 /** A blank file that nobody has written to under its number. */
 export interface BlankFile {
@@ -18,22 +20,6 @@ export interface BlankFile {
   readonly path: string;
   readonly handle: FileHandle;
   readonly capacityBytes: number;
-}
-
-/** Writes all of `bytes`. A write that takes less has failed: what is behind the cut is unknown. */
-export async function writeAll(handle: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
-  const count = await handle.write(bytes, 0, bytes.length, position);
-  if (count === bytes.length) return;
-  throw new HoldfastError("LOG_FAILED", `${handle.path}: a write took ${count} of ${bytes.length} bytes at ${position}`);
-}
-
-/** Closes a file that failed or is not needed; what that says changes nothing any more. */
-export async function closeQuietly(handle: FileHandle): Promise<void> {
-  try {
-    await handle.close();
-  } catch {
-    // Everything that counts in this file was durable when its writes returned.
-  }
 }
 
 /** Removes a file that nobody needs; if it stays, the next open finds it. */
@@ -107,12 +93,18 @@ export class LedgerSpare {
 
   /** Throws LEDGER_FENCED when a file is there that we did not make: another process has opened the ledger. */
   async assertOwner(currentNumber: number): Promise<void> {
-    const numbers = (await this.#files.list(this.#directory)).map((entry) => parseLedgerFileName(entry.name) ?? 0);
+    const numbers = (await this.#files.list(this.#directory)).map(
+      (entry) => parseLedgerFileName(entry.name) ?? 0,
+    );
     const newest = Math.max(0, ...numbers);
     if (newest <= this.#highestNumber && numbers.includes(currentNumber)) return;
-    throw new HoldfastError("LEDGER_FENCED", `${this.#directory} has ledger file ${newest}, this process wrote ${currentNumber}: another one has opened it`, {
-      fix: "stop one of the two processes",
-    });
+    throw new HoldfastError(
+      "LEDGER_FENCED",
+      `${this.#directory} has ledger file ${newest}, this process wrote ${currentNumber}: another one has opened it`,
+      {
+        fix: "stop one of the two processes",
+      },
+    );
   }
 
   async close(): Promise<void> {
@@ -121,7 +113,10 @@ export class LedgerSpare {
     this.#blank = undefined;
   }
 
-  async #make(capacityBytes: number, used: { readonly path: string; readonly bytes: number } | undefined): Promise<BlankFile> {
+  async #make(
+    capacityBytes: number,
+    used: { readonly path: string; readonly bytes: number } | undefined,
+  ): Promise<BlankFile> {
     this.#highestNumber += 1;
     const fileNumber = this.#highestNumber;
     const path = join(this.#directory, ledgerFileName(fileNumber));
@@ -133,14 +128,19 @@ export class LedgerSpare {
     await this.#files.rename(used.path, path);
     // The name decides how a file without a header is read, so it is durable before anything is in it.
     await this.#files.syncDirectory(this.#directory);
-    return { fileNumber, path, handle: await this.#files.open(path, "write-durable"), capacityBytes: used.bytes };
+    return {
+      fileNumber,
+      path,
+      handle: await this.#files.open(path, "write-durable"),
+      capacityBytes: used.bytes,
+    };
   }
 
   /** Takes the header block away before the name changes: a file is never found under two numbers. */
   async #blankOut(path: string): Promise<void> {
     const handle = await this.#files.open(path, "write-durable");
     try {
-      await writeAll(handle, new Uint8Array(ALIGNMENT_BYTES), 0);
+      await writeAll(handle, new Uint8Array(ALIGNMENT_BYTES), ALIGNMENT_BYTES, 0);
     } finally {
       await closeQuietly(handle);
     }
@@ -149,7 +149,7 @@ export class LedgerSpare {
   async #create(path: string, capacityBytes: number): Promise<FileHandle> {
     const handle = await this.#files.open(path, "create-durable");
     try {
-      await writeAll(handle, new Uint8Array(capacityBytes), 0);
+      await writeAll(handle, new Uint8Array(capacityBytes), capacityBytes, 0);
       await this.#files.syncDirectory(this.#directory);
       return handle;
     } catch (error) {

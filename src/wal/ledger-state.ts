@@ -3,7 +3,15 @@
  *
  * Applying is more lenient than checking: behind a damaged entry facts may miss what they follow.
  */
-import type { Ends, LogFloor, LogGap, Offsets, PipelineCheckpoint, Plan, SegmentCut } from "../contract/log.ts";
+import type {
+  Ends,
+  LogFloor,
+  LogGap,
+  Offsets,
+  PipelineCheckpoint,
+  Plan,
+  SegmentCut,
+} from "../contract/log.ts";
 import { HoldfastError } from "../errors.ts";
 import type { Fact, LedgerIdentity, LedgerState, LogFactsState } from "./ledger-facts.ts";
 
@@ -44,7 +52,11 @@ export function endsAfter(checkpoint: PipelineCheckpoint, plan: Plan): Ends {
 /** Lowest offset of a log that no fact mentions as used. */
 export function nextOffsetMin(state: LedgerState, log: string): number {
   const { floor, cuts, gaps } = logOf(state, log);
-  const offsets = [floor?.offset ?? 0, ...cuts.map((cut) => cut.endOffset), ...gaps.map((gap) => gap.to)];
+  const offsets = [
+    floor?.offset ?? 0,
+    ...cuts.map((cut) => cut.endOffset),
+    ...gaps.map((gap) => gap.to),
+  ];
   for (const checkpoint of state.pipelines.values()) {
     const { open } = checkpoint;
     const ends = open === undefined ? standing(checkpoint) : endsAfter(checkpoint, open);
@@ -56,7 +68,8 @@ export function nextOffsetMin(state: LedgerState, log: string): number {
 
 /** Whether this is another place than the ledger was last used in. What is unknown on one side is not compared. */
 export function hasMoved(before: LedgerIdentity, now: LedgerIdentity): boolean {
-  const differ = (left: string, right: string): boolean => left !== "" && right !== "" && left !== right;
+  const differ = (left: string, right: string): boolean =>
+    left !== "" && right !== "" && left !== right;
   return differ(before.machineId, now.machineId) || differ(before.inode, now.inode);
 }
 
@@ -64,8 +77,7 @@ export function hasMoved(before: LedgerIdentity, now: LedgerIdentity): boolean {
 export function checkFact(state: LedgerState, fact: Fact): HoldfastError | undefined {
   switch (fact.fact) {
     case "register":
-      if (!state.pipelines.has(fact.pipeline)) return undefined;
-      return new HoldfastError("CONFIG_CONFLICT", `pipeline ${fact.pipeline} is in the ledger already`);
+      return checkBirth(state, fact.pipeline);
     case "plan":
       return checkPlan(state, fact.plan);
     case "commit":
@@ -74,8 +86,7 @@ export function checkFact(state: LedgerState, fact: Fact): HoldfastError | undef
     case "forget":
       return state.pipelines.has(fact.pipeline) ? undefined : unknownPipeline(state, fact.pipeline);
     case "gap":
-      if (fact.gap.from < fact.gap.to) return undefined;
-      return new HoldfastError("INTERNAL", `a gap from ${fact.gap.from} to ${fact.gap.to} holds nothing`);
+      return checkGap(fact.gap);
     case "identity":
     case "cut":
     case "floor":
@@ -83,27 +94,51 @@ export function checkFact(state: LedgerState, fact: Fact): HoldfastError | undef
   }
 }
 
+function checkBirth(state: LedgerState, pipeline: string): HoldfastError | undefined {
+  if (!state.pipelines.has(pipeline)) return undefined;
+  return new HoldfastError("CONFIG_CONFLICT", `pipeline ${pipeline} is in the ledger already`);
+}
+
+function checkGap({ from, to }: LogGap): HoldfastError | undefined {
+  if (from < to) return undefined;
+  return new HoldfastError("INTERNAL", `a gap from ${from} to ${to} holds nothing`);
+}
+
 function unknownPipeline(state: LedgerState, pipeline: string): HoldfastError {
   const known = [...state.pipelines.keys()].join(", ");
-  return new HoldfastError("PIPELINE_UNKNOWN", `the ledger has no pipeline ${pipeline}; it has ${known === "" ? "none" : known}`);
+  return new HoldfastError(
+    "PIPELINE_UNKNOWN",
+    `the ledger has no pipeline ${pipeline}; it has ${known === "" ? "none" : known}`,
+  );
 }
 
 function fenced(message: string): HoldfastError {
-  return new HoldfastError("LEDGER_FENCED", message, { fix: "restart the pipeline: it reads its checkpoint again" });
+  return new HoldfastError("LEDGER_FENCED", message, {
+    fix: "restart the pipeline: it reads its checkpoint again",
+  });
 }
 
-function checkEpoch(state: LedgerState, what: { readonly pipeline: string; readonly epoch: number }): HoldfastError | undefined {
+function checkEpoch(
+  state: LedgerState,
+  what: { readonly pipeline: string; readonly epoch: number },
+): HoldfastError | undefined {
   if (what.epoch === state.epoch) return undefined;
-  return fenced(`${what.pipeline}: written by opening ${what.epoch} of the ledger, opening ${state.epoch} runs`);
+  return fenced(
+    `${what.pipeline}: written by opening ${what.epoch} of the ledger, opening ${state.epoch} runs`,
+  );
 }
 
 function checkPlan(state: LedgerState, plan: Plan): HoldfastError | undefined {
   const checkpoint = state.pipelines.get(plan.pipeline);
   if (checkpoint === undefined) return unknownPipeline(state, plan.pipeline);
   const { open, committed } = checkpoint;
-  if (open !== undefined) return fenced(`${plan.pipeline}: batch ${plan.batchId} planned while batch ${open.batchId} is open`);
+  if (open !== undefined)
+    return fenced(
+      `${plan.pipeline}: batch ${plan.batchId} planned while batch ${open.batchId} is open`,
+    );
   const next = (committed?.batchId ?? 0) + 1;
-  if (plan.batchId !== next) return fenced(`${plan.pipeline}: batch ${plan.batchId} planned, the next one is ${next}`);
+  if (plan.batchId !== next)
+    return fenced(`${plan.pipeline}: batch ${plan.batchId} planned, the next one is ${next}`);
   return checkEpoch(state, plan) ?? checkRanges(plan, standing(checkpoint));
 }
 
@@ -113,18 +148,25 @@ function checkRanges(plan: Plan, ends: Ends): HoldfastError | undefined {
     for (const [partition, [from, to]] of Object.entries(partitions)) {
       const expected = ends[source]?.[partition] ?? from;
       const where = `${plan.pipeline}: batch ${plan.batchId}, ${source}/${partition}`;
-      if (from !== expected) return fenced(`${where} begins at ${from}, the last one ended at ${expected}`);
+      if (from !== expected)
+        return fenced(`${where} begins at ${from}, the last one ended at ${expected}`);
       if (to < from) return fenced(`${where} ends at ${to}, before its begin ${from}`);
     }
   }
   return undefined;
 }
 
-function checkCommit(state: LedgerState, commit: { readonly pipeline: string; readonly batchId: number; readonly epoch: number }): HoldfastError | undefined {
+function checkCommit(
+  state: LedgerState,
+  commit: { readonly pipeline: string; readonly batchId: number; readonly epoch: number },
+): HoldfastError | undefined {
   const checkpoint = state.pipelines.get(commit.pipeline);
   if (checkpoint === undefined) return unknownPipeline(state, commit.pipeline);
   const open = checkpoint.open?.batchId;
-  if (open !== commit.batchId) return fenced(`${commit.pipeline}: commit of batch ${commit.batchId}, open is ${open ?? "none"}`);
+  if (open !== commit.batchId)
+    return fenced(
+      `${commit.pipeline}: commit of batch ${commit.batchId}, open is ${open ?? "none"}`,
+    );
   return checkEpoch(state, commit);
 }
 
@@ -135,18 +177,36 @@ export function applyFact(state: LedgerState, fact: Fact): LedgerState {
     case "identity":
       return { ...next, identity: fact.identity };
     case "register": {
-      const born = { writerId: fact.writerId, start: fact.start, committed: undefined, open: undefined, orphanedSinceMs: undefined };
+      const born = {
+        writerId: fact.writerId,
+        start: fact.start,
+        committed: undefined,
+        open: undefined,
+        orphanedSinceMs: undefined,
+      };
       return withPipeline(next, fact.pipeline, () => born);
     }
     case "plan":
-      return withPipeline(next, fact.plan.pipeline, (checkpoint) => checkpoint && { ...checkpoint, open: fact.plan });
+      return withPipeline(
+        next,
+        fact.plan.pipeline,
+        (checkpoint) => checkpoint && { ...checkpoint, open: fact.plan },
+      );
     case "commit": {
       const { pipeline, batchId, tokens } = fact.commit;
       const committed = { batchId, tokens, ends: fact.ends };
-      return withPipeline(next, pipeline, (checkpoint) => checkpoint && { ...checkpoint, committed, open: undefined });
+      return withPipeline(
+        next,
+        pipeline,
+        (checkpoint) => checkpoint && { ...checkpoint, committed, open: undefined },
+      );
     }
     case "orphan":
-      return withPipeline(next, fact.pipeline, (checkpoint) => checkpoint && { ...checkpoint, orphanedSinceMs: fact.sinceMs });
+      return withPipeline(
+        next,
+        fact.pipeline,
+        (checkpoint) => checkpoint && { ...checkpoint, orphanedSinceMs: fact.sinceMs },
+      );
     case "forget":
       return withPipeline(next, fact.pipeline, () => undefined);
     case "cut":
@@ -165,7 +225,11 @@ export function applyFacts(state: LedgerState, facts: readonly Fact[]): LedgerSt
 
 type Change<T> = (before: T) => T;
 
-function withPipeline(state: LedgerState, name: string, change: Change<PipelineCheckpoint | undefined>): LedgerState {
+function withPipeline(
+  state: LedgerState,
+  name: string,
+  change: Change<PipelineCheckpoint | undefined>,
+): LedgerState {
   const after = change(state.pipelines.get(name));
   const pipelines = new Map(state.pipelines);
   if (after === undefined) pipelines.delete(name);
@@ -190,7 +254,8 @@ function withGap(log: LogFactsState, gap: LogGap): readonly LogGap[] {
     const last = merged.at(-1);
     const from = Math.max(next.from, last?.to ?? 0, log.floor?.offset ?? 0);
     if (from >= next.to) continue;
-    if (last?.to === from && last.reason === next.reason) merged[merged.length - 1] = { ...last, to: next.to };
+    if (last?.to === from && last.reason === next.reason)
+      merged[merged.length - 1] = { ...last, to: next.to };
     else merged.push({ ...next, from });
   }
   return merged;
@@ -200,6 +265,12 @@ function withGap(log: LogFactsState, gap: LogGap): readonly LogGap[] {
 function withFloor(log: LogFactsState, floor: LogFloor): LogFactsState {
   const segmentId = Math.max(log.floor?.segmentId ?? 0, floor.segmentId);
   const offset = Math.max(log.floor?.offset ?? 0, floor.offset);
-  const gaps = log.gaps.filter((gap) => gap.to > offset).map((gap) => ({ ...gap, from: Math.max(gap.from, offset) }));
-  return { floor: { segmentId, offset }, cuts: log.cuts.filter((cut) => cut.segmentId >= segmentId), gaps };
+  const gaps = log.gaps
+    .filter((gap) => gap.to > offset)
+    .map((gap) => ({ ...gap, from: Math.max(gap.from, offset) }));
+  return {
+    floor: { segmentId, offset },
+    cuts: log.cuts.filter((cut) => cut.segmentId >= segmentId),
+    gaps,
+  };
 }

@@ -8,9 +8,16 @@ import type { FileHandle, Files } from "../host/files.ts";
 import { ENTRY_BODY_BYTES_MAX } from "./entry.ts";
 import { alignUp } from "./format.ts";
 import { encodeSnapshot, type Fact, type LedgerState } from "./ledger-facts.ts";
-import { encodeLedgerEntry, encodeLedgerStart, type EncodedEntry, type LedgerFileIdentity } from "./ledger-file.ts";
+import {
+  encodeLedgerEntry,
+  encodeLedgerStart,
+  type EncodedEntry,
+  type LedgerFileIdentity,
+} from "./ledger-file.ts";
 import { applyFact, checkFact } from "./ledger-state.ts";
-import { type BlankFile, closeQuietly, type LedgerSpare, removeQuietly, writeAll } from "./ledger-spare.ts";
+import { type BlankFile, type LedgerSpare, removeQuietly } from "./ledger-spare.ts";
+import { closeQuietly } from "./segment-pool.ts";
+import { writeAll } from "./segment-writer.ts";
 
 /** Calls that wait for a write; a further one is refused with BUSY. */
 export const QUEUED_CALLS_MAX = 10_000;
@@ -89,9 +96,15 @@ export class LedgerWriter {
   /** Durable when it resolves, together or not at all. Refused at once when a fact may not follow. */
   submit(facts: readonly Fact[]): Promise<void> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
-    if (this.#closed !== undefined) return Promise.reject(new HoldfastError("LOG_CLOSED", "the ledger is closed"));
+    if (this.#closed !== undefined)
+      return Promise.reject(new HoldfastError("LOG_CLOSED", "the ledger is closed"));
     if (this.#queue.length >= QUEUED_CALLS_MAX) {
-      return Promise.reject(new HoldfastError("BUSY", `${this.#queue.length} calls wait for the ledger, limit ${QUEUED_CALLS_MAX}`));
+      return Promise.reject(
+        new HoldfastError(
+          "BUSY",
+          `${this.#queue.length} calls wait for the ledger, limit ${QUEUED_CALLS_MAX}`,
+        ),
+      );
     }
     let after = this.#accepted;
     for (const fact of facts) {
@@ -131,8 +144,9 @@ export class LedgerWriter {
 
   async #drain(): Promise<void> {
     // One turn of microtasks later, so that calls made in one go share a write.
-    await undefined;
-    while (this.#queue.length > 0) await this.#writeCalls(this.#queue.splice(0, CALLS_PER_WRITE_MAX));
+    await Promise.resolve();
+    while (this.#queue.length > 0)
+      await this.#writeCalls(this.#queue.splice(0, CALLS_PER_WRITE_MAX));
     this.#writing = undefined;
   }
 
@@ -141,7 +155,10 @@ export class LedgerWriter {
     if (after === undefined) return;
     try {
       if (this.#failure !== undefined) throw this.#failure;
-      await this.#makeDurable(calls.flatMap((call) => call.facts), after);
+      await this.#makeDurable(
+        calls.flatMap((call) => call.facts),
+        after,
+      );
     } catch (error) {
       const failure = this.#fail(toError(error));
       for (const call of calls) call.reject(failure);
@@ -155,10 +172,15 @@ export class LedgerWriter {
     const file = this.#current;
     if (file === undefined) return this.#replaceFile(after);
     const firstFact = this.#durable.factCount;
-    const entry = encodeLedgerEntry(file.identity, facts, { firstFact, previousHeaderCrc: file.lastHeaderCrc, wallMs: this.#wallMs() });
-    if (file.endBytes + entry.bytes.length > file.identity.capacityBytes) return this.#rollOver(file, after);
+    const entry = encodeLedgerEntry(file.identity, facts, {
+      firstFact,
+      previousHeaderCrc: file.lastHeaderCrc,
+      wallMs: this.#wallMs(),
+    });
+    if (file.endBytes + entry.bytes.length > file.identity.capacityBytes)
+      return this.#rollOver(file, after);
     try {
-      await writeAll(file.handle, entry.bytes, file.endBytes);
+      await writeAll(file.handle, entry.bytes, entry.bytes.length, file.endBytes);
     } catch {
       return this.#rescue(file, after);
     }
@@ -201,9 +223,16 @@ export class LedgerWriter {
     const { spare, fileBytes } = this.#options;
     const startBytes = encodeSnapshot(state).length;
     if (startBytes > ENTRY_BODY_BYTES_MAX) {
-      throw new HoldfastError("LOG_FAILED", `the ledger's state is ${startBytes} bytes, limit ${ENTRY_BODY_BYTES_MAX}`, { fix: "`holdfast pipelines forget` what is not needed" });
+      throw new HoldfastError(
+        "LOG_FAILED",
+        `the ledger's state is ${startBytes} bytes, limit ${ENTRY_BODY_BYTES_MAX}`,
+        { fix: "`holdfast pipelines forget` what is not needed" },
+      );
     }
-    const capacityBytes = startBytes * CAPACITY_PER_STATE <= fileBytes ? fileBytes : alignUp(startBytes * CAPACITY_PER_STATE);
+    const capacityBytes =
+      startBytes * CAPACITY_PER_STATE <= fileBytes
+        ? fileBytes
+        : alignUp(startBytes * CAPACITY_PER_STATE);
     const blank = await spare.take(capacityBytes);
     try {
       this.#current = await this.#beginFile(blank, state);
@@ -215,9 +244,14 @@ export class LedgerWriter {
 
   async #beginFile(blank: BlankFile, state: LedgerState): Promise<CurrentFile> {
     const { fileNumber, capacityBytes, path, handle } = blank;
-    const identity = { fileNumber, capacityBytes, logUuid: this.#options.logUuid, epoch: state.epoch };
+    const identity = {
+      fileNumber,
+      capacityBytes,
+      logUuid: this.#options.logUuid,
+      epoch: state.epoch,
+    };
     const start = encodeLedgerStart(identity, state, this.#wallMs());
-    await writeAll(handle, start.bytes, 0);
+    await writeAll(handle, start.bytes, start.bytes.length, 0);
     return { identity, path, handle, endBytes: start.bytes.length, lastHeaderCrc: start.headerCrc };
   }
 
@@ -227,12 +261,19 @@ export class LedgerWriter {
 
   /** Sticky: whoever opens the ledger again decides from the disk what was durable. */
   #fail(cause: Error): HoldfastError {
-    this.#failure ??= cause instanceof HoldfastError && cause.code === "LEDGER_FENCED" ? cause : this.#failed(cause);
+    this.#failure ??=
+      cause instanceof HoldfastError && cause.code === "LEDGER_FENCED"
+        ? cause
+        : this.#failed(cause);
     return this.#failure;
   }
 
   #failed(cause: Error): HoldfastError {
-    return new HoldfastError("LOG_FAILED", `the ledger in ${this.#options.directory} cannot be written: ${cause.message}`, { cause });
+    return new HoldfastError(
+      "LOG_FAILED",
+      `the ledger in ${this.#options.directory} cannot be written: ${cause.message}`,
+      { cause },
+    );
   }
 }
 

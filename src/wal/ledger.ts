@@ -5,9 +5,18 @@
  * Each opening begins a new file with the state as it was found; a file is never appended to by two
  * openings. Recovery is the newest file whose first entry is whole, and every valid entry in it.
  */
-import { dirname, join } from "node:path";
+import { dirname } from "node:path";
 
-import type { Commit, Ledger, LogFacts, LogFloor, LogGap, PipelineCheckpoint, Plan, SegmentCut } from "../contract/log.ts";
+import type {
+  Commit,
+  Ledger,
+  LogFacts,
+  LogFloor,
+  LogGap,
+  PipelineCheckpoint,
+  Plan,
+  SegmentCut,
+} from "../contract/log.ts";
 import { HoldfastError } from "../errors.ts";
 import type { Clock } from "../host/clock.ts";
 import type { Files } from "../host/files.ts";
@@ -75,8 +84,15 @@ export interface OpenedLedger extends Ledger {
 function resolveLedgerOptions(options: LedgerOptions): Required<LedgerOptions> {
   const resolved = { ...DEFAULTS, ...options };
   const { fileBytes } = resolved;
-  if (fileBytes < SEGMENT_BYTES_MIN || fileBytes > SEGMENT_BYTES_MAX || fileBytes % ALIGNMENT_BYTES !== 0) {
-    throw new HoldfastError("CONFIG_OUT_OF_RANGE", `ledger file of ${fileBytes} bytes; allowed are ${SEGMENT_BYTES_MIN} to ${SEGMENT_BYTES_MAX}, in steps of ${ALIGNMENT_BYTES}`);
+  if (
+    fileBytes < SEGMENT_BYTES_MIN ||
+    fileBytes > SEGMENT_BYTES_MAX ||
+    fileBytes % ALIGNMENT_BYTES !== 0
+  ) {
+    throw new HoldfastError(
+      "CONFIG_OUT_OF_RANGE",
+      `ledger file of ${fileBytes} bytes; allowed are ${SEGMENT_BYTES_MIN} to ${SEGMENT_BYTES_MAX}, in steps of ${ALIGNMENT_BYTES}`,
+    );
   }
   return Object.freeze(resolved);
 }
@@ -88,13 +104,18 @@ function resolveLedgerOptions(options: LedgerOptions): Required<LedgerOptions> {
  * An earlier ledger of this process on the directory must be closed first.
  */
 export async function openLedger(options: LedgerOptions): Promise<OpenedLedger> {
-  const { files, clock, random, directory, logDirectory, identity, adopt, fileBytes } = resolveLedgerOptions(options);
+  const { files, clock, random, directory, logDirectory, identity, adopt, fileBytes } =
+    resolveLedgerOptions(options);
   await files.makeDirectory(directory);
   await files.syncDirectory(dirname(directory));
   const found = await findLedger(files, directory, logDirectory);
   if (!adopt) assertNotMoved(directory, found, identity);
   const logUuid = found.logUuid ?? random.bytes(UUID_BYTES);
-  const state = { ...found.state, epoch: found.highestEpoch + 1, identity: merged(found.state.identity, identity) };
+  const state = {
+    ...found.state,
+    epoch: found.highestEpoch + 1,
+    identity: merged(found.state.identity, identity),
+  };
   const spare = new LedgerSpare(files, directory, found.highestNumber);
   if (found.blank !== undefined) spare.prepare(fileBytes, found.blank);
   const writer = new LedgerWriter({ files, clock, directory, logUuid, fileBytes, spare }, state);
@@ -102,15 +123,25 @@ export async function openLedger(options: LedgerOptions): Promise<OpenedLedger> 
     await writer.begin(found.superseded);
   } catch (cause) {
     await writer.close();
-    throw new HoldfastError("LOG_FAILED", `${directory}: no ledger file can be begun`, { cause, fix: "free some space or repair the disk" });
+    throw new HoldfastError("LOG_FAILED", `${directory}: no ledger file can be begun`, {
+      cause,
+      fix: "free some space or repair the disk",
+    });
   }
-  return new DirectoryLedger(writer, spare, { epoch: state.epoch, logUuid, recovery: found.recovery });
+  return new DirectoryLedger(writer, spare, {
+    epoch: state.epoch,
+    logUuid,
+    recovery: found.recovery,
+  });
 }
 
 function assertNotMoved(directory: string, found: FoundLedger, now: LedgerIdentity): void {
   const before = found.state.identity;
   if (!hasMoved(before, now)) return;
-  const [was, is] = [before, now].map((identity) => `machine ${identity.machineId || "unknown"}, inode ${identity.inode || "unknown"}`);
+  const [was, is] = [before, now].map(
+    (identity) =>
+      `machine ${identity.machineId || "unknown"}, inode ${identity.inode || "unknown"}`,
+  );
   throw new HoldfastError("LOG_MOVED", `${directory} was written on ${was}; this is ${is}`, {
     fix: "if no other copy is in use: `holdfast log adopt`",
   });
@@ -128,7 +159,15 @@ class DirectoryLedger implements OpenedLedger {
   readonly #writer: LedgerWriter;
   readonly #spare: LedgerSpare;
 
-  constructor(writer: LedgerWriter, spare: LedgerSpare, opened: { readonly epoch: number; readonly logUuid: Uint8Array; readonly recovery: LedgerRecovery }) {
+  constructor(
+    writer: LedgerWriter,
+    spare: LedgerSpare,
+    opened: {
+      readonly epoch: number;
+      readonly logUuid: Uint8Array;
+      readonly recovery: LedgerRecovery;
+    },
+  ) {
     this.#writer = writer;
     this.#spare = spare;
     this.epoch = opened.epoch;
@@ -144,7 +183,10 @@ class DirectoryLedger implements OpenedLedger {
     return [...this.#writer.durable.pipelines.keys()];
   }
 
-  register(pipeline: string, born: { readonly writerId: string; readonly start: PipelineCheckpoint["start"] }): Promise<void> {
+  register(
+    pipeline: string,
+    born: { readonly writerId: string; readonly start: PipelineCheckpoint["start"] },
+  ): Promise<void> {
     return this.#submit({ fact: "register", pipeline, writerId: born.writerId, start: born.start });
   }
 
@@ -157,7 +199,9 @@ class DirectoryLedger implements OpenedLedger {
     const open = checkpoint?.open;
     const ends = checkpoint === undefined || open === undefined ? {} : endsAfter(checkpoint, open);
     const committed: Fact = { fact: "commit", commit, ends };
-    return next === undefined ? this.#submit(committed) : this.#submit(committed, { fact: "plan", plan: next });
+    return next === undefined
+      ? this.#submit(committed)
+      : this.#submit(committed, { fact: "plan", plan: next });
   }
 
   orphan(pipeline: string, sinceMs: number | undefined): Promise<void> {
@@ -174,7 +218,12 @@ class DirectoryLedger implements OpenedLedger {
 
   status(): LedgerStatus {
     const { durable, failure } = this.#writer;
-    return { epoch: this.epoch, factCount: durable.factCount, failure, spareError: this.#spare.lastError };
+    return {
+      epoch: this.epoch,
+      factCount: durable.factCount,
+      failure,
+      spareError: this.#spare.lastError,
+    };
   }
 
   close(): Promise<void> {
@@ -234,9 +283,4 @@ class LogView implements LogFacts {
   assertOwner(): Promise<void> {
     return this.#writer.assertOwner();
   }
-}
-
-/** Path of the ledger's directory below a data directory. */
-export function ledgerDirectory(dataDirectory: string): string {
-  return join(dataDirectory, "ledger");
 }

@@ -12,7 +12,7 @@ import type { Clock } from "../host/clock.ts";
 import type { FileHandle, Files } from "../host/files.ts";
 import { encodeSegmentHeader, SEGMENT_HEADER_BYTES, SEGMENT_KIND, saltOf, segmentFileName, spareFileName } from "./format.ts";
 import { Segment } from "./segment.ts";
-import { isDiskFull, SegmentWriter, writeAll, ZERO_STRIDE_BYTES } from "./segment-writer.ts";
+import { isDiskFull, SegmentWriter, writeFully, ZERO_STRIDE_BYTES } from "./segment-writer.ts";
 
 /** Files that are kept ready. */
 export const SPARES_MAX = 2;
@@ -66,9 +66,9 @@ export class SegmentPool {
     return this.#bytes;
   }
 
-  /** Whether a further segment can be had now without freeing one. */
-  get hasRoom(): boolean {
-    return this.#spares.length > 0 || this.#bytes + this.#options.segmentBytes <= this.#options.bytesMax;
+  /** Whether a file is ready that needs no room on the disk. */
+  get hasSpare(): boolean {
+    return this.#spares.length > 0;
   }
 
   /** A segment with a durable header and name. `full`: neither a spare nor room in the budget or on the disk. */
@@ -117,11 +117,12 @@ export class SegmentPool {
     try {
       const createdWallMs = Math.floor(clock.wallMs());
       const header = encodeSegmentHeader({ kind: SEGMENT_KIND.data, logUuid, segmentId, baseOffset, salt, epoch, capacityBytes: file.capacityBytes, createdWallMs, previousEnd, previousSalt });
-      await writeAll(handle, header, header.length, 0);
+      await writeFully(handle, header, header.length, 0);
       await files.rename(this.#path(spare), this.#path(fileName));
       await files.syncDirectory(directory);
     } catch (cause) {
       await closeQuietly(handle);
+      await this.#removeQuietly(fileName);
       throw cause;
     }
     const segment = new Segment({ segmentId, baseOffset, salt, epoch, capacityBytes: file.capacityBytes, fileName }, { position: SEGMENT_HEADER_BYTES, offset: baseOffset });
@@ -184,7 +185,7 @@ export class SegmentPool {
     try {
       const zeros = new Uint8Array(Math.min(ZERO_STRIDE_BYTES, segmentBytes));
       for (let at = 0; at < segmentBytes && !this.#isClosed; at += zeros.length) {
-        await writeAll(handle, zeros, Math.min(zeros.length, segmentBytes - at), at);
+        await writeFully(handle, zeros, Math.min(zeros.length, segmentBytes - at), at);
       }
       await handle.sync();
     } finally {
@@ -195,10 +196,14 @@ export class SegmentPool {
   /** Removes a file that could not be used and gives its bytes back. */
   async #discard(fileName: string, bytes: number): Promise<void> {
     this.#bytes -= bytes;
+    await this.#removeQuietly(fileName);
+  }
+
+  async #removeQuietly(fileName: string): Promise<void> {
     try {
       await this.#options.files.remove(this.#path(fileName));
     } catch {
-      // It stays as a spare, and the next opening finds or removes it. The error that led here is the one to tell.
+      // It stays, holds no entry, and the next opening takes or removes it. The error that led here is the one to tell.
     }
   }
 

@@ -4,7 +4,7 @@
  */
 import { HoldfastError } from "../errors.ts";
 import type { FileHandle } from "../host/files.ts";
-import { ENTRY_HEADER_BYTES, ENTRY_TYPE, encodeEntry, entryDiskBytes, recordlessFields } from "./entry.ts";
+import { ENTRY_HEADER_BYTES, ENTRY_TYPE, encodeEntry, entryDiskBytes, type EntryHeader, recordlessFields, sealEntry } from "./entry.ts";
 import type { EntryBuffer } from "./entry-buffer.ts";
 import { ALIGNMENT_BYTES, SEGMENT_HEADER_BYTES } from "./format.ts";
 import type { Segment } from "./segment.ts";
@@ -72,6 +72,11 @@ export class SegmentWriter {
     return !this.#isSealed && this.segment.end.position + diskBytes <= this.#limit;
   }
 
+  /** Whether this many bytes of entries can be written at once: they fit, and the file is prepared for them. */
+  isReadyFor(diskBytes: number): boolean {
+    return this.fits(diskBytes) && this.segment.end.position + diskBytes <= this.#zeroedTo;
+  }
+
   /**
    * Zeroes the file as far as the next `diskBytes` of entries reach. `full`: the disk has no room; nothing was written that
    * matters, so the segment stays usable. Other errors are thrown.
@@ -108,7 +113,7 @@ export class SegmentWriter {
   async #zeroStride(): Promise<void> {
     const from = this.#zeroedTo;
     const bytes = Math.min(ZERO_STRIDE_BYTES, this.segment.identity.capacityBytes - from);
-    await writeAll(this.#handle, new Uint8Array(bytes), bytes, from);
+    await writeFully(this.#handle, new Uint8Array(bytes), bytes, from);
     this.#zeroedTo = from + bytes;
   }
 
@@ -124,6 +129,17 @@ export class SegmentWriter {
     );
     await writeAll(this.#handle, sealed.bytes, sealed.diskBytes, end.position);
     this.#written(sealed, entry.recordCount, entry.baseTimeMs);
+  }
+
+  /** Writes an entry of another segment again: `bytes[at]` holds its header and body and is sealed anew. */
+  async writeCopy(bytes: Uint8Array, at: number, header: EntryHeader, stamp: EntryStamp): Promise<void> {
+    const { end, identity } = this.segment;
+    const entry = new Uint8Array(entryDiskBytes(header.entryBytes));
+    entry.set(bytes.subarray(at, at + header.entryBytes));
+    const fields = { ...header, durableEnd: end.offset, epoch: stamp.epoch, segmentId: identity.segmentId, previousHeaderCrc: this.#previousHeaderCrc };
+    const headerCrc = sealEntry(entry, 0, fields, identity.salt);
+    await writeAll(this.#handle, entry, entry.length, end.position);
+    this.#written({ diskBytes: entry.length, headerCrc }, header.recordCount, header.baseTimeMs);
   }
 
   /** Writes entries without records, one after the other in one call. As {@link writeRecords}. */
@@ -200,7 +216,20 @@ export function tablesDiskBytes(bodies: readonly Uint8Array[]): number {
   return bodies.reduce((sum, body) => sum + entryDiskBytes(ENTRY_HEADER_BYTES + body.length), 0);
 }
 
-/** Writes everything or throws: a short write is an error, because a part of an entry is none. */
+/**
+ * Writes everything, in several calls if need be: for what is no entry and may be written again. A disk that gets full takes
+ * less than asked and says so in the next call only.
+ */
+export async function writeFully(handle: FileHandle, bytes: Uint8Array, length: number, position: number): Promise<void> {
+  let done = 0;
+  while (done < length) {
+    const written = await handle.write(bytes, done, length - done, position + done);
+    if (written === 0) throw new HoldfastError("LOG_FAILED", `${handle.path}: 0 of ${length - done} bytes were written at ${position + done}`);
+    done += written;
+  }
+}
+
+/** Writes everything in one call or throws: a short write is an error, because a part of an entry is none. */
 export async function writeAll(handle: FileHandle, bytes: Uint8Array, length: number, position: number): Promise<void> {
   const written = await handle.write(bytes, 0, length, position);
   if (written !== length) throw new HoldfastError("LOG_FAILED", `${handle.path}: ${written} of ${length} bytes were written at ${position}`);

@@ -1,7 +1,7 @@
 import { deepEqual, equal, ok } from "node:assert/strict";
 import { test } from "node:test";
 import { inlineShells } from "../../src/actor/inline-shell.ts";
-import { Mailbox } from "../../src/actor/mailbox.ts";
+import { Mailbox, SYSTEM_LANE_MAX } from "../../src/actor/mailbox.ts";
 import { nactShells } from "../../src/actor/nact-shell.ts";
 import { realClock } from "../../src/host/clock.ts";
 
@@ -55,15 +55,16 @@ for (const [name, shells] of Object.entries({ nact: nactShells, inline: inlineSh
   });
 }
 
-test("mailbox: the system lane goes first and is never refused, the user lane is bounded and in order", () => {
+test("mailbox: the system lane goes first, each lane has its own limit and its order", () => {
   const mailbox = new Mailbox<string, number>(3);
   deepEqual(
     [1, 2, 3, 4].map((message) => mailbox.offer(message)),
     ["ok", "ok", "ok", "full"],
   );
-  for (let count = 0; count < 100; count++) mailbox.order("stop");
-  for (let count = 0; count < 100; count++)
-    deepEqual(mailbox.take(), { lane: "system", message: "stop" });
+  for (let count = 0; count < SYSTEM_LANE_MAX; count++) equal(mailbox.order(`${count}`), true);
+  equal(mailbox.order("one too many"), false);
+  for (let count = 0; count < SYSTEM_LANE_MAX; count++)
+    deepEqual(mailbox.take(), { lane: "system", message: `${count}` });
   deepEqual(mailbox.take(), { lane: "user", message: 1 });
   equal(mailbox.offer(5), "ok");
   deepEqual(

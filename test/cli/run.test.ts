@@ -1,11 +1,11 @@
 import { deepEqual, equal, match, ok } from "node:assert/strict";
-import { type ChildProcessByStdio, spawn } from "node:child_process";
-import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { spawn } from "node:child_process";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
-import type { Readable } from "node:stream";
 import { test } from "node:test";
-import { holdfast, inDirectory, PROGRAM } from "./support.ts";
+import { programPath, RunningProgram } from "../support/running-program.ts";
+import { holdfast, inDirectory } from "./support.ts";
 
 const LIMIT = { timeout: 60_000 };
 
@@ -16,61 +16,21 @@ pipelines: { readings: { from: meters, decode: json, steps: [ { map: ./steps.mjs
 `;
 const steps = "export const number = (row, origin) => ({ ...row, offset: origin.offset });\n";
 
-/** A program that runs until it is told to stop. */
-class Running {
-  readonly #child: ChildProcessByStdio<null, Readable, Readable>;
-  readonly #ended: Promise<{ readonly code: number | null; readonly signal: string | null }>;
-  readonly #waiting = new Set<() => void>();
-  stdout = "";
-  stderr = "";
+/** The program in a directory, with this configuration. */
+function start(directory: string): RunningProgram {
+  return new RunningProgram({ arguments: [programPath, "run"], directory });
+}
 
-  constructor(directory: string, args: readonly string[] = []) {
-    this.#child = spawn(process.execPath, [PROGRAM, "run", ...args], {
-      cwd: directory,
-      stdio: ["ignore", "pipe", "pipe"],
-    });
-    this.#child.stdout.setEncoding("utf8").on("data", (text: string) => {
-      this.stdout += text;
-      for (const check of this.#waiting) check();
-    });
-    this.#child.stderr.setEncoding("utf8").on("data", (text: string) => {
-      this.stderr += text;
-    });
-    this.#ended = new Promise((resolve) => {
-      this.#child.once("close", (code, signal) => resolve({ code, signal }));
-    });
-  }
+async function portOf(running: RunningProgram): Promise<number> {
+  const line = await running.line(/^meters tcp 127\.0\.0\.1:\d+/);
+  return Number(/:(\d+)/.exec(line)?.[1]);
+}
 
-  /** The first match in what it has printed; rejects when it ends before. */
-  async printed(pattern: RegExp): Promise<RegExpExecArray> {
-    const found = new Promise<RegExpExecArray>((resolve) => {
-      const check = (): void => {
-        const result = pattern.exec(this.stdout);
-        if (result === null) return;
-        this.#waiting.delete(check);
-        resolve(result);
-      };
-      this.#waiting.add(check);
-      check();
-    });
-    const early = this.#ended.then(({ code }) => {
-      throw new Error(`ended with ${code} before ${pattern}: ${this.stdout}${this.stderr}`);
-    });
-    return Promise.race([found, early]);
-  }
-
-  async port(): Promise<number> {
-    const [, port] = await this.printed(/meters tcp 127\.0\.0\.1:(\d+)/);
-    return Number(port);
-  }
-
-  signal(name: "SIGTERM" | "SIGINT"): void {
-    this.#child.kill(name);
-  }
-
-  async end(): Promise<{ readonly code: number | null; readonly signal: string | null }> {
-    return this.#ended;
-  }
+/** Sends text, stops the program, and checks that it ended well. */
+async function sendAndStop(running: RunningProgram, text: string): Promise<string> {
+  const answer = await send(await portOf(running), text);
+  deepEqual(await running.stop(LIMIT.timeout), { code: 0, signal: null });
+  return answer;
 }
 
 /** Sends lines, closes its side, and resolves with everything it was answered. */
@@ -110,27 +70,24 @@ test(
   () =>
     inDirectory(async (directory) => {
       await prepared(directory);
-      const running = new Running(directory);
-      const port = await running.port();
-      await running.printed(/curl|nc -N/);
+      const running = start(directory);
+      const port = await portOf(running);
+      await running.line(/nc -N/);
       match(
-        running.stdout,
+        running.output,
         new RegExp(`^holdfast \\d+\\.\\d+\\.\\d+ \\| data ${directory}/data$`, "m"),
       );
       match(
-        running.stdout,
+        running.output,
         new RegExp(`^readings -> files exactly-once \\(.*\\) ${directory}/out$`, "m"),
       );
-      match(running.stdout, new RegExp(`^try it: node -e '.*${port}.*'$`, "m"));
-      const answer = await send(port, '{"id":1}\n{"id":2}\n');
-      match(answer, /2\n$/);
-      running.signal("SIGTERM");
-      deepEqual(await running.end(), { code: 0, signal: null });
+      match(running.output, new RegExp(`^try it: node -e '.*${port}.*'$`, "m"));
+      match(await sendAndStop(running, '{"id":1}\n{"id":2}\n'), /^(1\n)?2\n$/);
       match(
-        running.stdout,
-        /\nstopping: receivers closed, batch \d+ committed, 1 part finished, log at offset 2\. Nothing is left to replay\.\n$/,
+        running.output,
+        /\nstopping: receivers closed, batch \d+ committed, 1 part finished, log at offset 2\. Nothing is left to replay\.$/,
       );
-      equal(running.stderr.includes("    at "), false);
+      equal(running.output.includes("    at "), false);
       deepEqual(await finishedRows(directory), [
         { id: 1, offset: 0 },
         { id: 2, offset: 1 },
@@ -141,12 +98,7 @@ test(
 test("run: goes on where it stopped", LIMIT, () =>
   inDirectory(async (directory) => {
     await prepared(directory);
-    for (const id of [1, 2, 3]) {
-      const running = new Running(directory);
-      equal(await send(await running.port(), `{"id":${id}}\n`), "1\n");
-      running.signal("SIGINT");
-      equal((await running.end()).code, 0);
-    }
+    for (const id of [1, 2, 3]) equal(await sendAndStop(start(directory), `{"id":${id}}\n`), "1\n");
     deepEqual(
       await finishedRows(directory),
       [1, 2, 3].map((id) => ({ id, offset: id - 1 })),
@@ -157,8 +109,8 @@ test("run: goes on where it stopped", LIMIT, () =>
 test("run: the one-liner that needs only Node works", LIMIT, () =>
   inDirectory(async (directory) => {
     await prepared(directory);
-    const running = new Running(directory);
-    const [, line = ""] = await running.printed(/^try it: (node -e .*)$/m);
+    const running = start(directory);
+    const line = (await running.line(/^try it: /)).slice("try it: ".length);
     const child = spawn("sh", ["-c", line], { stdio: ["ignore", "pipe", "inherit"] });
     let answer = "";
     child.stdout.setEncoding("utf8").on("data", (text: string) => {
@@ -166,8 +118,7 @@ test("run: the one-liner that needs only Node works", LIMIT, () =>
     });
     equal(await new Promise((resolve) => child.once("close", resolve)), 0);
     equal(answer, "1\n");
-    running.signal("SIGTERM");
-    await running.end();
+    await running.stop(LIMIT.timeout);
     deepEqual(await finishedRows(directory), [{ device: "a", temperature: 21.5, offset: 0 }]);
   }),
 );
@@ -175,16 +126,15 @@ test("run: the one-liner that needs only Node works", LIMIT, () =>
 test("run: a second instance on the same directory is refused", LIMIT, () =>
   inDirectory(async (directory) => {
     await prepared(directory);
-    const running = new Running(directory);
-    await running.port();
-    const second = await holdfast(["run"], { directory });
+    const running = start(directory);
+    await portOf(running);
+    const second = await holdfast(["run", "--log-level", "silent"], { directory });
     deepEqual([second.code, second.stdout], [69, ""]);
-    match(second.stderr, /^DATA_LOCKED: .*data is in use by process \d+/m);
+    match(second.stderr, /^DATA_LOCKED: .*data is in use by process \d+/);
     const forget = await holdfast(["pipelines", "forget", "readings"], { directory });
     equal(forget.code, 69);
     match(forget.stderr, /^DATA_LOCKED: /);
-    running.signal("SIGTERM");
-    equal((await running.end()).code, 0);
+    equal((await running.stop(LIMIT.timeout)).code, 0);
   }),
 );
 
@@ -231,13 +181,10 @@ test("run: a broken file is one message, and nothing is made", LIMIT, () =>
 test("pipelines: list and forget what the ledger knows", LIMIT, () =>
   inDirectory(async (directory) => {
     await prepared(directory);
-    const running = new Running(directory);
-    await send(await running.port(), '{"id":1}\n');
-    running.signal("SIGTERM");
-    await running.end();
+    await sendAndStop(start(directory), '{"id":1}\n');
     match(
       (await holdfast(["pipelines", "list"], { directory })).stdout,
-      /^PIPELINE  BATCH  OFFSET  STATE\nreadings +1 +1 +committed\n$/,
+      /^PIPELINE +BATCH +OFFSET +STATE\nreadings +1 +1 +committed\n$/,
     );
     const typo = await holdfast(["pipelines", "forget", "reading"], { directory });
     equal(typo.code, 1);
@@ -274,17 +221,13 @@ test("pipelines, log, dead-letters: a directory that is not there is not made", 
 test("dead letters: what was set aside is listed, newest first", LIMIT, () =>
   inDirectory(async (directory) => {
     await prepared(directory);
-    await mkdir(join(directory, "data"));
-    const running = new Running(directory);
-    await send(await running.port(), 'no json\n{"id":1}\n{broken\n');
-    running.signal("SIGTERM");
-    await running.end();
+    await sendAndStop(start(directory), 'no json\n{"id":1}\n{broken\n');
     const { code, stdout } = await holdfast(["dead-letters", "list", "--pipeline", "readings"], {
       directory,
     });
     equal(code, 0);
     const [head, ...rows] = stdout.trimEnd().split("\n");
-    match(head ?? "", /^OFFSET +PIPELINE +STAGE +CODE +MESSAGE +BODY$/);
+    match(head ?? "", /^OFFSET +UNIT +STAGE +CODE +MESSAGE +BODY$/);
     deepEqual(
       rows.map((row) => row.split(/ {2,}/).slice(0, 4)),
       [
@@ -305,14 +248,13 @@ test("dead letters: what was set aside is listed, newest first", LIMIT, () =>
   }),
 );
 
-test("log: inspect and verify read a log that was stopped", LIMIT, () =>
+test("log: inspect and verify, also while it is written", LIMIT, () =>
   inDirectory(async (directory) => {
     await prepared(directory);
-    const running = new Running(directory);
-    await send(await running.port(), '{"id":1}\n');
+    const running = start(directory);
+    await send(await portOf(running), '{"id":1}\n');
     match((await holdfast(["log", "inspect"], { directory })).stdout, /segment/i);
-    running.signal("SIGTERM");
-    await running.end();
+    await running.stop(LIMIT.timeout);
     const verified = await holdfast(["log", "verify"], { directory });
     deepEqual([verified.code, verified.stderr], [0, ""]);
   }),

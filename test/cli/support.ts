@@ -2,10 +2,7 @@ import { spawn } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-
-/** The compiled program. */
-export const PROGRAM: string = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url));
+import { programPath } from "../support/running-program.ts";
 
 /** How a call of the program ended. */
 export interface Ended {
@@ -22,7 +19,7 @@ export function holdfast(
     readonly environment?: Readonly<Record<string, string>>;
   } = {},
 ): Promise<Ended> {
-  const child = spawn(process.execPath, [PROGRAM, ...args], {
+  const child = spawn(process.execPath, [programPath, ...args], {
     cwd: options.directory,
     env: { ...process.env, ...options.environment },
     stdio: ["ignore", "pipe", "pipe"],

@@ -2,12 +2,8 @@ import { deepEqual, equal, ok } from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { test } from "node:test";
-import { parse } from "yaml";
-import { z } from "zod";
-import { CONFIG_TEMPLATE } from "../../src/cli/templates.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import { readDataDirectory } from "../../src/config/data-directory.ts";
-import { configJsonSchema } from "../../src/config/json-schema.ts";
 import { yamlName } from "../../src/config/type-options.ts";
 import { defineReceiver } from "../../src/define-receiver.ts";
 import { HoldfastError } from "../../src/errors.ts";
@@ -333,70 +329,4 @@ test("example: the gateway is valid", async () => {
     [log?.minCommitIntervalMs, port?.port, pipelines[0]?.trigger],
     [20, 9090, { kind: "asap", minIntervalMs: 100 }],
   );
-});
-
-test("json schema: every type with its options under their names in the file", async () => {
-  const root = JSON.parse(JSON.stringify(await configJsonSchema()));
-  deepEqual(Object.keys(root.properties), [
-    "version",
-    "data",
-    "log",
-    "supervision",
-    "receivers",
-    "sinks",
-    "pipelines",
-    "console",
-  ]);
-  const types = root.properties.receivers.additionalProperties.anyOf;
-  const tcp = types.find(
-    (each: { readonly properties: { readonly type: { readonly const?: string } } }) =>
-      each.properties.type.const === "tcp",
-  );
-  deepEqual(tcp.required, ["type", "port"]);
-  for (const key of [
-    "port",
-    "acknowledge",
-    "idleTimeout",
-    "messageMax",
-    "inflightMax",
-    "supervision",
-  ])
-    ok(key in tcp.properties, key);
-  deepEqual(
-    [tcp.properties.acknowledge.enum, tcp.properties.idleTimeout.default],
-    [["none", "count-line", "count-bytes"], "15m"],
-  );
-  equal(tcp.additionalProperties, false);
-});
-
-test("json schema: takes what the loader takes, and refuses what it refuses", async () => {
-  const editor = z.fromJSONSchema(JSON.parse(JSON.stringify(await configJsonSchema())));
-  const gateway = await readFile(
-    new URL("../../../examples/gateway/holdfast.yaml", import.meta.url),
-    "utf8",
-  );
-  const right = [
-    gateway,
-    CONFIG_TEMPLATE,
-    "version: 1\nreceivers: { m: { type: ./own.js#mine, anything: 1 } }",
-  ];
-  const wrong = [
-    "version: 2\nreceivers: {}",
-    "version: 1",
-    "version: 1\nreceivers: { m: { type: tcp } }",
-    "version: 1\nreceivers: { m: { type: tcp, port: 1, supervison: x } }",
-    "version: 1\nreceivers: { m: { type: tcp, port: 90000 } }",
-    "version: 1\nreceivers: { m: { type: tcp, port: 1, idleTimeout: 10 } }",
-    "version: 1\nreceivers: { M: { type: rate } }",
-    "version: 1\nreceivers: {}\npipelines: { p: { from: a, sinks: b, trigger: soon } }",
-  ];
-  deepEqual(
-    right.map((text) => editor.safeParse(parse(text)).success),
-    right.map(() => true),
-  );
-  deepEqual(
-    wrong.map((text) => editor.safeParse(parse(text)).success),
-    wrong.map(() => false),
-  );
-  for (const text of wrong) equal((await load(text)).kind, "invalid");
 });

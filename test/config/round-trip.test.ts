@@ -120,6 +120,10 @@ const logOptions = fc.record({
   segmentBytes: maybe(fc.integer({ min: 4, max: 16 }).map((mib) => mib * MIB)),
 });
 
+type Source = Both<(as: string) => Receiver>;
+type Pipe = typeof pipelineOptions extends fc.Arbitrary<infer T> ? T : never;
+type Log = typeof logOptions extends fc.Arbitrary<infer T> ? T : never;
+
 const step = (row: unknown): unknown => row;
 const modules = { "/work/steps.js": { step } };
 
@@ -135,94 +139,105 @@ function comparable({ receivers: all, pipelines, ...rest }: IngestOptions): unkn
   };
 }
 
-test("configuration: the same thing in YAML and in code gives the same options", async () => {
-  await fc.assert(
-    fc.asyncProperty(
-      receivers,
-      fc.dictionary(name, pipelineOptions, { maxKeys: 3, noNullPrototype: true }),
-      maybe(logOptions),
-      maybe(port),
-      async (sources, pipes, log, consolePort) => {
-        const made = Object.entries(sources).map(([as, { code }]) => code(as));
-        const [first, ...others] = made;
-        if (first === undefined) return;
-        const yaml = {
-          version: 1,
-          data: "./d",
-          receivers: Object.fromEntries(
-            Object.entries(sources).map(([as, source]) => [as, source.yaml]),
-          ),
-          sinks: Object.fromEntries(
-            Object.entries(pipes).map(([as, { partAgeMsMax }]) => [
-              as,
-              {
-                type: "json-lines",
-                directory: `./out/${as}`,
-                ...given({ partAgeMax: shown(partAgeMsMax, showDuration) }),
-              },
-            ]),
-          ),
-          pipelines: Object.fromEntries(
-            Object.entries(pipes).map(
-              ([
-                as,
-                { trigger: when, batchBytesMax, startAt, batchRecordsMax, deadLetterRatioMax },
-              ]) => [
-                as,
-                {
-                  from: made.map((each) => each.name),
-                  decode: "json",
-                  steps: [{ map: "./steps.js#step" }],
-                  sinks: as,
-                  ...given({
-                    startAt,
-                    batchRecordsMax,
-                    deadLetterRatioMax,
-                    trigger: when.yaml,
-                    batchBytesMax: shown(batchBytesMax, showSize),
-                  }),
-                },
-              ],
-            ),
-          ),
-          ...given({
-            console: consolePort === undefined ? undefined : { port: consolePort },
-            log:
-              log === undefined
-                ? undefined
-                : given({
-                    bytesMax: shown(log.bytesMax, showSize),
-                    keep:
-                      log.keepMs === undefined ? undefined : { duration: showDuration(log.keepMs) },
-                    minCommitInterval: shown(log.minCommitIntervalMs, showDuration),
-                    segmentMax: shown(log.segmentBytes, showSize),
-                  }),
-          }),
-        };
-        const code: IngestOptions = {
-          directory: "./d",
-          receivers: made,
-          pipelines: Object.entries(pipes).map(
-            ([as, { trigger: when, partAgeMsMax, ...numbers }]) => {
-              const sink = jsonLines(as, { directory: `./out/${as}`, ...given({ partAgeMsMax }) });
-              const output = from(first, ...others)
-                .decode(json())
-                .map(step)
-                .writeTo(sink);
-              return pipeline(as, {
-                outputs: [output],
-                ...given({ ...numbers, trigger: when.code }),
-              });
-            },
-          ),
-          ...given({
-            log: log === undefined ? undefined : given(log),
-            console: consolePort === undefined ? undefined : { port: consolePort },
-          }),
-        };
-        deepEqual(comparable(await loaded(stringify(yaml), modules)), comparable(code));
-      },
-    ),
-    { numRuns: 60 },
+interface Model {
+  readonly sources: Readonly<Record<string, Source>>;
+  readonly pipes: Readonly<Record<string, Pipe>>;
+  readonly log: Log | undefined;
+  readonly port: number | undefined;
+}
+
+const model: fc.Arbitrary<Model> = fc.record({
+  sources: receivers,
+  pipes: fc.dictionary(name, pipelineOptions, { maxKeys: 3, noNullPrototype: true }),
+  log: maybe(logOptions),
+  port: maybe(port),
+});
+
+function mapped<T>(
+  values: Readonly<Record<string, T>>,
+  to: (value: T, name: string) => unknown,
+): object {
+  return Object.fromEntries(Object.entries(values).map(([key, value]) => [key, to(value, key)]));
+}
+
+/** The file. */
+function yamlOf({ sources, pipes, log, port: consolePort }: Model): unknown {
+  const pipe = (
+    { trigger: when, batchBytesMax, startAt, batchRecordsMax, deadLetterRatioMax }: Pipe,
+    as: string,
+  ): unknown => ({
+    from: Object.keys(sources),
+    decode: "json",
+    steps: [{ map: "./steps.js#step" }],
+    sinks: as,
+    ...given({
+      startAt,
+      batchRecordsMax,
+      deadLetterRatioMax,
+      trigger: when.yaml,
+      batchBytesMax: shown(batchBytesMax, showSize),
+    }),
+  });
+  return {
+    version: 1,
+    data: "./d",
+    receivers: mapped(sources, (source) => source.yaml),
+    sinks: mapped(pipes, ({ partAgeMsMax }, as) => ({
+      type: "json-lines",
+      directory: `./out/${as}`,
+      ...given({ partAgeMax: shown(partAgeMsMax, showDuration) }),
+    })),
+    pipelines: mapped(pipes, pipe),
+    ...given({
+      console: consolePort === undefined ? undefined : { port: consolePort },
+      log: log === undefined ? undefined : yamlLog(log),
+    }),
+  };
+}
+
+function yamlLog({ bytesMax, keepMs, minCommitIntervalMs, segmentBytes }: Log): unknown {
+  return given({
+    bytesMax: shown(bytesMax, showSize),
+    keep: keepMs === undefined ? undefined : { duration: showDuration(keepMs) },
+    minCommitInterval: shown(minCommitIntervalMs, showDuration),
+    segmentMax: shown(segmentBytes, showSize),
+  });
+}
+
+/** The same as a program would write it. */
+function optionsOf({ sources, pipes, log, port: consolePort }: Model): IngestOptions {
+  const made = Object.entries(sources).map(([as, { code }]) => code(as));
+  const [first, ...others] = made;
+  if (first === undefined) throw new Error("a model has 1 or more receivers");
+  const rows = from(first, ...others)
+    .decode(json())
+    .map(step);
+  const pipelines = Object.entries(pipes).map(
+    ([as, { trigger: when, partAgeMsMax, ...numbers }]) => {
+      const sink = jsonLines(as, { directory: `./out/${as}`, ...given({ partAgeMsMax }) });
+      return pipeline(as, {
+        outputs: [rows.writeTo(sink)],
+        ...given({ ...numbers, trigger: when.code }),
+      });
+    },
   );
+  return {
+    directory: "./d",
+    receivers: made,
+    pipelines,
+    ...given({
+      log: log === undefined ? undefined : given(log),
+      console: consolePort === undefined ? undefined : { port: consolePort },
+    }),
+  };
+}
+
+test("configuration: the same thing in YAML and in code gives the same options", async () => {
+  const same = fc.asyncProperty(model, async (each) => {
+    deepEqual(
+      comparable(await loaded(stringify(yamlOf(each)), modules)),
+      comparable(optionsOf(each)),
+    );
+  });
+  await fc.assert(same, { numRuns: 60 });
 });

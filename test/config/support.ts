@@ -6,7 +6,9 @@ import type { IngestOptions } from "../../src/options.ts";
 /** Modules that a test's configuration can name, by absolute path. */
 export type FakeModules = Readonly<Record<string, ModuleExports>>;
 
-/** Loads a text as `/work/holdfast.yaml`, shown as `h.yaml` would be; only these modules are there. */
+/**
+ * Loads a text as `/work/holdfast.yaml`, shown as `h.yaml` would be; only these modules are there.
+ */
 export function load(
   text: string,
   modules: FakeModules = {},

@@ -204,7 +204,7 @@ test("console: answers over real HTTP, and lets the port go", async () => {
     path: "console",
     epoch: 1,
     signal,
-    fail: assert.fail,
+    fail: (cause) => assert.fail(String(cause)),
     alive: () => undefined,
   });
   const url = `http://127.0.0.1:${port}`;

@@ -1,5 +1,16 @@
 import { deepEqual, equal, rejects } from "node:assert/strict";
-import { chmodSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  constants,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
@@ -34,7 +45,47 @@ for (const durable of [false, true]) {
   });
 }
 
-const refusals: readonly { readonly mode: OpenMode; readonly exists: boolean; readonly code: string }[] = [
+test("real files: durable modes open with O_DSYNC on Linux, plain ones without", {
+  skip: process.platform !== "linux",
+}, async (context) => {
+  const root = directory(context);
+  for (const [mode, isDurable] of [
+    ["create", false],
+    ["create-durable", true],
+    ["write", false],
+    ["write-durable", true],
+    ["read", false],
+  ] as const) {
+    const path = join(root, isDurable ? "durable" : "plain");
+    const file = await realFiles.open(path, mode);
+    equal((openFlags(path) & constants.O_DSYNC) !== 0, isDurable, mode);
+    await file.close();
+  }
+});
+
+/** Flags of the one descriptor of this process that has the file open. */
+function openFlags(path: string): number {
+  const fd = readdirSync("/proc/self/fd").find(
+    (name) => readlink(`/proc/self/fd/${name}`) === path,
+  );
+  const flags = /^flags:\s+([0-7]+)$/mu.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8"))?.[1];
+  return Number.parseInt(flags ?? "", 8);
+}
+
+function readlink(path: string): string | undefined {
+  try {
+    return readlinkSync(path);
+  } catch {
+    // The descriptor that listed the directory is gone by now.
+    return undefined;
+  }
+}
+
+const refusals: readonly {
+  readonly mode: OpenMode;
+  readonly exists: boolean;
+  readonly code: string;
+}[] = [
   { mode: "create", exists: true, code: "EEXIST" },
   { mode: "create-durable", exists: true, code: "EEXIST" },
   { mode: "read", exists: false, code: "ENOENT" },
@@ -99,7 +150,9 @@ test("real files: a rename replaces and keeps the inode, a removal bears repetit
   await rejects(realFiles.readFile(to), { code: "ENOENT" });
 });
 
-test("real files: a directory without permission rejects", { skip: process.getuid?.() === 0 }, async (context) => {
+test("real files: a directory without permission rejects", {
+  skip: process.getuid?.() === 0,
+}, async (context) => {
   const root = directory(context);
   chmodSync(root, 0o500);
   await rejects(realFiles.open(join(root, "file"), "create"), { code: "EACCES" });
@@ -113,10 +166,19 @@ test("real files: a file system has a name and room", async (context) => {
 
 /** The number of a known name; an unknown name carries its own. */
 function statfsType(type: string): number {
-  const known: Readonly<Record<string, number>> = { ext4: 0xef53, xfs: 0x58465342, btrfs: 0x9123683e, tmpfs: 0x01021994, overlay: 0x794c7630 };
+  const known: Readonly<Record<string, number>> = {
+    ext4: 0xef53,
+    xfs: 0x58465342,
+    btrfs: 0x9123683e,
+    tmpfs: 0x01021994,
+    overlay: 0x794c7630,
+  };
   return known[type] ?? Number.parseInt(type.replace("unknown-", ""), 16);
 }
 
 test("real files: negative numbers of statfs are the same file system", () => {
-  deepEqual([fileSystemType(0x9123683e | 0), fileSystemType(0x01021994), fileSystemType(0x1234)], ["btrfs", "tmpfs", "unknown-1234"]);
+  deepEqual(
+    [fileSystemType(0x9123683e | 0), fileSystemType(0x01021994), fileSystemType(0x1234)],
+    ["btrfs", "tmpfs", "unknown-1234"],
+  );
 });

@@ -3,10 +3,17 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { test, type TestContext } from "node:test";
 
-import { humanTime, lockFileOn, lockText, machineIdFrom, parseLockText, realProcess } from "../../src/host/real-process.ts";
+import {
+  humanTime,
+  lockFileOn,
+  lockText,
+  machineIdFrom,
+  parseLockText,
+  realProcess,
+} from "../../src/host/real-process.ts";
 
 const linux = { skip: process.platform !== "linux" } as const;
 
@@ -21,54 +28,72 @@ async function holder(context: TestContext, path: string): Promise<ChildProcess>
   const module = new URL("../../src/host/real-process.js", import.meta.url).href;
   const script = `const { realProcess } = await import(${JSON.stringify(module)});
     await realProcess.lockFile(${JSON.stringify(path)}); console.log("locked"); process.stdin.resume();`;
-  const child = spawn(process.execPath, ["--input-type=module", "-e", script], { stdio: ["pipe", "pipe", "inherit"] });
+  const child = spawn(process.execPath, ["--input-type=module", "-e", script], {
+    stdio: ["pipe", "pipe", "inherit"],
+  });
   context.after(() => child.kill("SIGKILL"));
   const [line] = await once(child.stdout, "data");
   equal(String(line).trim(), "locked");
   return child;
 }
 
-test("lock: another process is refused and told who holds it, and free after SIGKILL", linux, async (context) => {
-  const path = lockPath(context);
-  const child = await holder(context, path);
-  await rejects(realProcess.lockFile(path), (error: Error) => {
-    equal("code" in error && error.code, "DATA_LOCKED");
-    match(error.message, new RegExp(`in use by process ${child.pid} since \\d\\d:\\d\\d$`));
-    return true;
-  });
-  child.kill("SIGKILL");
-  await once(child, "exit");
-  const lock = await realProcess.lockFile(path);
-  equal(parseLockText(readFileSync(path, "utf8")).pid, String(process.pid));
-  await lock.release();
-});
+test(
+  "lock: another process is refused and told who holds it, and free after SIGKILL",
+  linux,
+  async (context) => {
+    const path = lockPath(context);
+    const child = await holder(context, path);
+    await rejects(realProcess.lockFile(path), (error: Error) => {
+      equal("code" in error && error.code, "DATA_LOCKED");
+      match(error.message, new RegExp(`in use by process ${child.pid} since \\d\\d:\\d\\d$`));
+      return true;
+    });
+    child.kill("SIGKILL");
+    await once(child, "exit");
+    const lock = await realProcess.lockFile(path);
+    equal(parseLockText(readFileSync(path, "utf8")).pid, String(process.pid));
+    await lock.release();
+  },
+);
 
-test("lock: a second one in the same process is refused until the first is released", linux, async (context) => {
-  const path = lockPath(context);
-  const first = await realProcess.lockFile(path);
-  await rejects(realProcess.lockFile(path), { code: "DATA_LOCKED", message: /\(this one\)/ });
-  await first.release();
-  await first.release();
-  await (await realProcess.lockFile(path)).release();
-});
+test(
+  "lock: a second one in the same process is refused until the first is released",
+  linux,
+  async (context) => {
+    const path = lockPath(context);
+    const first = await realProcess.lockFile(path);
+    await rejects(realProcess.lockFile(path), { code: "DATA_LOCKED", message: /\(this one\)/ });
+    await first.release();
+    await first.release();
+    await (await realProcess.lockFile(path)).release();
+  },
+);
 
-test("lock: a child that was started while it was held does not keep it", linux, async (context) => {
-  const path = lockPath(context);
-  const lock = await realProcess.lockFile(path);
-  const child = spawn("sleep", ["60"], { stdio: "ignore" });
-  context.after(() => child.kill("SIGKILL"));
-  await lock.release();
-  await (await realProcess.lockFile(path)).release();
-  equal(child.exitCode, null);
-});
+test(
+  "lock: a child that was started while it was held does not keep it",
+  linux,
+  async (context) => {
+    const path = lockPath(context);
+    const lock = await realProcess.lockFile(path);
+    const child = spawn("sleep", ["60"], { stdio: "ignore" });
+    context.after(() => child.kill("SIGKILL"));
+    await lock.release();
+    await (await realProcess.lockFile(path)).release();
+    equal(child.exitCode, null);
+  },
+);
 
-test("lock: opening and closing the file elsewhere in the process does not free it", linux, async (context) => {
-  const path = lockPath(context);
-  const lock = await realProcess.lockFile(path);
-  readFileSync(path);
-  await rejects(realProcess.lockFile(path), { code: "DATA_LOCKED" });
-  await lock.release();
-});
+test(
+  "lock: opening and closing the file elsewhere in the process does not free it",
+  linux,
+  async (context) => {
+    const path = lockPath(context);
+    const lock = await realProcess.lockFile(path);
+    readFileSync(path);
+    await rejects(realProcess.lockFile(path), { code: "DATA_LOCKED" });
+    await lock.release();
+  },
+);
 
 test("lock: text left by a killed process means nothing", linux, async (context) => {
   const path = lockPath(context);
@@ -77,15 +102,39 @@ test("lock: text left by a killed process means nothing", linux, async (context)
   equal(readFileSync(path, "utf8"), "");
 });
 
+test(
+  "lock: a file that is replaced while it is being locked is not the one that is held",
+  linux,
+  async (context) => {
+    const path = lockPath(context);
+    const directory = dirname(path);
+    // Stands in for somebody who removes the lock file between our open and our lock, once.
+    const script = `#!/bin/sh\n[ -e "${directory}/done" ] || { rm "${path}"; : > "${path}"; : > "${directory}/done"; }\nPATH=${process.env["PATH"] ?? ""} exec flock "$@"\n`;
+    writeFileSync(join(directory, "flock"), script, { mode: 0o700 });
+    const before = process.env["PATH"];
+    context.after(() => void (process.env["PATH"] = before));
+    process.env["PATH"] = `${directory}:${before ?? ""}`;
+    const lock = await realProcess.lockFile(path);
+    await rejects(realProcess.lockFile(path), { code: "DATA_LOCKED" });
+    await lock.release();
+  },
+);
+
 test("lock: a platform without such a lock is refused", async (context) => {
-  await rejects(lockFileOn("win32", lockPath(context)), { code: "PLATFORM_UNSUPPORTED", message: /win32/ });
+  await rejects(lockFileOn("win32", lockPath(context)), {
+    code: "PLATFORM_UNSUPPORTED",
+    message: /win32/,
+  });
 });
 
 test("lock: without the flock command the message says what to install", linux, async (context) => {
   const before = process.env["PATH"];
   context.after(() => void (process.env["PATH"] = before));
   process.env["PATH"] = "/nonexistent";
-  await rejects(lockFileOn("linux", lockPath(context)), { code: "PLATFORM_UNSUPPORTED", fix: /util-linux/ });
+  await rejects(lockFileOn("linux", lockPath(context)), {
+    code: "PLATFORM_UNSUPPORTED",
+    fix: /util-linux/,
+  });
 });
 
 test("lock text: garbage is nobody, a time of another day has its date", () => {

@@ -63,14 +63,18 @@ class Life {
     const paths = this.disk.paths().filter((path) => path.includes("jsonl"));
     const finished = paths.filter((path) => path.endsWith(".jsonl"));
     const open = paths.filter((path) => path.endsWith(".open"));
-    return [...finished, ...open].flatMap((path) => idsIn(Buffer.from(this.disk.contents(path)).toString()));
+    return [...finished, ...open].flatMap((path) =>
+      idsIn(Buffer.from(this.disk.contents(path)).toString()),
+    );
   }
 }
 
 function chunksOf(ids: readonly number[]): readonly ChunkInput[] {
   const half = Math.ceil(ids.length / 2);
   const rowsOf = (part: readonly number[]): { id: number }[] => part.map((id) => ({ id }));
-  return [jsonChunk(rowsOf(ids.slice(0, half))), mappedChunk(rowsOf(ids.slice(half)))].filter(({ texts }) => texts.length > 0);
+  return [jsonChunk(rowsOf(ids.slice(0, half))), mappedChunk(rowsOf(ids.slice(half)))].filter(
+    ({ texts }) => texts.length > 0,
+  );
 }
 
 function idsIn(text: string): number[] {
@@ -110,13 +114,21 @@ async function powerCutAt(call: number, keep: Keep): Promise<string> {
   return died ? "died" : "survived";
 }
 
-const EXPECTED_PARTS = ["0000000000000000", "0000000000000007", "0000000000000149", "0000000000000150"];
+const EXPECTED_PARTS = [
+  "0000000000000000",
+  "0000000000000007",
+  "0000000000000149",
+  "0000000000000150",
+];
 
 test("jsonLines: the run without a fault finishes parts by size, by age and at stop", async () => {
   const life = new Life(new MemoryDisk());
   await life.run();
   const names = life.disk.paths().filter((path) => path.endsWith(".jsonl"));
-  deepEqual(names.map((path) => path.slice("/data/out/".length, -".jsonl".length)), EXPECTED_PARTS);
+  deepEqual(
+    names.map((path) => path.slice("/data/out/".length, -".jsonl".length)),
+    EXPECTED_PARTS,
+  );
   deepEqual(life.ids(), life.committed);
 });
 

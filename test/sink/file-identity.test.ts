@@ -82,7 +82,11 @@ test("jsonLines: an older copy of the data directory is refused by its epoch", a
 test("jsonLines: a copy of the data directory is refused when the original has finished newer parts", async () => {
   const { disk, pipeline } = await used();
   const copy = new SinkPipeline(disk);
-  Object.assign(copy, { lastToken: pipeline.lastToken, lastBatchId: pipeline.lastBatchId, lastEnds: pipeline.lastEnds });
+  Object.assign(copy, {
+    lastToken: pipeline.lastToken,
+    lastBatchId: pipeline.lastBatchId,
+    lastEnds: pipeline.lastEnds,
+  });
   const session = await pipeline.open(sink);
   await session.flush?.();
   await pipeline.run(session, [mappedChunk(["newer"])]);
@@ -92,7 +96,11 @@ test("jsonLines: a copy of the data directory is refused when the original has f
 });
 
 test("jsonLines: lost output is SINK_BEHIND, whether the part, some of it, or all is gone", async () => {
-  for (const lose of [(disk: MemoryDisk) => disk.take(OPEN), (disk: MemoryDisk) => disk.cut(OPEN, 3), (disk: MemoryDisk) => disk.take("/out/.holdfast")]) {
+  for (const lose of [
+    (disk: MemoryDisk) => disk.take(OPEN),
+    (disk: MemoryDisk) => disk.cut(OPEN, 3),
+    (disk: MemoryDisk) => disk.take("/out/.holdfast"),
+  ]) {
     const { disk, pipeline } = await used();
     lose(disk);
     await rejects(pipeline.open(sink), { code: "SINK_BEHIND" });

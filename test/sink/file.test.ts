@@ -8,9 +8,17 @@ import { jsonChunk, mappedChunk, SinkPipeline, stopped } from "../support/sink-b
 const OPEN = "/out/.out.jsonl.open";
 const signal: AbortSignal = new AbortController().signal;
 
-function setUp(options: Partial<FileOptions> = {}): { disk: MemoryDisk; pipeline: SinkPipeline; sink: Sink<unknown, "append"> } {
+function setUp(options: Partial<FileOptions> = {}): {
+  disk: MemoryDisk;
+  pipeline: SinkPipeline;
+  sink: Sink<unknown, "append">;
+} {
   const disk = new MemoryDisk();
-  return { disk, pipeline: new SinkPipeline(disk), sink: jsonLines("out", { directory: "/out", ...options }) };
+  return {
+    disk,
+    pipeline: new SinkPipeline(disk),
+    sink: jsonLines("out", { directory: "/out", ...options }),
+  };
 }
 
 function text(disk: MemoryDisk, path: string): string {
@@ -22,7 +30,8 @@ function parts(disk: MemoryDisk): readonly string[] {
   return disk.paths().filter((path) => !path.includes(".holdfast"));
 }
 
-const rows = (from: number, count: number): { id: number }[] => Array.from({ length: count }, (_, index) => ({ id: from + index }));
+const rows = (from: number, count: number): { id: number }[] =>
+  Array.from({ length: count }, (_, index) => ({ id: from + index }));
 
 test("jsonLines: a batch is in the open part at once and in a finished one after a flush", async () => {
   const { disk, pipeline, sink } = setUp();
@@ -89,6 +98,20 @@ test("jsonLines: a part that gets old while its batch is on its way is finished 
   equal(text(disk, "/out/0000000000000000.jsonl"), '{"id":0}\n{"id":1}\n');
 });
 
+test("jsonLines: a part that gets old while rows are being written is not renamed under them", async () => {
+  const { disk, pipeline, sink } = setUp({ partAgeMsMax: 1_000 });
+  const session = await pipeline.open(sink);
+  await pipeline.run(session, [mappedChunk(rows(0, 1))]);
+  const hold = disk.hold({ kind: "sync" });
+  const running = pipeline.run(session, [mappedChunk(rows(1, 1))]);
+  await pipeline.clock.advance(1_000);
+  deepEqual(parts(disk), [OPEN]);
+  hold.release();
+  await running;
+  deepEqual(pipeline.failures, []);
+  equal(text(disk, "/out/0000000000000000.jsonl"), '{"id":0}\n{"id":1}\n');
+});
+
 test("jsonLines: a write waits for a part that is just being finished", async () => {
   const { disk, pipeline, sink } = setUp({ partAgeMsMax: 1_000 });
   const session = await pipeline.open(sink);
@@ -137,8 +160,19 @@ test("jsonLines: the same session may write a batch twice before its commit", as
   await session.write(pipeline.batch([mappedChunk(rows(0, 3))]), signal);
   await pipeline.run(session, [mappedChunk(rows(0, 2))]);
   equal(text(disk, OPEN), '{"id":0}\n{"id":1}\n');
-  equal((await session.write(pipeline.batch([], { batchId: 1, ranges: { log: { "0": [0, 2] } } }), signal)).kind, "already-written");
-  await rejects(session.write(pipeline.batch([], { batchId: 2, ranges: { log: { "0": [1, 4] } } }), signal), { code: "SINK_CONFLICT" });
+  equal(
+    (
+      await session.write(
+        pipeline.batch([], { batchId: 1, ranges: { log: { "0": [0, 2] } } }),
+        signal,
+      )
+    ).kind,
+    "already-written",
+  );
+  await rejects(
+    session.write(pipeline.batch([], { batchId: 2, ranges: { log: { "0": [1, 4] } } }), signal),
+    { code: "SINK_CONFLICT" },
+  );
   await session.close(signal);
 });
 
@@ -173,7 +207,10 @@ test("jsonLines: an aborted write ends with the reason", async () => {
   const { pipeline, sink } = setUp();
   const session = await pipeline.open(sink);
   const reason = new Error("stop");
-  await rejects(session.write(pipeline.batch([mappedChunk(rows(0, 1))]), AbortSignal.abort(reason)), reason);
+  await rejects(
+    session.write(pipeline.batch([mappedChunk(rows(0, 1))]), AbortSignal.abort(reason)),
+    reason,
+  );
   await session.close(signal);
 });
 
@@ -182,9 +219,17 @@ test("jsonLines: large batches go through the buffer whole", async () => {
   const session = await pipeline.open(sink);
   const wide = rows(0, 300).map((row) => ({ ...row, pad: "ä".repeat(5_000) }));
   const huge = { id: 300, pad: "x".repeat(1_500_000) };
-  await pipeline.run(session, [jsonChunk(wide), mappedChunk(wide), mappedChunk([huge]), jsonChunk([huge])]);
+  await pipeline.run(session, [
+    jsonChunk(wide),
+    mappedChunk(wide),
+    mappedChunk([huge]),
+    jsonChunk([huge]),
+  ]);
   const lines = text(disk, OPEN).trimEnd().split("\n");
-  deepEqual(lines.map((line) => JSON.parse(line)), [...wide, ...wide, huge, huge]);
+  deepEqual(
+    lines.map((line) => JSON.parse(line)),
+    [...wide, ...wide, huge, huge],
+  );
   ok(disk.callCount("write") < 12, `${disk.callCount("write")} writes for 9 MiB`);
   equal(disk.callCount("sync"), 2); // the marker, and one for the batch
   await session.close(signal);
@@ -230,11 +275,16 @@ const WRONG: readonly [title: string, options: FileOptions, code: string][] = [
   ["a misspelt option", Object({ directory: "d", partAgeMs: 1_000 }), "CONFIG_KEY_UNKNOWN"],
 ];
 
-for (const [title, options, code] of WRONG) test(`jsonLines: ${title} is refused`, () => void throws(() => jsonLines("out", options), { code }));
+for (const [title, options, code] of WRONG)
+  test(`jsonLines: ${title} is refused`, () =>
+    void throws(() => jsonLines("out", options), { code }));
 
 test("jsonLines: settings and exclusive place are absolute and have the defaults", () => {
   const sink = jsonLines("out", { directory: "d" });
   match(String(sink.settings["directory"]), /^\/.*\/d$/);
-  deepEqual([sink.settings["partBytesMax"], sink.settings["partAgeMsMax"]], [16 * 1024 * 1024, 60_000]);
+  deepEqual(
+    [sink.settings["partBytesMax"], sink.settings["partAgeMsMax"]],
+    [16 * 1024 * 1024, 60_000],
+  );
   equal(sink.exclusive, rawLines("other", { directory: "./d/" }).exclusive);
 });

@@ -17,7 +17,9 @@ test("memory: keeps rows over sessions and takes a batch once", async () => {
   const second = await pipeline.open(sink);
   deepEqual(second.last, { batchId: 2, epoch: 1, ends: { log: { "0": 3 } } });
   equal((await second.write(pipeline.batch([mappedChunk([3])]), signal)).kind, "already-written");
-  await rejects(second.write(pipeline.batch([mappedChunk([3, 4])]), signal), { code: "SINK_CONFLICT" });
+  await rejects(second.write(pipeline.batch([mappedChunk([3, 4])]), signal), {
+    code: "SINK_CONFLICT",
+  });
   deepEqual(sink.rows, [1, 2, 3]);
 });
 
@@ -25,7 +27,10 @@ test("memory: a stopped batch leaves no row", async () => {
   const [sink, pipeline] = [memory("out"), new SinkPipeline(new MemoryDisk())];
   const session = await pipeline.open(sink);
   const batch = pipeline.batch([mappedChunk([1])]);
-  await rejects(session.write({ ...batch, chunks: stopped(batch.chunks, new Error("stop")) }, signal), { message: "stop" });
+  await rejects(
+    session.write({ ...batch, chunks: stopped(batch.chunks, new Error("stop")) }, signal),
+    { message: "stop" },
+  );
   deepEqual(sink.rows, []);
   await pipeline.run(session, [mappedChunk([1])]);
   deepEqual(sink.rows, [1]);
@@ -51,16 +56,23 @@ test("memory: a stream without decoder leaves copies of its records", async () =
 test("consoleLines: prints rows as JSON lines and sets aside what is none", async () => {
   const pipeline = new SinkPipeline(new MemoryDisk());
   let printed = "";
-  const session = await pipeline.open(consoleLines("out", { write: (text) => void (printed += text) }));
+  const session = await pipeline.open(
+    consoleLines("out", { write: (text) => void (printed += text) }),
+  );
   equal(session.guarantee, "at-least-once");
   await pipeline.run(session, [mappedChunk([{ a: 1 }, undefined]), { texts: ['{"b": 2}'] }]);
   equal(printed, '{"a":1}\n{"b": 2}\n');
-  deepEqual(pipeline.setAside.map(({ offset, code }) => [offset, code]), [[1, "ROW_TYPE"]]);
+  deepEqual(
+    pipeline.setAside.map(({ offset, code }) => [offset, code]),
+    [[1, "ROW_TYPE"]],
+  );
 });
 
 test("consoleLines: a writer that fails fails the batch", async () => {
   const pipeline = new SinkPipeline(new MemoryDisk());
-  const session = await pipeline.open(consoleLines("out", { write: () => Promise.reject(new Error("EPIPE")) }));
+  const session = await pipeline.open(
+    consoleLines("out", { write: () => Promise.reject(new Error("EPIPE")) }),
+  );
   await rejects(pipeline.run(session, [mappedChunk([1])]), { message: "EPIPE" });
 });
 
@@ -72,4 +84,5 @@ const WRONG: readonly [title: string, make: () => unknown, code: string][] = [
   ["a writer that is no function", () => consoleLines("out", { write: Object(1) }), "CONFIG_VALUE"],
 ];
 
-for (const [title, make, code] of WRONG) test(`sinks: ${title} is refused`, () => void throws(make, { code }));
+for (const [title, make, code] of WRONG)
+  test(`sinks: ${title} is refused`, () => void throws(make, { code }));

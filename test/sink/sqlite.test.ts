@@ -1,100 +1,144 @@
 import { deepEqual, equal, match, ok, rejects } from "node:assert/strict";
-import { mkdir, mkdtemp, rm, stat, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { stat } from "node:fs/promises";
 import { afterEach, beforeEach, test } from "node:test";
-import type { Sink, SinkSession } from "../../src/contract/sink.ts";
-import { realFiles } from "../../src/host/real-files.ts";
+import type { Sink } from "../../src/contract/sink.ts";
 import { sqlite } from "../../src/sink/sqlite.ts";
-import { jsonChunk, mappedChunk, SinkPipeline, stopped } from "../support/sink-batch.ts";
-import { openSqlite, type SqlRow } from "../support/sqlite-reader.ts";
+import { jsonChunk, mappedChunk, stopped } from "../support/sink-batch.ts";
+import { SqlitePlace } from "../support/sqlite-place.ts";
 
 const signal: AbortSignal = new AbortController().signal;
 
-let directory = "";
-let file = "";
-let pipeline: SinkPipeline;
-let sessions: SinkSession<never>[] = [];
+let place: SqlitePlace;
 
 beforeEach(async () => {
-  directory = await mkdtemp(join(tmpdir(), "holdfast-sqlite-"));
-  file = join(directory, "readings.db");
-  pipeline = new SinkPipeline(realFiles);
+  place = await SqlitePlace.make();
 });
 
-afterEach(async () => {
-  for (const session of sessions.splice(0)) await session.close(signal);
-  await rm(directory, { recursive: true, force: true });
-});
+afterEach(() => place.remove());
 
-async function open(sink: Sink<never>, of: SinkPipeline = pipeline): Promise<SinkSession<never>> {
-  const session = await of.open(sink);
-  sessions.push(session);
-  return session;
-}
-
-async function query(sql: string): Promise<readonly SqlRow[]> {
-  const database = await openSqlite(file);
-  try {
-    return database.prepare(sql).all().map((row) => ({ ...row }));
-  } finally {
-    database.close();
-  }
-}
-
-async function execute(sql: string): Promise<void> {
-  const database = await openSqlite(file, { readOnly: false });
-  database.exec(sql);
-  database.close();
-}
-
-const readings = (): Sink<never> => sqlite("out", { file, table: "readings", columns: ["device", "temperature"] });
+const readings = (): Sink<never> =>
+  sqlite("out", { file: place.file, table: "readings", columns: ["device", "temperature"] });
 
 test("sqlite: makes the table from the first rows and writes rows and position in one transaction", async () => {
-  const session = await open(readings());
+  const session = await place.open(readings());
   deepEqual([session.guarantee, session.by, session.last], ["exactly-once", "transaction", "none"]);
-  await pipeline.run(session, [jsonChunk([{ device: "a", temperature: 20 }, { device: "ü" }]), mappedChunk([{ device: "c", temperature: 21.5, extra: 1 }])]);
-  deepEqual(await query("SELECT device, temperature, typeof(temperature) AS type FROM readings ORDER BY rowid"), [
-    { device: "a", temperature: 20, type: "real" },
-    { device: "ü", temperature: null, type: "null" },
-    { device: "c", temperature: 21.5, type: "real" },
+  await place.pipeline.run(session, [
+    jsonChunk([{ device: "a", temperature: 20 }, { device: "ü" }]),
+    mappedChunk([{ device: "c", temperature: 21.5, extra: 1 }]),
   ]);
-  deepEqual(await query("SELECT writer, sink, batch, epoch, ends FROM holdfast_positions"), [
-    { writer: pipeline.writerId, sink: "out", batch: 1, epoch: 1, ends: '{"log":{"0":3}}' },
+  deepEqual(
+    await place.query(
+      "SELECT device, temperature, typeof(temperature) AS type FROM readings ORDER BY rowid",
+    ),
+    [
+      { device: "a", temperature: 20, type: "real" },
+      { device: "ü", temperature: null, type: "null" },
+      { device: "c", temperature: 21.5, type: "real" },
+    ],
+  );
+  deepEqual(await place.query("SELECT writer, sink, batch, epoch, ends FROM holdfast_positions"), [
+    { writer: place.pipeline.writerId, sink: "out", batch: 1, epoch: 1, ends: '{"log":{"0":3}}' },
   ]);
-  equal((await stat(file)).mode & 0o777, 0o600);
+  equal((await stat(place.file)).mode & 0o777, 0o600);
 });
 
 test("sqlite: origin columns say where a row came from, body as it came", async () => {
-  const sink = sqlite("out", { file, table: "readings", columns: ["device"], originColumns: ["body", "received_at", "log_offset", "receiver"] });
-  const session = await open(sink);
+  const sink = sqlite("out", {
+    file: place.file,
+    table: "readings",
+    columns: ["device"],
+    originColumns: ["body", "received_at", "log_offset", "receiver"],
+  });
+  const session = await place.open(sink);
   const bad = Buffer.from([0x7b, 0xff]).toString("latin1");
-  await pipeline.run(session, [{ texts: ["skipped"], recordIndexes: [] }, jsonChunk([{ device: "a" }, { device: "ä" }], { receivedAtMs: 1_700_000_000_123.75, receiver: "roof" })]);
-  await pipeline.run(session, [{ texts: ["r1", "r2", "r3"], rows: [{ device: "x" }, { device: "y" }, { device: "z" }], recordIndexes: [0, 2, 2] }]);
-  await pipeline.run(session, [{ texts: ["zero\0byte", bad], rows: [{}, {}], block: { delimiter: "" } }]);
-  deepEqual(await query("SELECT log_offset, received_at, receiver, device, body FROM readings ORDER BY rowid LIMIT 5"), [
-    { log_offset: 1, received_at: 1_700_000_000_123, receiver: "roof", device: "a", body: '{"device":"a"}' },
-    { log_offset: 2, received_at: 1_700_000_000_123, receiver: "roof", device: "ä", body: '{"device":"ä"}' },
-    { log_offset: 3, received_at: 1_000, receiver: "meters", device: "x", body: "r1" },
-    { log_offset: 5, received_at: 1_000, receiver: "meters", device: "y", body: "r3" },
-    { log_offset: 5, received_at: 1_000, receiver: "meters", device: "z", body: "r3" },
+  await place.pipeline.run(session, [
+    { texts: ["skipped"], recordIndexes: [] },
+    jsonChunk([{ device: "a" }, { device: "ä" }], {
+      receivedAtMs: 1_700_000_000_123.75,
+      receiver: "roof",
+    }),
   ]);
-  deepEqual(await query("SELECT typeof(body) AS type, hex(body) AS bytes FROM readings ORDER BY rowid LIMIT 1 OFFSET 5"), [{ type: "blob", bytes: Buffer.from("zero\0byte").toString("hex").toUpperCase() }]);
-  deepEqual((await query("PRAGMA table_info(readings)")).map(({ name }) => name), ["log_offset", "received_at", "receiver", "device", "body"]);
+  await place.pipeline.run(session, [
+    {
+      texts: ["r1", "r2", "r3"],
+      rows: [{ device: "x" }, { device: "y" }, { device: "z" }],
+      recordIndexes: [0, 2, 2],
+    },
+  ]);
+  await place.pipeline.run(session, [
+    { texts: ["zero\0byte", bad], rows: [{}, {}], block: { delimiter: "" } },
+  ]);
+  deepEqual(
+    await place.query(
+      "SELECT log_offset, received_at, receiver, device, body FROM readings ORDER BY rowid LIMIT 5",
+    ),
+    [
+      {
+        log_offset: 1,
+        received_at: 1_700_000_000_123,
+        receiver: "roof",
+        device: "a",
+        body: '{"device":"a"}',
+      },
+      {
+        log_offset: 2,
+        received_at: 1_700_000_000_123,
+        receiver: "roof",
+        device: "ä",
+        body: '{"device":"ä"}',
+      },
+      { log_offset: 3, received_at: 1_000, receiver: "meters", device: "x", body: "r1" },
+      { log_offset: 5, received_at: 1_000, receiver: "meters", device: "y", body: "r3" },
+      { log_offset: 5, received_at: 1_000, receiver: "meters", device: "z", body: "r3" },
+    ],
+  );
+  deepEqual(
+    await place.query(
+      "SELECT typeof(body) AS type, hex(body) AS bytes FROM readings ORDER BY rowid LIMIT 1 OFFSET 5",
+    ),
+    [{ type: "blob", bytes: Buffer.from("zero\0byte").toString("hex").toUpperCase() }],
+  );
+  deepEqual(
+    (await place.query("PRAGMA table_info(readings)")).map(({ name }) => name),
+    ["log_offset", "received_at", "receiver", "device", "body"],
+  );
 });
 
 test("sqlite: many rows over many chunks arrive in order, whatever is left over for small statements", async () => {
-  const session = await open(sqlite("out", { file, table: "t", columns: ["id", "name"], originColumns: ["body"] }));
-  const rows = Array.from({ length: 3_087 }, (_, id) => ({ id, name: `name ${id} ${"é".repeat(id % 7)}` }));
-  const chunks = [0, 1_000, 1_061, 2_000].map((from, index, starts) => jsonChunk(rows.slice(from, starts[index + 1])));
-  await pipeline.run(session, chunks);
-  const found = await query("SELECT id, name, body FROM t ORDER BY rowid");
-  deepEqual(found, rows.map((row) => ({ ...row, body: JSON.stringify(row) })));
+  const session = await place.open(
+    sqlite("out", {
+      file: place.file,
+      table: "t",
+      columns: ["id", "name"],
+      originColumns: ["body"],
+    }),
+  );
+  const rows = Array.from({ length: 3_087 }, (_, id) => ({
+    id,
+    name: `name ${id} ${"é".repeat(id % 7)}`,
+  }));
+  const chunks = [0, 1_000, 1_061, 2_000].map((from, index, starts) =>
+    jsonChunk(rows.slice(from, starts[index + 1])),
+  );
+  await place.pipeline.run(session, chunks);
+  const found = await place.query("SELECT id, name, body FROM t ORDER BY rowid");
+  deepEqual(
+    found,
+    rows.map((row) => ({ ...row, body: JSON.stringify(row) })),
+  );
 });
 
 test("sqlite: rows of a wrong type are set aside and the others written", async () => {
-  const columns = { whole: "INTEGER", real: "REAL", text: "TEXT", bytes: "BLOB", any: "ANY" } as const;
-  const session = await open(sqlite("out", { file, table: "t", columns, key: ["text"] }));
+  const columns = {
+    whole: "INTEGER",
+    real: "REAL",
+    text: "TEXT",
+    bytes: "BLOB",
+    any: "ANY",
+  } as const;
+  const session = await place.open(
+    sqlite("out", { file: place.file, table: "t", columns, key: ["text"] }),
+  );
   const good = { whole: 1, real: 1.5, text: "a", bytes: new Uint8Array([1]), any: "007" };
   const wrong: readonly [row: unknown, message: string][] = [
     [{ ...good, real: "n/a" }, 'real: expected a number, got "n/a"'],
@@ -111,31 +155,70 @@ test("sqlite: rows of a wrong type are set aside and the others written", async 
     ["no row", 'expected an object, got "no row"'],
     [null, "expected an object, got null"],
   ];
-  await pipeline.run(session, [mappedChunk([good, ...wrong.map(([row]) => row), { ...good, text: "b", whole: true, real: null, any: 20 }])]);
-  await pipeline.run(session, [mappedChunk([{ ...good, text: "c", whole: 2n ** 60n, real: false, any: 2n ** 60n }])]);
-  deepEqual(pipeline.setAside.map(({ message }) => message), wrong.map(([, message]) => message));
-  deepEqual(pipeline.setAside.map(({ offset }) => offset), wrong.map((_, index) => index + 1));
-  ok(pipeline.setAside.every(({ code, body }, index) => code === "ROW_TYPE" && body === `record ${index + 1}`));
-  deepEqual(await query("SELECT text, CAST(whole AS TEXT) AS whole, real, hex(bytes) AS bytes, typeof(any) AS type, CAST(any AS TEXT) AS any FROM t ORDER BY text"), [
-    { text: "a", whole: "1", real: 1.5, bytes: "01", type: "text", any: "007" },
-    { text: "b", whole: "1", real: null, bytes: "01", type: "integer", any: "20" },
-    { text: "c", whole: String(2n ** 60n), real: 0, bytes: "01", type: "integer", any: String(2n ** 60n) },
+  await place.pipeline.run(session, [
+    mappedChunk([
+      good,
+      ...wrong.map(([row]) => row),
+      { ...good, text: "b", whole: true, real: null, any: 20 },
+    ]),
   ]);
+  await place.pipeline.run(session, [
+    mappedChunk([{ ...good, text: "c", whole: 2n ** 60n, real: false, any: 2n ** 60n }]),
+  ]);
+  deepEqual(
+    place.pipeline.setAside.map(({ message }) => message),
+    wrong.map(([, message]) => message),
+  );
+  deepEqual(
+    place.pipeline.setAside.map(({ offset }) => offset),
+    wrong.map((_, index) => index + 1),
+  );
+  ok(
+    place.pipeline.setAside.every(
+      ({ code, body }, index) => code === "ROW_TYPE" && body === `record ${index + 1}`,
+    ),
+  );
+  deepEqual(
+    await place.query(
+      "SELECT text, CAST(whole AS TEXT) AS whole, real, hex(bytes) AS bytes, typeof(any) AS type, CAST(any AS TEXT) AS any FROM t ORDER BY text",
+    ),
+    [
+      { text: "a", whole: "1", real: 1.5, bytes: "01", type: "text", any: "007" },
+      { text: "b", whole: "1", real: null, bytes: "01", type: "integer", any: "20" },
+      {
+        text: "c",
+        whole: String(2n ** 60n),
+        real: 0,
+        bytes: "01",
+        type: "integer",
+        any: String(2n ** 60n),
+      },
+    ],
+  );
 });
 
 test("sqlite: a chunk of nothing but wrong rows is set aside and leaves the table to the next", async () => {
-  const session = await open(sqlite("out", { file, table: "t", columns: { n: "REAL" } }));
-  await pipeline.run(session, [mappedChunk([1, 2]), mappedChunk([{ n: 3 }])]);
-  equal(pipeline.setAside.length, 2);
-  deepEqual(await query("SELECT n FROM t"), [{ n: 3 }]);
+  const session = await place.open(
+    sqlite("out", { file: place.file, table: "t", columns: { n: "REAL" } }),
+  );
+  await place.pipeline.run(session, [mappedChunk([1, 2]), mappedChunk([{ n: 3 }])]);
+  equal(place.pipeline.setAside.length, 2);
+  deepEqual(await place.query("SELECT n FROM t"), [{ n: 3 }]);
 });
 
 test("sqlite: columns come from the first rows' fields when none are named", async () => {
-  const session = await open(sqlite("out", { file, table: "t", originColumns: ["log_offset"] }));
+  const session = await place.open(
+    sqlite("out", { file: place.file, table: "t", originColumns: ["log_offset"] }),
+  );
   const nothing = null;
-  await pipeline.run(session, [mappedChunk([{ device: "a", on: true, nothing, nested: {} }, { device: "b", at: 5, log_offset: 9 }])]);
-  await pipeline.run(session, [mappedChunk([{ device: "c", later: 1 }])]);
-  deepEqual(await query("SELECT * FROM t ORDER BY rowid"), [
+  await place.pipeline.run(session, [
+    mappedChunk([
+      { device: "a", on: true, nothing, nested: {} },
+      { device: "b", at: 5, log_offset: 9 },
+    ]),
+  ]);
+  await place.pipeline.run(session, [mappedChunk([{ device: "c", later: 1 }])]);
+  deepEqual(await place.query("SELECT * FROM t ORDER BY rowid"), [
     { log_offset: 0, device: "a", on: 1, at: null },
     { log_offset: 1, device: "b", on: null, at: 5 },
     { log_offset: 2, device: "c", on: null, at: null },
@@ -143,135 +226,112 @@ test("sqlite: columns come from the first rows' fields when none are named", asy
 });
 
 test("sqlite: records that nobody decoded fill origin columns", async () => {
-  const session = await open(sqlite("out", { file, table: "t", columns: [], originColumns: ["log_offset", "body"] }));
-  await pipeline.run(session, [{ texts: ["a", "b", "c"], recordIndexes: [0, 2] }]);
-  deepEqual(await query("SELECT * FROM t"), [{ log_offset: 0, body: "a" }, { log_offset: 2, body: "c" }]);
+  const session = await place.open(
+    sqlite("out", {
+      file: place.file,
+      table: "t",
+      columns: [],
+      originColumns: ["log_offset", "body"],
+    }),
+  );
+  await place.pipeline.run(session, [{ texts: ["a", "b", "c"], recordIndexes: [0, 2] }]);
+  deepEqual(await place.query("SELECT * FROM t"), [
+    { log_offset: 0, body: "a" },
+    { log_offset: 2, body: "c" },
+  ]);
 });
 
 test("sqlite: update mode replaces by key, also within a batch", async () => {
-  pipeline.mode = "update";
-  const session = await open(sqlite("out", { file, table: "t", columns: ["k", "v"], key: ["k"] }));
-  await pipeline.run(session, [mappedChunk([{ k: "a", v: 1 }, { k: "b", v: 2 }, { k: "a", v: 3 }])]);
-  await pipeline.run(session, [mappedChunk([{ k: "b", v: 4 }])]);
-  deepEqual(await query("SELECT k, v FROM t ORDER BY k"), [{ k: "a", v: 3 }, { k: "b", v: 4 }]);
+  place.pipeline.mode = "update";
+  const session = await place.open(
+    sqlite("out", { file: place.file, table: "t", columns: ["k", "v"], key: ["k"] }),
+  );
+  await place.pipeline.run(session, [
+    mappedChunk([
+      { k: "a", v: 1 },
+      { k: "b", v: 2 },
+      { k: "a", v: 3 },
+    ]),
+  ]);
+  await place.pipeline.run(session, [mappedChunk([{ k: "b", v: 4 }])]);
+  deepEqual(await place.query("SELECT k, v FROM t ORDER BY k"), [
+    { k: "a", v: 3 },
+    { k: "b", v: 4 },
+  ]);
 });
 
 test("sqlite: complete mode replaces the whole table", async () => {
-  pipeline.mode = "complete";
-  const session = await open(sqlite("out", { file, table: "t", columns: ["v"] }));
-  await pipeline.run(session, [mappedChunk([{ v: 1 }, { v: 2 }])]);
-  await pipeline.run(session, [mappedChunk([{ v: 3 }])]);
-  deepEqual(await query("SELECT v FROM t"), [{ v: 3 }]);
+  place.pipeline.mode = "complete";
+  const session = await place.open(sqlite("out", { file: place.file, table: "t", columns: ["v"] }));
+  await place.pipeline.run(session, [mappedChunk([{ v: 1 }, { v: 2 }])]);
+  await place.pipeline.run(session, [mappedChunk([{ v: 3 }])]);
+  deepEqual(await place.query("SELECT v FROM t"), [{ v: 3 }]);
 });
 
 test("sqlite: a row that the table refuses is found by writing the batch again", async () => {
-  await execute("CREATE TABLE t (k TEXT PRIMARY KEY, v REAL CHECK (v < 100))");
-  const session = await open(sqlite("out", { file, table: "t", columns: ["k", "v"] }));
+  await place.execute("CREATE TABLE t (k TEXT PRIMARY KEY, v REAL CHECK (v < 100))");
+  const session = await place.open(
+    sqlite("out", { file: place.file, table: "t", columns: ["k", "v"] }),
+  );
   const chunks = [
-    mappedChunk([{ k: "a", v: 1 }, { k: "b", v: 200 }, { k: "c", v: "n/a" }]),
+    mappedChunk([
+      { k: "a", v: 1 },
+      { k: "b", v: 200 },
+      { k: "c", v: "n/a" },
+    ]),
     mappedChunk([{ k: "d", v: 2 }]),
-    mappedChunk([{ k: "a", v: 3 }, { k: "e", v: 4 }]),
+    mappedChunk([
+      { k: "a", v: 3 },
+      { k: "e", v: 4 },
+    ]),
   ];
-  const first = await session.write(pipeline.batch(chunks), signal);
+  const first = await session.write(place.pipeline.batch(chunks), signal);
   equal(first.kind, "back-off");
-  equal(pipeline.setAside.length, 0);
-  deepEqual(await query("SELECT * FROM t"), []);
-  equal((await pipeline.run(session, chunks)).kind, "written");
-  deepEqual(pipeline.setAside.map(({ offset }) => offset), [1, 2, 4]);
-  match(pipeline.setAside[0]?.message ?? "", /CHECK constraint failed/);
-  match(pipeline.setAside[2]?.message ?? "", /UNIQUE constraint failed/);
-  deepEqual(await query("SELECT k, v FROM t ORDER BY k"), [{ k: "a", v: 1 }, { k: "d", v: 2 }, { k: "e", v: 4 }]);
+  equal(place.pipeline.setAside.length, 0);
+  deepEqual(await place.query("SELECT * FROM t"), []);
+  equal((await place.pipeline.run(session, chunks)).kind, "written");
+  deepEqual(
+    place.pipeline.setAside.map(({ offset }) => offset),
+    [1, 2, 4],
+  );
+  match(place.pipeline.setAside[0]?.message ?? "", /CHECK constraint failed/);
+  match(place.pipeline.setAside[2]?.message ?? "", /UNIQUE constraint failed/);
+  deepEqual(await place.query("SELECT k, v FROM t ORDER BY k"), [
+    { k: "a", v: 1 },
+    { k: "d", v: 2 },
+    { k: "e", v: 4 },
+  ]);
 });
 
 test("sqlite: a stopped or aborted batch leaves nothing, not even the table it made", async () => {
-  const session = await open(readings());
+  const session = await place.open(readings());
   const cause = new Error("stopped");
-  const batch = pipeline.batch([mappedChunk([{ device: "a", temperature: 1 }])]);
+  const batch = place.pipeline.batch([mappedChunk([{ device: "a", temperature: 1 }])]);
   await rejects(session.write({ ...batch, chunks: stopped(batch.chunks, cause) }, signal), cause);
   const abort = new AbortController();
-  const second = pipeline.batch([mappedChunk([{ device: 7, temperature: 1 }])]);
-  const aborting = { async *[Symbol.asyncIterator]() { yield* second.chunks; abort.abort(cause); } };
+  const second = place.pipeline.batch([mappedChunk([{ device: 7, temperature: 1 }])]);
+  const aborting = {
+    async *[Symbol.asyncIterator]() {
+      yield* second.chunks;
+      abort.abort(cause);
+    },
+  };
   await rejects(session.write({ ...second, chunks: aborting }, abort.signal), cause);
-  await pipeline.run(session, [mappedChunk([{ device: "a", temperature: 2 }])]);
-  deepEqual(await query("SELECT device, temperature FROM readings"), [{ device: "a", temperature: 2 }]);
+  await place.pipeline.run(session, [mappedChunk([{ device: "a", temperature: 2 }])]);
+  deepEqual(await place.query("SELECT device, temperature FROM readings"), [
+    { device: "a", temperature: 2 },
+  ]);
 });
 
 test("sqlite: rows are set aside before the commit, and a failure to do so rolls back", async () => {
-  const context = { ...pipeline.context("out"), reject: () => Promise.reject(new Error("letters are full")) };
+  const context = {
+    ...place.pipeline.context("out"),
+    reject: () => Promise.reject(new Error("letters are full")),
+  };
   const session = await readings().open(context);
-  sessions.push(session);
-  await rejects(session.write(pipeline.batch([mappedChunk([{ device: "a" }, 5])]), signal), { message: "letters are full" });
-  deepEqual(await query("SELECT batch FROM holdfast_positions"), [{ batch: 0 }]);
-});
-
-test("sqlite: while another process has the file locked the batch backs off, and is written afterwards", async () => {
-  const session = await open(sqlite("out", { file, table: "t", columns: ["v"], busyTimeoutMs: 0 }));
-  await pipeline.run(session, [mappedChunk([{ v: 1 }])]);
-  const other = await openSqlite(file, { readOnly: false });
-  other.exec("BEGIN IMMEDIATE");
-  const delays: number[] = [];
-  for (let attempt = 0; attempt < 8; attempt++) {
-    const result = await pipeline.run(session, [mappedChunk([{ v: 2 }])]);
-    if (result.kind === "back-off") delays.push(result.delayMs);
-  }
-  deepEqual(delays, [100, 200, 400, 800, 1_600, 3_200, 4_000, 4_000]);
-  other.exec("ROLLBACK");
-  other.close();
-  equal((await pipeline.run(session, [mappedChunk([{ v: 2 }])])).kind, "written");
-  deepEqual(await query("SELECT v FROM t"), [{ v: 1 }, { v: 2 }]);
-});
-
-test("sqlite: a file that is locked can be opened again, and a new one is tried until the lock is gone", async () => {
-  await pipeline.run(await open(readings()), [mappedChunk([{ device: "a", temperature: 1 }])]);
-  const other = await openSqlite(file, { readOnly: false });
-  other.exec("BEGIN IMMEDIATE");
-  equal((await open(readings())).last === "none", false);
-  const opening = open(sqlite("new", { file, table: "t", columns: ["v"], busyTimeoutMs: 0 }));
-  // The attempts wait on the virtual clock; the lock goes after a few.
-  while (pipeline.clock.timerCount === 0) await pipeline.clock.settle();
-  other.exec("ROLLBACK");
-  other.close();
-  await pipeline.clock.advance(100);
-  equal((await opening).last, "none");
-});
-
-test("sqlite: a worker that dies fails what waits, and a new session goes on", async () => {
-  const session = await open(readings());
-  await pipeline.run(session, [mappedChunk([{ device: "a", temperature: 1 }])]);
-  const batch = pipeline.batch([mappedChunk([{ device: "b", temperature: 2 }])]);
-  // What cannot be cloned never reaches the worker: the batch fails, the thread lives.
-  await rejects(session.write({ ...batch, ranges: Object({ log: { "0": [() => 1, 2] } }) }, signal));
-  await pipeline.run(session, [mappedChunk([{ device: "b", temperature: 2 }])]);
-  equal((await query("SELECT count(*) AS n FROM readings"))[0]?.["n"], 2);
-});
-
-test("sqlite: places that cannot be used have clear codes", async () => {
-  const at = (path: string): Promise<unknown> => pipeline.open(sqlite("out", { file: path, table: "t", columns: ["v"] }));
-  await rejects(at(join(directory, "missing", "x.db")), { code: "DIRECTORY_UNWRITABLE" });
-  await mkdir(join(directory, "folder"));
-  await rejects(at(join(directory, "folder")), { code: "DIRECTORY_UNWRITABLE" });
-  await writeFile(join(directory, "text.db"), "this is no database, but a text of some length\n".repeat(100));
-  await rejects(at(join(directory, "text.db")), { code: "SINK_TABLE", message: /is not a usable SQLite database/ });
-});
-
-const TABLES: readonly [title: string, sql: string, columns: readonly string[], message: RegExp][] = [
-  ["lacks a column", "CREATE TABLE t (v REAL)", ["v", "w"], /has 1 columns, but not w/],
-  ["needs a column that the sink does not fill", "CREATE TABLE t (v REAL, must TEXT NOT NULL)", ["v"], /column must of table t is NOT NULL/],
-  ["has no unique index on the key", "CREATE TABLE t (v REAL, w TEXT)", ["v", "w"], /has no unique index on 1 columns v/],
-];
-
-for (const [title, sql, columns, message] of TABLES) {
-  test(`sqlite: a table that ${title} is SINK_TABLE at open`, async () => {
-    await execute(sql);
-    pipeline.mode = title.includes("key") ? "update" : "append";
-    await rejects(pipeline.open(sqlite("out", { file, table: "t", columns, key: ["v"] })), { code: "SINK_TABLE", message });
+  await rejects(session.write(place.pipeline.batch([mappedChunk([{ device: "a" }, 5])]), signal), {
+    message: "letters are full",
   });
-}
-
-test("sqlite: an existing table is used as it is, with its types, defaults and rowid", async () => {
-  await execute('CREATE TABLE "odd ""name" (id INTEGER PRIMARY KEY, Device VARCHAR(9) NOT NULL, made TEXT NOT NULL DEFAULT \'now\')');
-  const session = await open(sqlite("out", { file, table: 'odd "name', columns: ["id", "device"] }));
-  await pipeline.run(session, [mappedChunk([{ device: "a" }, { device: null }, { device: "b", id: 7 }])]);
-  deepEqual(await query('SELECT * FROM "odd ""name"'), [{ id: 1, Device: "a", made: "now" }, { id: 7, Device: "b", made: "now" }]);
-  equal(pipeline.setAside[0]?.message, "device: expected text, got null");
+  await session.close(signal);
+  deepEqual(await place.query("SELECT batch FROM holdfast_positions"), [{ batch: 0 }]);
 });

@@ -10,7 +10,10 @@ function filled(blockCount: number, value: number): Uint8Array {
 
 function firstBytes(disk: MemoryDisk, path: string): number[] {
   const content = disk.contents(path);
-  return Array.from({ length: Math.ceil(content.length / BLOCK_BYTES) }, (_, index) => content[index * BLOCK_BYTES] ?? -1);
+  return Array.from(
+    { length: Math.ceil(content.length / BLOCK_BYTES) },
+    (_, index) => content[index * BLOCK_BYTES] ?? -1,
+  );
 }
 
 /** A disk with `/a/file` of three durable blocks of ones. */
@@ -56,10 +59,18 @@ test("memory disk: a durable write covers its own blocks only", async () => {
   deepEqual(firstBytes(disk, "/a/file"), [1, 5, 1]);
 });
 
-const names: readonly { readonly title: string; readonly keep: Keep; readonly paths: readonly string[] }[] = [
+const names: readonly {
+  readonly title: string;
+  readonly keep: Keep;
+  readonly paths: readonly string[];
+}[] = [
   { title: "nothing", keep: "none", paths: ["/a/file"] },
   { title: "everything", keep: "all", paths: ["/a/new", "/a/renamed"] },
-  { title: "the rename only", keep: (item) => item.kind === "entry" && item.change === "rename", paths: ["/a/renamed"] },
+  {
+    title: "the rename only",
+    keep: (item) => item.kind === "entry" && item.change === "rename",
+    paths: ["/a/renamed"],
+  },
 ];
 for (const { title, keep, paths } of names) {
   test(`memory disk: of directory changes a power cut keeps ${title}`, async () => {
@@ -186,5 +197,8 @@ test("memory disk: truncating loses the rest and leaves zeros behind a later wri
   await file.truncate(BLOCK_BYTES + 10);
   await file.write(Uint8Array.of(7), 0, 1, 2 * BLOCK_BYTES);
   const content = disk.contents("/a/file");
-  deepEqual([content.length, content[BLOCK_BYTES + 9], content[BLOCK_BYTES + 10], content[2 * BLOCK_BYTES]], [2 * BLOCK_BYTES + 1, 1, 0, 7]);
+  deepEqual(
+    [content.length, content[BLOCK_BYTES + 9], content[BLOCK_BYTES + 10], content[2 * BLOCK_BYTES]],
+    [2 * BLOCK_BYTES + 1, 1, 0, 7],
+  );
 });

@@ -5,70 +5,35 @@
  * deterministic. `crash` is a power cut: of what was not synced, any part may be kept. Faults are set
  * from outside: the n-th call fails, is cut short, is held back, or is the last before the power goes.
  */
-import { setImmediate as nextTurn } from "node:timers/promises";
-
-import type { DirectoryEntry, FileHandle, Files, FileStat, FileSystem, OpenMode } from "../../src/host/files.ts";
+import type {
+  DirectoryEntry,
+  FileHandle,
+  Files,
+  FileStat,
+  FileSystem,
+  OpenMode,
+} from "../../src/host/files.ts";
+import {
+  type CallKind,
+  type CallMatch,
+  type FaultEffect,
+  type Hold,
+  MemoryFaults,
+  type NthCall,
+} from "./memory-faults.ts";
 import { BLOCK_BYTES, type FileInode } from "./memory-inode.ts";
-import { fileError, type Keep, MemoryTree, normalPath, parentOf, type UnsyncedItem } from "./memory-tree.ts";
+import {
+  fileError,
+  type Keep,
+  MemoryTree,
+  normalPath,
+  parentOf,
+  type UnsyncedItem,
+} from "./memory-tree.ts";
 
+export type { CallKind, CallMatch, FaultEffect, Hold, NthCall } from "./memory-faults.ts";
 export { BLOCK_BYTES } from "./memory-inode.ts";
 export type { Keep, UnsyncedItem } from "./memory-tree.ts";
-
-/** The calls of `Files` and `FileHandle`. */
-export type CallKind =
-  | "open"
-  | "create"
-  | "read"
-  | "write"
-  | "sync"
-  | "truncate"
-  | "size"
-  | "close"
-  | "makeDirectory"
-  | "list"
-  | "rename"
-  | "remove"
-  | "syncDirectory"
-  | "readFile"
-  | "stat"
-  | "fileSystem";
-
-/** Which calls a fault or hold is about; absent fields match all. */
-export interface CallMatch {
-  readonly kind?: CallKind | readonly CallKind[];
-  /** Part of the path. */
-  readonly path?: string;
-}
-
-/** The n-th matching call from now on, 1 for the next. */
-export interface NthCall extends CallMatch {
-  readonly nth: number;
-}
-
-/**
- * How a failing call leaves the disk. `none`: nothing happened. `cache`: programs see the effect, the
- * platter never will (a failed sync marks pages clean). `disk`: it happened, and the answer is wrong.
- */
-export type FaultEffect = "none" | "cache" | "disk";
-
-type Fault =
-  | (NthCall & { readonly what: "error"; readonly code: string; readonly effect: FaultEffect })
-  | (NthCall & { readonly what: "power-off" })
-  | (NthCall & { readonly what: "short"; readonly bytes: number });
-
-/** Calls that are kept from settling. */
-export interface Hold {
-  readonly waiting: number;
-  /** Lets the oldest waiting call settle. */
-  next(): void;
-  /** Lets all settle and holds no more. */
-  release(): void;
-}
-
-interface HeldCalls {
-  readonly match: CallMatch;
-  waiting: (() => void)[];
-}
 
 interface Effect<T> {
   readonly kind: CallKind;
@@ -84,11 +49,6 @@ interface Effect<T> {
 /** The code of every call after the power went. */
 export const POWER_OFF = "EPOWEROFF";
 
-function matches(match: CallMatch, kind: CallKind, path: string): boolean {
-  const kinds = match.kind === undefined ? undefined : [match.kind].flat();
-  return (kinds?.includes(kind) ?? true) && path.includes(match.path ?? "");
-}
-
 /** Options of a disk. */
 export interface MemoryDiskOptions {
   /** @defaultValue Infinity */
@@ -102,8 +62,7 @@ export class MemoryDisk implements Files {
   capacityBytes: number;
   readonly #type: string;
   #tree = new MemoryTree();
-  #faults: { fault: Fault; left: number }[] = [];
-  #holds = new Set<HeldCalls>();
+  readonly #faults = new MemoryFaults();
   #counts = new Map<CallKind, number>();
   #isOn = true;
   /** Number of this power-on: handles of an older one are dead. */
@@ -122,38 +81,31 @@ export class MemoryDisk implements Files {
 
   /** The n-th matching call fails with this code. */
   failCall(fault: NthCall & { readonly code: string; readonly effect?: FaultEffect }): void {
-    this.#addFault({ ...fault, what: "error", effect: fault.effect ?? "none" });
+    this.#faults.add({ ...fault, what: "error", effect: fault.effect ?? "none" });
   }
 
   /** The n-th matching write takes only so many bytes and says so. */
-  shortWrite(fault: { readonly nth: number; readonly bytes: number; readonly path?: string }): void {
-    this.#addFault({ ...fault, what: "short", kind: "write" });
+  shortWrite(fault: {
+    readonly nth: number;
+    readonly bytes: number;
+    readonly path?: string;
+  }): void {
+    this.#faults.add({ ...fault, what: "short", kind: "write" });
   }
 
   /** During the n-th matching call the power goes: it is in flight, and all later ones fail with {@link POWER_OFF}. */
   powerOffAt(call: NthCall): void {
-    this.#addFault({ ...call, what: "power-off" });
+    this.#faults.add({ ...call, what: "power-off" });
   }
 
   powerOff(): void {
     this.#isOn = false;
-    for (const held of this.#holds) for (const settle of held.waiting.splice(0)) settle();
+    this.#faults.letGo();
   }
 
   /** From now on matching calls change the cache and then wait. */
   hold(match: CallMatch): Hold {
-    const held: HeldCalls = { match, waiting: [] };
-    this.#holds.add(held);
-    return {
-      get waiting(): number {
-        return held.waiting.length;
-      },
-      next: () => held.waiting.shift()?.(),
-      release: () => {
-        this.#holds.delete(held);
-        for (const settle of held.waiting.splice(0)) settle();
-      },
-    };
+    return this.#faults.hold(match);
   }
 
   /** What a power cut now may or may not keep, in a fixed order. */
@@ -166,8 +118,7 @@ export class MemoryDisk implements Files {
     this.powerOff();
     this.#tree.crash(options.keep);
     this.#life += 1;
-    this.#faults = [];
-    this.#holds.clear();
+    this.#faults.clear();
     this.#counts = new Map();
     this.#isOn = true;
   }
@@ -195,7 +146,8 @@ export class MemoryDisk implements Files {
   /** Puts a file there, durable with its directories. */
   put(path: string, bytes: Uint8Array): void {
     this.putDirectory(parentOf(path));
-    const file = this.#tree.find(path) === undefined ? this.#tree.createFile(path) : this.#tree.file(path);
+    const file =
+      this.#tree.find(path) === undefined ? this.#tree.createFile(path) : this.#tree.file(path);
     file.replace(bytes);
     this.#tree.syncDirectory(parentOf(path));
   }
@@ -203,7 +155,8 @@ export class MemoryDisk implements Files {
   /** Puts a directory there, durable with its parents. */
   putDirectory(path: string): void {
     this.#tree.makeDirectory(path);
-    for (let at = normalPath(path); at !== "/"; at = parentOf(at)) this.#tree.syncDirectory(parentOf(at));
+    for (let at = normalPath(path); at !== "/"; at = parentOf(at))
+      this.#tree.syncDirectory(parentOf(at));
   }
 
   /** Takes a file away, durably. */
@@ -246,7 +199,10 @@ export class MemoryDisk implements Files {
   list(path: string): Promise<readonly DirectoryEntry[]> {
     const begin = (): DirectoryEntry[] => {
       const names = [...this.#tree.directory(path).cache.keys()].toSorted();
-      return names.map((name) => ({ name, kind: this.#tree.find(`${path}/${name}`)?.kind ?? "other" }));
+      return names.map((name) => ({
+        name,
+        kind: this.#tree.find(`${path}/${name}`)?.kind ?? "other",
+      }));
     };
     return this.#call({ kind: "list", path, begin });
   }
@@ -261,7 +217,12 @@ export class MemoryDisk implements Files {
 
   syncDirectory(path: string): Promise<void> {
     const finish = (): void => this.#tree.syncDirectory(path);
-    return this.#call({ kind: "syncDirectory", path, begin: () => void this.#tree.directory(path), finish });
+    return this.#call({
+      kind: "syncDirectory",
+      path,
+      begin: () => void this.#tree.directory(path),
+      finish,
+    });
   }
 
   readFile(path: string): Promise<Uint8Array> {
@@ -271,7 +232,13 @@ export class MemoryDisk implements Files {
   stat(path: string): Promise<FileStat | undefined> {
     const begin = (): FileStat | undefined => {
       const node = this.#tree.find(path);
-      return node && { kind: node.kind, bytes: node.kind === "file" ? node.bytes : 0, inode: String(node.id) };
+      return (
+        node && {
+          kind: node.kind,
+          bytes: node.kind === "file" ? node.bytes : 0,
+          inode: String(node.id),
+        }
+      );
     };
     return this.#call({ kind: "stat", path, begin });
   }
@@ -279,7 +246,11 @@ export class MemoryDisk implements Files {
   fileSystem(path: string): Promise<FileSystem> {
     const begin = (): FileSystem => {
       const usedBytes = this.#tree.allocatedBlocks() * BLOCK_BYTES;
-      return { type: this.#type, freeBytes: Math.max(0, this.capacityBytes - usedBytes), totalBytes: this.capacityBytes };
+      return {
+        type: this.#type,
+        freeBytes: Math.max(0, this.capacityBytes - usedBytes),
+        totalBytes: this.capacityBytes,
+      };
     };
     return this.#call({ kind: "fileSystem", path, begin });
   }
@@ -296,13 +267,22 @@ export class MemoryDisk implements Files {
     return {
       path,
       read: (buffer, offset, length, position) =>
-        call({ kind: "read", begin: () => inode.read(buffer.subarray(offset, offset + length), position) }),
+        call({
+          kind: "read",
+          begin: () => inode.read(buffer.subarray(offset, offset + length), position),
+        }),
       write: (buffer, offset, length, position) => {
         if (mode === "read") throw fileError("EBADF", path);
         const source = buffer.subarray(offset, offset + length);
         return call(this.#writing(inode, source, { position, isDurable, path }));
       },
-      sync: () => call({ kind: "sync", begin: () => undefined, finish: () => inode.sync(), lose: () => inode.forgetDirty() }),
+      sync: () =>
+        call({
+          kind: "sync",
+          begin: () => undefined,
+          finish: () => inode.sync(),
+          lose: () => inode.forgetDirty(),
+        }),
       truncate: (bytes) => call({ kind: "truncate", begin: () => inode.truncate(bytes) }),
       size: () => call({ kind: "size", begin: () => inode.bytes }),
       close: async () => {
@@ -314,7 +294,11 @@ export class MemoryDisk implements Files {
     };
   }
 
-  #writing(inode: FileInode, source: Uint8Array, at: { position: number; isDurable: boolean; path: string }): Omit<Effect<number>, "path"> {
+  #writing(
+    inode: FileInode,
+    source: Uint8Array,
+    at: { position: number; isDurable: boolean; path: string },
+  ): Omit<Effect<number>, "path"> {
     const before = new Uint8Array(source);
     return {
       kind: "write",
@@ -326,7 +310,8 @@ export class MemoryDisk implements Files {
       },
       finish: (bytes) => {
         // The kernel may read the buffer until the call is done: whoever changes it earlier has a bug.
-        if (Buffer.compare(before, source) !== 0) throw new Error(`buffer changed during a write to ${at.path}`);
+        if (Buffer.compare(before, source) !== 0)
+          throw new Error(`buffer changed during a write to ${at.path}`);
         if (at.isDurable) inode.sync({ position: at.position, length: bytes });
       },
       lose: () => inode.forgetDirty(),
@@ -335,26 +320,17 @@ export class MemoryDisk implements Files {
 
   /** How many of these bytes the disk has room for. */
   #fitting(inode: FileInode, position: number, length: number): number {
-    if (this.capacityBytes === Infinity || inode.blocksNeeded(position, length) === 0) return length;
+    if (this.capacityBytes === Infinity || inode.blocksNeeded(position, length) === 0)
+      return length;
     const free = Math.floor(this.capacityBytes / BLOCK_BYTES) - this.#tree.allocatedBlocks();
     let fitting = length;
     while (fitting > 0 && inode.blocksNeeded(position, fitting) > free) {
-      fitting = Math.max(0, Math.floor((position + fitting - 1) / BLOCK_BYTES) * BLOCK_BYTES - position);
+      fitting = Math.max(
+        0,
+        Math.floor((position + fitting - 1) / BLOCK_BYTES) * BLOCK_BYTES - position,
+      );
     }
     return fitting;
-  }
-
-  #addFault(fault: Fault): void {
-    this.#faults.push({ fault, left: fault.nth });
-  }
-
-  /** The fault that this call runs into, if any; each strikes once. */
-  #strike(kind: CallKind, path: string): Fault | undefined {
-    let struck: Fault | undefined;
-    for (const entry of this.#faults) if (matches(entry.fault, kind, path)) entry.left -= 1;
-    struck = this.#faults.find((entry) => entry.left === 0)?.fault;
-    this.#faults = this.#faults.filter((entry) => entry.left > 0);
-    return struck;
   }
 
   async #call<T>(effect: Effect<T>): Promise<T> {
@@ -362,11 +338,11 @@ export class MemoryDisk implements Files {
     if (!this.#isOn) throw fileError(POWER_OFF, path);
     const life = this.#life;
     this.#counts.set(kind, (this.#counts.get(kind) ?? 0) + 1);
-    const fault = this.#strike(kind, path);
+    const fault = this.#faults.strike(kind, path);
     if (fault?.what === "error") return this.#failing(effect, fault);
     const begin = (): T => effect.begin(fault?.what === "short" ? fault.bytes : Infinity);
     const value = fault?.what === "power-off" ? this.#lastly(begin) : begin();
-    await this.#settling(kind, path);
+    await this.#faults.settling(kind, path);
     if (!this.#isOn || life !== this.#life) throw fileError(POWER_OFF, path);
     effect.finish?.(value);
     return value;
@@ -381,23 +357,16 @@ export class MemoryDisk implements Files {
     }
   }
 
-  async #failing<T>(effect: Effect<T>, fault: { readonly code: string; readonly effect: FaultEffect }): Promise<T> {
+  async #failing<T>(
+    effect: Effect<T>,
+    fault: { readonly code: string; readonly effect: FaultEffect },
+  ): Promise<T> {
     const life = this.#life;
     const value = fault.effect === "none" ? undefined : { done: effect.begin(Infinity) };
-    await this.#settling(effect.kind, effect.path);
+    await this.#faults.settling(effect.kind, effect.path);
     if (!this.#isOn || life !== this.#life) throw fileError(POWER_OFF, effect.path);
     if (fault.effect === "disk" && value !== undefined) effect.finish?.(value.done);
     else effect.lose?.();
     throw fileError(fault.code, effect.path);
   }
-
-  #settling(kind: CallKind, path: string): Promise<void> {
-    const held = [...this.#holds].find((candidate) => matches(candidate.match, kind, path));
-    return held === undefined ? Promise.resolve() : new Promise((resolve) => held.waiting.push(resolve));
-  }
-}
-
-/** Lets everything that waits only for the disk and for promises happen. */
-export async function settleDisk(turns = 3): Promise<void> {
-  for (let turn = 0; turn < turns; turn += 1) await nextTurn();
 }

@@ -20,7 +20,9 @@ function copyOf(content: Content): Content {
 }
 
 /** A part of a file whose cache and platter differ. */
-export type UnsyncedPart = { readonly kind: "block"; readonly blockIndex: number } | { readonly kind: "size"; readonly bytes: number };
+export type UnsyncedPart =
+  | { readonly kind: "block"; readonly blockIndex: number }
+  | { readonly kind: "size"; readonly bytes: number };
 
 /** A regular file. */
 export class FileInode {
@@ -46,7 +48,8 @@ export class FileInode {
   /** How many blocks a write of this range would newly take. */
   blocksNeeded(position: number, length: number): number {
     let needed = 0;
-    for (const index of blockIndexes(position, length)) if (!this.#cache.blocks.has(index)) needed += 1;
+    for (const index of blockIndexes(position, length))
+      if (!this.#cache.blocks.has(index)) needed += 1;
     return needed;
   }
 
@@ -56,7 +59,10 @@ export class FileInode {
       const block = this.#cache.blocks.get(index) ?? ZERO_BLOCK;
       const from = Math.max(position, index * BLOCK_BYTES);
       const to = Math.min(position + length, (index + 1) * BLOCK_BYTES);
-      target.set(block.subarray(from - index * BLOCK_BYTES, to - index * BLOCK_BYTES), from - position);
+      target.set(
+        block.subarray(from - index * BLOCK_BYTES, to - index * BLOCK_BYTES),
+        from - position,
+      );
     }
     return length;
   }
@@ -66,14 +72,17 @@ export class FileInode {
       const start = index * BLOCK_BYTES;
       const from = Math.max(position, start);
       const to = Math.min(position + source.length, start + BLOCK_BYTES);
-      this.#cache.blocks.set(index, this.#blockWith(index, from - start, source.subarray(from - position, to - position)));
+      this.#cache.blocks.set(
+        index,
+        this.#blockWith(index, from - start, source.subarray(from - position, to - position)),
+      );
       this.#dirty.add(index);
     }
     this.#cache.bytes = Math.max(this.#cache.bytes, position + source.length);
   }
 
   truncate(bytes: number): void {
-    for (const index of [...this.#cache.blocks.keys()]) {
+    for (const index of this.#cache.blocks.keys()) {
       if (index * BLOCK_BYTES < bytes) continue;
       this.#cache.blocks.delete(index);
       this.#dirty.add(index);
@@ -88,7 +97,8 @@ export class FileInode {
 
   /** Puts what is dirty on the platter; with a range only the blocks it touches, and the length. */
   sync(range?: { readonly position: number; readonly length: number }): void {
-    const indexes = range === undefined ? [...this.#dirty] : [...blockIndexes(range.position, range.length)];
+    const indexes =
+      range === undefined ? [...this.#dirty] : [...blockIndexes(range.position, range.length)];
     for (const index of indexes) this.#keepBlock(index);
     this.#platter.bytes = this.#cache.bytes;
   }
@@ -100,9 +110,15 @@ export class FileInode {
 
   /** What a power cut now may or may not keep, in order. Pages of a failed sync are lost for certain. */
   unsynced(): UnsyncedPart[] {
-    const indexes = [...this.#dirty].filter((index) => this.#cache.blocks.get(index) !== this.#platter.blocks.get(index));
-    const blocks = indexes.toSorted((a, b) => a - b).map((blockIndex): UnsyncedPart => ({ kind: "block", blockIndex }));
-    return this.#cache.bytes === this.#platter.bytes ? blocks : [...blocks, { kind: "size", bytes: this.#cache.bytes }];
+    const indexes = [...this.#dirty].filter(
+      (index) => this.#cache.blocks.get(index) !== this.#platter.blocks.get(index),
+    );
+    const blocks = indexes
+      .toSorted((a, b) => a - b)
+      .map((blockIndex): UnsyncedPart => ({ kind: "block", blockIndex }));
+    return this.#cache.bytes === this.#platter.bytes
+      ? blocks
+      : [...blocks, { kind: "size", bytes: this.#cache.bytes }];
   }
 
   /** Carries out a power cut that keeps these parts. */
@@ -111,7 +127,7 @@ export class FileInode {
       if (part.kind === "block") this.#keepBlock(part.blockIndex);
       else this.#platter.bytes = part.bytes;
     }
-    for (const index of [...this.#platter.blocks.keys()]) {
+    for (const index of this.#platter.blocks.keys()) {
       if (index * BLOCK_BYTES >= this.#platter.bytes) this.#platter.blocks.delete(index);
     }
     this.#cache = copyOf(this.#platter);
@@ -136,7 +152,10 @@ export class FileInode {
   /** The block as it is after these bytes; one of zeros shares its memory with all others. */
   #blockWith(index: number, at: number, bytes: Uint8Array): Uint8Array {
     if (bytes.length === BLOCK_BYTES && ZERO_BUFFER.equals(bytes)) return ZERO_BLOCK;
-    const block = bytes.length === BLOCK_BYTES ? new Uint8Array(bytes) : new Uint8Array(this.#cache.blocks.get(index) ?? ZERO_BLOCK);
+    const block =
+      bytes.length === BLOCK_BYTES
+        ? new Uint8Array(bytes)
+        : new Uint8Array(this.#cache.blocks.get(index) ?? ZERO_BLOCK);
     if (bytes.length < BLOCK_BYTES) block.set(bytes, at);
     return block;
   }
@@ -159,7 +178,13 @@ function* blockIndexes(position: number, length: number): Generator<number> {
 export type EntryChange =
   | { readonly kind: "create"; readonly name: string; readonly inodeId: number }
   | { readonly kind: "remove"; readonly name: string }
-  | { readonly kind: "rename"; readonly from: string; readonly fromDirectory: string; readonly name: string; readonly inodeId: number };
+  | {
+      readonly kind: "rename";
+      readonly from: string;
+      readonly fromDirectory: string;
+      readonly name: string;
+      readonly inodeId: number;
+    };
 
 /** A directory: names in the cache and on the platter, and the changes between them in order. */
 export class DirectoryInode {

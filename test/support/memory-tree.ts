@@ -12,7 +12,11 @@ export function fileError(code: string, path: string): Error {
 export type UnsyncedItem =
   | { readonly kind: "block"; readonly path: string; readonly blockIndex: number }
   | { readonly kind: "size"; readonly path: string; readonly bytes: number }
-  | { readonly kind: "entry"; readonly path: string; readonly change: "create" | "remove" | "rename" };
+  | {
+      readonly kind: "entry";
+      readonly path: string;
+      readonly change: "create" | "remove" | "rename";
+    };
 
 /** Which unsynced items a power cut keeps. */
 export type Keep = "all" | "none" | ((item: UnsyncedItem) => boolean);
@@ -89,7 +93,13 @@ export class MemoryTree {
     source.cache.delete(nameOf(from));
     target.cache.set(nameOf(to), node.id);
     const fromDirectory = normalPath(parentOf(from));
-    target.changes.push({ kind: "rename", from: nameOf(from), fromDirectory, name: nameOf(to), inodeId: node.id });
+    target.changes.push({
+      kind: "rename",
+      from: nameOf(from),
+      fromDirectory,
+      name: nameOf(to),
+      inodeId: node.id,
+    });
   }
 
   remove(path: string): void {
@@ -110,14 +120,16 @@ export class MemoryTree {
   /** Blocks of all files that have a name. */
   allocatedBlocks(): number {
     let blocks = 0;
-    for (const { node } of this.#walk("/", this.#root)) if (node.kind === "file") blocks += node.allocatedBlocks;
+    for (const { node } of this.#walk("/", this.#root))
+      if (node.kind === "file") blocks += node.allocatedBlocks;
     return blocks;
   }
 
   /** Paths of all files, sorted. */
   paths(): string[] {
     const found: string[] = [];
-    for (const { path, node } of this.#walk("/", this.#root)) if (node.kind === "file") found.push(path);
+    for (const { path, node } of this.#walk("/", this.#root))
+      if (node.kind === "file") found.push(path);
     return found.toSorted();
   }
 
@@ -131,12 +143,17 @@ export class MemoryTree {
   }
 
   crash(keep: Keep): void {
-    const keeps = (item: UnsyncedItem): boolean => (keep === "all" ? true : keep === "none" ? false : keep(item));
+    const keeps = (item: UnsyncedItem): boolean =>
+      keep === "all" ? true : keep === "none" ? false : keep(item);
     const nodes = [...this.#walk("/", this.#root)];
     const named = new Set(nodes.map(({ node }) => node.id));
     for (const { path, node } of nodes) {
-      if (node.kind === "file") node.crash(node.unsynced().filter((part: UnsyncedPart) => keeps({ ...part, path })));
-      else for (const change of node.changes) if (keeps(entryItem(path, change))) this.#applyChange(node, change);
+      if (node.kind === "file") {
+        node.crash(node.unsynced().filter((part: UnsyncedPart) => keeps({ ...part, path })));
+        continue;
+      }
+      const kept = node.changes.filter((change) => keeps(entryItem(path, change)));
+      for (const change of kept) this.#applyChange(node, change);
     }
     for (const node of this.#inodes.values()) {
       if (node.kind === "file" && !named.has(node.id)) node.crash([]);
@@ -149,7 +166,8 @@ export class MemoryTree {
 
   copy(): MemoryTree {
     const twin = new MemoryTree(this.#root.copy());
-    for (const [id, node] of this.#inodes) if (node !== this.#root) twin.#inodes.set(id, node.copy());
+    for (const [id, node] of this.#inodes)
+      if (node !== this.#root) twin.#inodes.set(id, node.copy());
     twin.#nextId = this.#nextId;
     return twin;
   }
@@ -169,12 +187,19 @@ export class MemoryTree {
     if (change.kind === "create") return;
     // A rename is one step of the journal: the old name goes when the new one comes.
     const source = this.find(change.fromDirectory);
-    if (source?.kind === "directory" && source.platter.get(change.from) === change.inodeId && (source !== directory || change.from !== change.name)) {
+    if (
+      source?.kind === "directory" &&
+      source.platter.get(change.from) === change.inodeId &&
+      (source !== directory || change.from !== change.name)
+    ) {
       source.platter.delete(change.from);
     }
   }
 
-  *#walk(path: string, node: FileInode | DirectoryInode): Generator<{ path: string; node: FileInode | DirectoryInode }> {
+  *#walk(
+    path: string,
+    node: FileInode | DirectoryInode,
+  ): Generator<{ path: string; node: FileInode | DirectoryInode }> {
     yield { path, node };
     if (node.kind === "file") return;
     for (const [name, id] of [...node.cache].toSorted(([a], [b]) => (a < b ? -1 : 1))) {

@@ -3,7 +3,16 @@
  */
 import type { Ends } from "../../src/contract/log.ts";
 import { valueOf } from "../../src/contract/record.ts";
-import type { Mode, RejectedRow, RowChunk, Sink, SinkBatch, SinkContext, SinkSession, WriteResult } from "../../src/contract/sink.ts";
+import type {
+  Mode,
+  RejectedRow,
+  RowChunk,
+  Sink,
+  SinkBatch,
+  SinkContext,
+  SinkSession,
+  WriteResult,
+} from "../../src/contract/sink.ts";
 import { codeOf } from "../../src/errors.ts";
 import type { Files } from "../../src/host/files.ts";
 import { realRandom } from "../../src/host/random.ts";
@@ -86,7 +95,15 @@ export class SinkPipeline {
   context(name: string): SinkContext {
     const { writerId, epoch, mode, clock, files, lastBatchId, lastToken, lastEnds } = this;
     return {
-      ...{ name, writerId, epoch, mode, clock, files, lastBatchId, lastToken, lastEnds },
+      name,
+      writerId,
+      epoch,
+      mode,
+      clock,
+      files,
+      lastBatchId,
+      lastToken,
+      lastEnds,
       pipeline: "p",
       signal: this.abort.signal,
       random: realRandom,
@@ -98,7 +115,10 @@ export class SinkPipeline {
   }
 
   /** The next batch: its chunks follow each other in the log. */
-  batch(chunks: readonly ChunkInput[], changes: Partial<SinkBatch<unknown>> = {}): SinkBatch<never> {
+  batch(
+    chunks: readonly ChunkInput[],
+    changes: Partial<SinkBatch<unknown>> = {},
+  ): SinkBatch<never> {
     const from = this.nextOffset;
     const to = from + chunks.reduce((sum, { texts }) => sum + texts.length, 0);
     const batch: SinkBatch<unknown> = {
@@ -120,8 +140,13 @@ export class SinkPipeline {
   /** Makes a batch durable in the ledger. */
   commit(batch: SinkBatch<never>, result: WriteResult): void {
     this.lastBatchId = batch.batchId;
-    this.lastToken = result.kind === "written" && result.token !== undefined && result.token.length > 0 ? result.token : undefined;
-    const ends = Object.entries(batch.ranges["log"] ?? {}).map(([partition, [, to]]) => [partition, to] as const);
+    this.lastToken =
+      result.kind === "written" && result.token !== undefined && result.token.length > 0
+        ? result.token
+        : undefined;
+    const ends = Object.entries(batch.ranges["log"] ?? {}).map(
+      ([partition, [, to]]) => [partition, to] as const,
+    );
     this.lastEnds = { log: Object.fromEntries(ends) };
   }
 
@@ -138,13 +163,21 @@ export class SinkPipeline {
   #setAside(rows: readonly RejectedRow[]): void {
     for (const { block, recordIndex, cause } of rows) {
       const body = Buffer.from(valueOf(block, recordIndex)).toString();
-      this.setAside.push({ offset: block.firstOffset + recordIndex, code: codeOf(cause), message: cause.message, body });
+      this.setAside.push({
+        offset: block.firstOffset + recordIndex,
+        code: codeOf(cause),
+        message: cause.message,
+        body,
+      });
     }
   }
 }
 
 /** Chunks as the engine hands them over: a chunk's bytes are gone when the next one is asked for. */
-async function* iterate(chunks: readonly ChunkInput[], from: number): AsyncGenerator<RowChunk<unknown>> {
+async function* iterate(
+  chunks: readonly ChunkInput[],
+  from: number,
+): AsyncGenerator<RowChunk<unknown>> {
   let firstOffset = from;
   for (const input of chunks) {
     const chunk = rowChunk(input, firstOffset);
@@ -157,7 +190,10 @@ async function* iterate(chunks: readonly ChunkInput[], from: number): AsyncGener
 }
 
 /** Chunks, then a failure: a stage before the sink stopped the batch. */
-export async function* stopped(chunks: AsyncIterable<RowChunk<never>>, cause: Error): AsyncGenerator<RowChunk<never>> {
+export async function* stopped(
+  chunks: AsyncIterable<RowChunk<never>>,
+  cause: Error,
+): AsyncGenerator<RowChunk<never>> {
   yield* chunks;
   throw cause;
 }

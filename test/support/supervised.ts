@@ -20,10 +20,13 @@ export function strategy(options: Partial<StrategyOptions> = {}): Strategy {
   return oneForOne({ maxRestarts: 3, withinMs: 60_000, backoff: BACKOFF, ...options });
 }
 
-/** A tree with a clock, and a unit whose lives are recorded. */
+/** Where it can be seen in a test: an event and when it was delivered. */
+export type TimedEvent = UnitEvent & { readonly atMs: number };
+
+/** A tree with a clock, and units whose lives are recorded. */
 export class SupervisedWorld {
   readonly clock: VirtualClock = new VirtualClock();
-  readonly events: UnitEvent[] = [];
+  readonly events: TimedEvent[] = [];
   readonly escalated: Error[] = [];
   readonly calls: string[] = [];
   readonly contexts: UnitContext[] = [];
@@ -31,7 +34,8 @@ export class SupervisedWorld {
   readonly root: Supervisor;
 
   constructor(rootStrategy: Strategy = strategy(), shells: ShellSystem = inlineShells) {
-    const onEvent = (event: UnitEvent): void => void this.events.push(event);
+    const onEvent = (event: UnitEvent): void =>
+      void this.events.push({ ...event, atMs: this.clock.monotonicMs() });
     const onEscalated = (error: Error): void => void this.escalated.push(error);
     this.root = createSupervisor({
       name: "test",
@@ -71,14 +75,48 @@ export class SupervisedWorld {
     };
   }
 
+  /** A unit whose calls are recorded under its name: `open a.1`, `fence a.2`, `close a.1`. */
+  named(name: string, more: Partial<UnitDefinition<number>> = {}): UnitDefinition<number> {
+    return {
+      name,
+      open: (context) => {
+        this.calls.push(`open ${name}.${context.epoch}`);
+        this.contexts.push(context);
+        const close = (): void => void this.calls.push(`close ${name}.${context.epoch}`);
+        return Promise.resolve({ close, resumed: () => void this.calls.push(`resumed ${name}`) });
+      },
+      fence: (nextEpoch) => {
+        this.calls.push(`fence ${name}.${nextEpoch}`);
+        return Promise.resolve();
+      },
+      ...more,
+    };
+  }
+
+  /** Of the incarnation that was opened last. */
   get context(): UnitContext {
     const context = this.contexts.at(-1);
     if (context === undefined) throw new Error("never opened");
     return context;
   }
 
+  /** Fails the newest incarnation of the unit with this path. */
+  fail(path: string, error: Error = new Error("unplugged")): void {
+    this.contexts.findLast((context) => context.path === path)?.fail(error);
+  }
+
   kinds(): readonly string[] {
     return this.events.map(({ kind }) => kind);
+  }
+
+  /** The calls since this was asked the last time. */
+  takeCalls(): readonly string[] {
+    return this.calls.splice(0);
+  }
+
+  /** `a running 1`: each unit's name, status and epoch. */
+  standing(): readonly string[] {
+    return this.root.states().map(({ unit, status, epoch }) => `${unit} ${status} ${epoch}`);
   }
 
   /** How many recorded calls begin with this word. */

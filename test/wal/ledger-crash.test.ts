@@ -5,136 +5,20 @@ import fc from "fast-check";
 
 import { codeOf } from "../../src/errors.ts";
 import type { OpenedLedger } from "../../src/wal/ledger.ts";
-import { decodeEntryHeader, ENTRY_HEADER_BYTES, entryDiskBytes } from "../../src/wal/entry.ts";
-import { decodeSegmentHeader } from "../../src/wal/format.ts";
-import { encodeSnapshot, type LedgerState } from "../../src/wal/ledger-facts.ts";
-import { type ReadLedgerFile, readLedgerFile } from "../../src/wal/ledger-file.ts";
+import type { LedgerState } from "../../src/wal/ledger-facts.ts";
 import { applyFacts, endsAfter, NEW_LEDGER } from "../../src/wal/ledger-state.ts";
-import { ledgerAfter, ledgerFiles, openTestLedger, planOf } from "../support/ledgers.ts";
+import {
+  comparable,
+  entriesOf,
+  ledgerAfter,
+  ledgerFiles,
+  openTestLedger,
+  pipelinesOf,
+  planOf,
+  stateOf,
+} from "../support/ledgers.ts";
 import { type FaultEffect, MemoryDisk, POWER_OFF } from "../support/memory-disk.ts";
 import { createSeededRandom } from "../support/seeded-random.ts";
-
-/** State as bytes, without what every opening changes. */
-function comparable(state: LedgerState): string {
-  return Buffer.from(encodeSnapshot({ ...state, epoch: 0, factCount: 0, identity: NEW_LEDGER.identity })).toString();
-}
-
-function stateOf(ledger: OpenedLedger): string {
-  const { floor, cuts, gaps } = ledger.facts("log");
-  const isEmpty = floor === undefined && cuts.length + gaps.length === 0;
-  return comparable({ ...pipelinesOf(ledger), logs: new Map(isEmpty ? [] : [["log", { floor, cuts, gaps }]]) });
-}
-
-/** State of a ledger without what it knows of logs. */
-function pipelinesOf(ledger: OpenedLedger): LedgerState {
-  const pipelines = ledger.pipelines().flatMap((name) => {
-    const checkpoint = ledger.checkpoint(name);
-    return checkpoint === undefined ? [] : [[name, checkpoint] as const];
-  });
-  return { ...NEW_LEDGER, epoch: ledger.epoch, pipelines: new Map(pipelines) };
-}
-
-/** The newest file of a ledger, its entries' positions, and the state after each. */
-async function smallLedger(): Promise<{ bytes: Uint8Array; entries: { at: number; end: number; state: string }[] }> {
-  const disk = new MemoryDisk();
-  const ledger = await ledgerAfter(disk, 0);
-  const states = [stateOf(ledger)];
-  for (let batchId = 1; batchId <= 3; batchId += 1) {
-    await (batchId === 1 ? ledger.plan(planOf(1)) : ledger.commit({ pipeline: "p", batchId: batchId - 1, epoch: 1, tokens: {} }, planOf(batchId)));
-    states.push(stateOf(ledger));
-  }
-  const path = ledgerFiles(disk)[0] ?? "";
-  const bytes = disk.contents(path);
-  return { bytes, entries: entriesOf(bytes).slice(1).map((entry, index) => ({ ...entry, state: states[index] ?? "" })) };
-}
-
-/** Positions of the entries of a ledger file, the snapshot first. */
-function entriesOf(bytes: Uint8Array): { at: number; end: number }[] {
-  const decoded = decodeSegmentHeader(bytes);
-  const salt = decoded.kind === "valid" ? decoded.header.salt : 0;
-  const entries: { at: number; end: number }[] = [];
-  for (let at = 4096; at < bytes.length; ) {
-    const header = decodeEntryHeader(bytes, at, salt);
-    if (header === undefined) break;
-    entries.push({ at, end: at + header.entryBytes });
-    at += entryDiskBytes(header.entryBytes);
-  }
-  return entries;
-}
-
-function readState(read: ReadLedgerFile): string {
-  return read.kind === "ledger" ? comparable(read.state) : read.kind;
-}
-
-test("ledger file: cut at every byte, it is the facts of the entries that are whole, and nothing counts as lost", async () => {
-  const { bytes, entries } = await smallLedger();
-  equal(entries.length, 4);
-  for (let cut = entries[0]?.end ?? 0; cut <= (entries[3]?.end ?? 0); cut += 1) {
-    const read = readLedgerFile(bytes.subarray(0, cut), 1, undefined);
-    equal(readState(read), entries.findLast((entry) => entry.end <= cut)?.state, `cut at ${cut}`);
-    equal(read.kind === "ledger" && read.lostFacts, 0, `cut at ${cut}`);
-  }
-});
-
-test("ledger file: cut at every byte of its beginning, it is blank or says that it cannot be read", async () => {
-  const { bytes, entries } = await smallLedger();
-  for (let cut = 0; cut < (entries[0]?.at ?? 0) && cut < 5_000; cut += 1) {
-    const { kind } = readLedgerFile(bytes.subarray(0, cut), 1, undefined);
-    ok(kind === "blank" || kind === "unreadable" || cut >= 4096 + ENTRY_HEADER_BYTES, `${kind} at ${cut}`);
-  }
-});
-
-test("ledger: cut at any block around its last entries, it opens with what is whole", async () => {
-  const { bytes, entries } = await smallLedger();
-  for (const entry of entries) {
-    for (const cut of [entry.at - 1, entry.at, entry.at + 1, entry.end - 1, entry.end]) {
-      const disk = new MemoryDisk();
-      disk.put("/data/ledger/ledger-00000001.hfl", bytes.subarray(0, cut));
-      const ledger = await openTestLedger(disk);
-      const expected = entries.findLast(({ end }) => end <= cut)?.state ?? comparable(NEW_LEDGER);
-      deepEqual([stateOf(ledger), ledger.epoch, ledger.recovery.kind], [expected, 2, "recovered"], `cut at ${cut}`);
-    }
-  }
-});
-
-test("ledger file: any flipped bit of a middle entry costs that entry alone, and is counted", async () => {
-  const { bytes, entries } = await smallLedger();
-  const middle = entries[2];
-  const last = entries[3];
-  ok(middle !== undefined && last !== undefined);
-  for (let bit = middle.at * 8; bit < middle.end * 8; bit += 1) {
-    const flipped = bytes.slice();
-    flipped[bit >> 3] = (flipped[bit >> 3] ?? 0) ^ (1 << (bit & 7));
-    const read = readLedgerFile(flipped, 1, undefined);
-    ok(read.kind === "ledger");
-    equal(read.lostFacts, 2, `bit ${bit}`);
-    // The commit behind the damage is absolute: where the pipeline stands is known again.
-    equal(comparable(read.state), last.state, `bit ${bit}`);
-  }
-});
-
-test("ledger file: any flipped bit of the last entry ends the ledger before it", async () => {
-  const { bytes, entries } = await smallLedger();
-  const [before, last] = [entries[2], entries[3]];
-  ok(before !== undefined && last !== undefined);
-  for (let bit = last.at * 8; bit < last.end * 8; bit += 1) {
-    const flipped = bytes.slice();
-    flipped[bit >> 3] = (flipped[bit >> 3] ?? 0) ^ (1 << (bit & 7));
-    equal(readState(readLedgerFile(flipped, 1, undefined)), before.state, `bit ${bit}`);
-  }
-});
-
-test("ledger file: any flipped bit of the snapshot makes it unreadable, never another state", async () => {
-  const { bytes, entries } = await smallLedger();
-  const start = entriesOf(bytes)[0];
-  ok(start !== undefined && entries.length > 0);
-  for (let bit = start.at * 8; bit < start.end * 8; bit += 1) {
-    const flipped = bytes.slice();
-    flipped[bit >> 3] = (flipped[bit >> 3] ?? 0) ^ (1 << (bit & 7));
-    const read = readLedgerFile(flipped, 1, undefined);
-    deepEqual([read.kind, read.kind === "unreadable" && read.factCount], ["unreadable", 6], `bit ${bit}`);
-  }
-});
 
 /** What a run did: states in the order in which facts were submitted, and how many of them were acknowledged. */
 interface Run {
@@ -144,9 +28,16 @@ interface Run {
 }
 
 /** Registers, plans and commits until it is done or a call fails: enough for three files. */
-async function work(ledger: OpenedLedger, run: Run, batches: { readonly from: number; readonly to: number }): Promise<void> {
+async function work(
+  ledger: OpenedLedger,
+  run: Run,
+  batches: { readonly from: number; readonly to: number },
+): Promise<void> {
   let state = pipelinesOf(ledger);
-  const step = async (facts: Parameters<typeof applyFacts>[1], call: () => Promise<void>): Promise<void> => {
+  const step = async (
+    facts: Parameters<typeof applyFacts>[1],
+    call: () => Promise<void>,
+  ): Promise<void> => {
     state = applyFacts(state, facts);
     run.states.push(comparable(state));
     await call();
@@ -156,14 +47,22 @@ async function work(ledger: OpenedLedger, run: Run, batches: { readonly from: nu
   if (state.pipelines.size === 0) {
     const born = { writerId: "w", start: { log: { "0": 0 } } };
     await step([{ fact: "register", pipeline: "p", ...born }], () => ledger.register("p", born));
-    await step([{ fact: "plan", plan: planOf(1, { epoch }) }], () => ledger.plan(planOf(1, { epoch })));
+    await step([{ fact: "plan", plan: planOf(1, { epoch }) }], () =>
+      ledger.plan(planOf(1, { epoch })),
+    );
   }
   for (let batchId = batches.from; batchId <= batches.to; batchId += 1) {
     const commit = { pipeline: "p", batchId, epoch, tokens: { s: Uint8Array.of(batchId) } };
     const plan = planOf(batchId + 1, { epoch });
     const checkpoint = state.pipelines.get("p");
     const ends = checkpoint?.open === undefined ? {} : endsAfter(checkpoint, checkpoint.open);
-    await step([{ fact: "commit", commit, ends }, { fact: "plan", plan }], () => ledger.commit(commit, plan));
+    await step(
+      [
+        { fact: "commit", commit, ends },
+        { fact: "plan", plan },
+      ],
+      () => ledger.commit(commit, plan),
+    );
   }
 }
 
@@ -185,11 +84,19 @@ async function runWith(disk: MemoryDisk, batchCount: number): Promise<Run> {
 async function assertRecovered(disk: MemoryDisk, run: Run, title: string): Promise<void> {
   const after = await openTestLedger(disk);
   const found = run.states.lastIndexOf(stateOf(after));
-  ok(found >= run.acknowledged - 1, `${title}: state ${found} of ${run.states.length}, ${run.acknowledged} acknowledged`);
-  ok(after.recovery.kind === "recovered" || (after.recovery.kind === "new" && run.acknowledged === 1), title);
+  ok(
+    found >= run.acknowledged - 1,
+    `${title}: state ${found} of ${run.states.length}, ${run.acknowledged} acknowledged`,
+  );
+  ok(
+    after.recovery.kind === "recovered" ||
+      (after.recovery.kind === "new" && run.acknowledged === 1),
+    title,
+  );
   const again: Run = { states: [stateOf(after)], acknowledged: 1, error: undefined };
   const committed = after.checkpoint("p")?.committed?.batchId ?? 0;
-  if (after.checkpoint("p")?.open !== undefined) await work(after, again, { from: committed + 1, to: committed + 2 });
+  if (after.checkpoint("p")?.open !== undefined)
+    await work(after, again, { from: committed + 1, to: committed + 2 });
   await after.close();
   const last = await openTestLedger(disk);
   equal(stateOf(last), again.states.at(-1), title);
@@ -238,7 +145,8 @@ for (const { code, effect } of faults) {
       disk.failCall({ nth, code, effect });
       const run = await runWith(disk, BATCHES);
       if (run.error === undefined) survived += 1;
-      else ok(["LOG_FAILED", code].includes(codeOf(run.error)), `call ${nth}: ${String(run.error)}`);
+      else
+        ok(["LOG_FAILED", code].includes(codeOf(run.error)), `call ${nth}: ${codeOf(run.error)}`);
       disk.crash({ keep: "none" });
       await assertRecovered(disk, run, `call ${nth}`);
     }
@@ -248,7 +156,8 @@ for (const { code, effect } of faults) {
 
 test("ledger: a failed or short write goes once to another file, and the caller never knows", async () => {
   for (const set of [
-    (disk: MemoryDisk): void => disk.failCall({ kind: "write", nth: 3, code: "EIO", effect: "cache" }),
+    (disk: MemoryDisk): void =>
+      disk.failCall({ kind: "write", nth: 3, code: "EIO", effect: "cache" }),
     (disk: MemoryDisk): void => disk.shortWrite({ nth: 3, bytes: 100 }),
   ]) {
     const disk = new MemoryDisk();
@@ -264,6 +173,52 @@ test("ledger: a failed or short write goes once to another file, and the caller 
     ok(!ledgerFiles(disk).includes(before[0] ?? ""), "the file that failed is gone");
     disk.crash({ keep: "none" });
     equal((await openTestLedger(disk)).checkpoint("p")?.committed?.batchId, 6);
+  }
+});
+
+test("ledger: the power goes during any call of an opening, and nothing of the last life is lost", async () => {
+  const before = new MemoryDisk();
+  const ledger = await ledgerAfter(before, 20);
+  const expected = stateOf(ledger);
+  before.crash({ keep: "none" });
+  const counting = before.clone();
+  await (await openTestLedger(counting)).close();
+  const calls = counting.callCount();
+  ok(calls > 10);
+  for (let nth = 1; nth <= calls; nth += 1) {
+    const disk = before.clone();
+    disk.powerOffAt({ nth });
+    await openTestLedger(disk).then(
+      (opened) => opened.close(),
+      () => undefined,
+    );
+    for (const seed of [1, 2, 3, 4]) {
+      const random = createSeededRandom(nth * 10 + seed);
+      const after = disk.clone();
+      after.crash({ keep: seed === 1 ? "none" : seed === 2 ? "all" : () => random.chance(0.5) });
+      const opened = await openTestLedger(after);
+      equal(stateOf(opened), expected, `call ${nth}, seed ${seed}`);
+      equal(opened.recovery.kind, "recovered");
+      await opened.close();
+    }
+  }
+});
+
+test("ledger: one failed write to any of its files, the first or a later one, stops nothing", async () => {
+  for (let write = 0; write < 40; write += 1) {
+    const disk = new MemoryDisk();
+    await (await ledgerAfter(disk, 1)).close();
+    const fileNumber = 2 + Math.floor(write / 5);
+    const path = `ledger-0000000${fileNumber}`;
+    disk.failCall({ kind: "write", path, nth: 1 + (write % 5), code: "EIO", effect: "cache" });
+    const ledger = await openTestLedger(disk);
+    for (let batchId = 2; batchId < 40; batchId += 1) {
+      await ledger.plan(planOf(batchId, { epoch: 2 }));
+      await ledger.commit({ pipeline: "p", batchId, epoch: 2, tokens: {} });
+    }
+    equal(ledger.status().failure, undefined, `write ${write}`);
+    await ledger.close();
+    equal((await openTestLedger(disk)).checkpoint("p")?.committed?.batchId, 39);
   }
 });
 
@@ -290,13 +245,23 @@ test("ledger: damage that comes to rest is reported at the next opening, and not
   await ledger.close();
   disk.flipBit(path, entry.at + 80, 3);
   const damaged = await openTestLedger(disk);
-  deepEqual([damaged.recovery, damaged.checkpoint("p")?.committed?.batchId], [{ kind: "damaged", lostFacts: 1 }, 3]);
+  deepEqual(
+    [damaged.recovery, damaged.checkpoint("p")?.committed?.batchId],
+    [{ kind: "damaged", lostFacts: 1 }, 3],
+  );
   ok(ledgerFiles(disk).includes(path), "kept for a look");
   await damaged.close();
-  deepEqual([(await openTestLedger(disk)).recovery.kind, ledgerFiles(disk).includes(path)], ["recovered", false]);
+  deepEqual(
+    [(await openTestLedger(disk)).recovery.kind, ledgerFiles(disk).includes(path)],
+    ["recovered", false],
+  );
 });
 
-type Command = { readonly kind: "batch" } | { readonly kind: "crash"; readonly seed: number } | { readonly kind: "gap"; readonly from: number } | { readonly kind: "register" };
+type Command =
+  | { readonly kind: "batch" }
+  | { readonly kind: "crash"; readonly seed: number }
+  | { readonly kind: "gap"; readonly from: number }
+  | { readonly kind: "register" };
 
 const commands = fc.array(
   fc.oneof(
@@ -330,7 +295,12 @@ test("ledger: after any commands and power cuts it is the fold of its facts", as
 });
 
 /** Does one command with the ledger and with the model. */
-async function carryOut(command: Command, name: string, ledger: OpenedLedger, state: LedgerState): Promise<LedgerState> {
+async function carryOut(
+  command: Command,
+  name: string,
+  ledger: OpenedLedger,
+  state: LedgerState,
+): Promise<LedgerState> {
   const pipeline = ledger.pipelines().at(-1);
   switch (command.kind) {
     case "crash":
@@ -345,24 +315,37 @@ async function carryOut(command: Command, name: string, ledger: OpenedLedger, st
       await ledger.register(name, born);
       return applyFacts(state, [{ fact: "register", pipeline: name, ...born }]);
     }
-    case "batch": {
-      if (pipeline === undefined) return state;
-      const checkpoint = state.pipelines.get(pipeline);
-      const batchId = (checkpoint?.committed?.batchId ?? 0) + 1;
-      const from = checkpoint?.committed?.ends["log"]?.["0"] ?? 5;
-      const plan = planOf(batchId, { pipeline, epoch: ledger.epoch, ranges: { log: { "0": [from, from + 3] } } });
-      const commit = { pipeline, batchId, epoch: ledger.epoch, tokens: {} };
-      await Promise.all([ledger.plan(plan), ledger.commit(commit)]);
-      return applyFacts(state, [{ fact: "plan", plan }, { fact: "commit", commit, ends: { log: { "0": from + 3 } } }]);
-    }
+    case "batch":
+      return pipeline === undefined ? state : oneBatch(pipeline, ledger, state);
   }
+}
+
+async function oneBatch(
+  pipeline: string,
+  ledger: OpenedLedger,
+  state: LedgerState,
+): Promise<LedgerState> {
+  const committed = state.pipelines.get(pipeline)?.committed;
+  const batchId = (committed?.batchId ?? 0) + 1;
+  const from = committed?.ends["log"]?.["0"] ?? 5;
+  const { epoch } = ledger;
+  const plan = planOf(batchId, { pipeline, epoch, ranges: { log: { "0": [from, from + 3] } } });
+  const commit = { pipeline, batchId, epoch, tokens: {} };
+  await Promise.all([ledger.plan(plan), ledger.commit(commit)]);
+  const ends = { log: { "0": from + 3 } };
+  return applyFacts(state, [
+    { fact: "plan", plan },
+    { fact: "commit", commit, ends },
+  ]);
 }
 
 test("memory disk: the power is off for good until the crash is over", async () => {
   const disk = new MemoryDisk();
   const ledger = await openTestLedger(disk);
   disk.powerOff();
-  const outcome = await ledger.register("p", { writerId: "w", start: {} }).catch((error: unknown) => error);
+  const outcome = await ledger
+    .register("p", { writerId: "w", start: {} })
+    .catch((error: unknown) => error);
   equal(codeOf(outcome), "LOG_FAILED");
   equal(codeOf(outcome instanceof Error ? outcome.cause : undefined), POWER_OFF);
 });

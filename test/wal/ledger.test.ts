@@ -3,9 +3,13 @@ import { test } from "node:test";
 
 import type { Commit, Plan } from "../../src/contract/log.ts";
 import { codeOf } from "../../src/errors.ts";
-import { encodeSegmentHeader, saltOf, SEGMENT_KIND, segmentFileName, viewOf } from "../../src/wal/format.ts";
-import { ledgerFileName } from "../../src/wal/ledger-file.ts";
-import { ledgerAfter, LEDGER_DIRECTORY, ledgerFiles, openTestLedger, planOf, SMALL_FILE_BYTES } from "../support/ledgers.ts";
+import {
+  ledgerAfter,
+  ledgerFiles,
+  openTestLedger,
+  planOf,
+  SMALL_FILE_BYTES,
+} from "../support/ledgers.ts";
 import { MemoryDisk } from "../support/memory-disk.ts";
 
 const bornAtZero = { writerId: "w", start: { log: { "0": 0 } } } as const;
@@ -16,7 +20,10 @@ function commitOf(batchId: number, change: Partial<Commit> = {}): Commit {
 
 test("ledger: a new directory has epoch 1, no pipelines, and says that it is new", async () => {
   const ledger = await openTestLedger(new MemoryDisk());
-  deepEqual([ledger.epoch, ledger.recovery, ledger.pipelines(), ledger.logUuid.length], [1, { kind: "new" }, [], 16]);
+  deepEqual(
+    [ledger.epoch, ledger.recovery, ledger.pipelines(), ledger.logUuid.length],
+    [1, { kind: "new" }, [], 16],
+  );
   equal(ledger.checkpoint("p"), undefined);
 });
 
@@ -24,7 +31,10 @@ test("ledger: what resolved is there after a power cut, under the next epoch and
   const disk = new MemoryDisk();
   const before = await ledgerAfter(disk, 2);
   await before.plan(planOf(3, { watermarkMs: 77.5 }));
-  await before.register("q", { writerId: "v", start: { log: { "0": 5 }, kafka: { "orders-0": 9 } } });
+  await before.register("q", {
+    writerId: "v",
+    start: { log: { "0": 5 }, kafka: { "orders-0": 9 } },
+  });
   await before.orphan("q", 1_234.5);
   disk.crash({ keep: "none" });
   const after = await openTestLedger(disk);
@@ -37,7 +47,8 @@ test("ledger: what resolved is there after a power cut, under the next epoch and
     orphanedSinceMs: undefined,
   });
   equal(after.checkpoint("q")?.orphanedSinceMs, 1_234.5);
-  for (const pipeline of ["p", "q"]) deepEqual(after.checkpoint(pipeline), before.checkpoint(pipeline));
+  for (const pipeline of ["p", "q"])
+    deepEqual(after.checkpoint(pipeline), before.checkpoint(pipeline));
 });
 
 test("ledger: a forgotten pipeline is gone, one that came back is no orphan", async () => {
@@ -56,7 +67,10 @@ test("ledger: a partition that a plan leaves out stays where it was, a new one m
   const ledger = await openTestLedger(new MemoryDisk());
   await ledger.register("p", { writerId: "w", start: { kafka: { a: 3 } } });
   await ledger.plan(planOf(1, { ranges: { kafka: { b: [100, 101] } } }));
-  await ledger.commit(commitOf(1), planOf(2, { ranges: { kafka: { a: [3, 4] }, files: { x: [0, 9] } } }));
+  await ledger.commit(
+    commitOf(1),
+    planOf(2, { ranges: { kafka: { a: [3, 4] }, files: { x: [0, 9] } } }),
+  );
   await ledger.commit(commitOf(2));
   deepEqual(ledger.checkpoint("p")?.committed?.ends, { kafka: { a: 4, b: 101 }, files: { x: 9 } });
 });
@@ -84,18 +98,66 @@ test("ledger: calls of one turn share a write; those made while it flies share t
   deepEqual([disk.callCount("write") - before, ledger.pipelines()], [1, ["p"]]);
   hold.release();
   await Promise.all([...first, ...second]);
-  deepEqual([disk.callCount("write") - before, ledger.pipelines()], [2, ["p", "a", "b", "c", "d", "e"]]);
+  deepEqual(
+    [disk.callCount("write") - before, ledger.pipelines()],
+    [2, ["p", "a", "b", "c", "d", "e"]],
+  );
 });
 
-const refusedPlans: readonly { readonly title: string; readonly plan: Plan; readonly code: string; readonly message: RegExp }[] = [
-  { title: "of an unknown pipeline", plan: planOf(3, { pipeline: "x" }), code: "PIPELINE_UNKNOWN", message: /no pipeline x; it has p/ },
-  { title: "of an older epoch", plan: planOf(3, { epoch: 0 }), code: "LEDGER_FENCED", message: /opening 0 of the ledger, opening 1 runs/ },
-  { title: "of an epoch that never was", plan: planOf(3, { epoch: 2 }), code: "LEDGER_FENCED", message: /opening 2 of the ledger, opening 1 runs/ },
-  { title: "that skips a batch", plan: planOf(4), code: "LEDGER_FENCED", message: /batch 4 planned, the next one is 3/ },
-  { title: "of a committed batch", plan: planOf(2), code: "LEDGER_FENCED", message: /batch 2 planned, the next one is 3/ },
-  { title: "with a hole before it", plan: planOf(3, { ranges: { log: { "0": [21, 30] } } }), code: "LEDGER_FENCED", message: /log\/0 begins at 21, the last one ended at 20/ },
-  { title: "that overlaps", plan: planOf(3, { ranges: { log: { "0": [19, 30] } } }), code: "LEDGER_FENCED", message: /begins at 19, the last one ended at 20/ },
-  { title: "that runs backwards", plan: planOf(3, { ranges: { log: { "0": [20, 19] } } }), code: "LEDGER_FENCED", message: /ends at 19, before its begin 20/ },
+const refusedPlans: readonly {
+  readonly title: string;
+  readonly plan: Plan;
+  readonly code: string;
+  readonly message: RegExp;
+}[] = [
+  {
+    title: "of an unknown pipeline",
+    plan: planOf(3, { pipeline: "x" }),
+    code: "PIPELINE_UNKNOWN",
+    message: /no pipeline x; it has p/,
+  },
+  {
+    title: "of an older epoch",
+    plan: planOf(3, { epoch: 0 }),
+    code: "LEDGER_FENCED",
+    message: /opening 0 of the ledger, opening 1 runs/,
+  },
+  {
+    title: "of an epoch that never was",
+    plan: planOf(3, { epoch: 2 }),
+    code: "LEDGER_FENCED",
+    message: /opening 2 of the ledger, opening 1 runs/,
+  },
+  {
+    title: "that skips a batch",
+    plan: planOf(4),
+    code: "LEDGER_FENCED",
+    message: /batch 4 planned, the next one is 3/,
+  },
+  {
+    title: "of a committed batch",
+    plan: planOf(2),
+    code: "LEDGER_FENCED",
+    message: /batch 2 planned, the next one is 3/,
+  },
+  {
+    title: "with a hole before it",
+    plan: planOf(3, { ranges: { log: { "0": [21, 30] } } }),
+    code: "LEDGER_FENCED",
+    message: /log\/0 begins at 21, the last one ended at 20/,
+  },
+  {
+    title: "that overlaps",
+    plan: planOf(3, { ranges: { log: { "0": [19, 30] } } }),
+    code: "LEDGER_FENCED",
+    message: /begins at 19, the last one ended at 20/,
+  },
+  {
+    title: "that runs backwards",
+    plan: planOf(3, { ranges: { log: { "0": [20, 19] } } }),
+    code: "LEDGER_FENCED",
+    message: /ends at 19, before its begin 20/,
+  },
 ];
 for (const { title, plan, code, message } of refusedPlans) {
   test(`ledger: a plan ${title} is refused and nothing is written`, async () => {
@@ -111,9 +173,15 @@ for (const { title, plan, code, message } of refusedPlans) {
 
 test("ledger: a plan while one is open, a commit without its plan and a second birth are refused", async () => {
   const ledger = await ledgerAfter(new MemoryDisk(), 1);
-  await rejects(ledger.commit(commitOf(2)), { code: "LEDGER_FENCED", message: /commit of batch 2, open is none/ });
+  await rejects(ledger.commit(commitOf(2)), {
+    code: "LEDGER_FENCED",
+    message: /commit of batch 2, open is none/,
+  });
   await ledger.plan(planOf(2));
-  await rejects(ledger.plan(planOf(3)), { code: "LEDGER_FENCED", message: /planned while batch 2 is open/ });
+  await rejects(ledger.plan(planOf(3)), {
+    code: "LEDGER_FENCED",
+    message: /planned while batch 2 is open/,
+  });
   await rejects(ledger.commit(commitOf(1)), { code: "LEDGER_FENCED", message: /open is 2/ });
   await rejects(ledger.commit(commitOf(2, { epoch: 0 })), { code: "LEDGER_FENCED" });
   await rejects(ledger.register("p", bornAtZero), { code: "CONFIG_CONFLICT" });
@@ -190,7 +258,9 @@ test("ledger: an older opening is fenced by a newer one before a floor and a seg
   await older.facts("log").moveFloor({ segmentId: 1, offset: 1 });
   await older.facts("log").assertOwner();
   const newer = await openTestLedger(disk);
-  await rejects(older.facts("log").moveFloor({ segmentId: 2, offset: 2 }), { code: "LEDGER_FENCED" });
+  await rejects(older.facts("log").moveFloor({ segmentId: 2, offset: 2 }), {
+    code: "LEDGER_FENCED",
+  });
   await rejects(older.facts("log").assertOwner(), { code: "LEDGER_FENCED" });
   await rejects(older.plan(planOf(1)), { code: "LEDGER_FENCED" });
   await newer.facts("log").assertOwner();
@@ -204,83 +274,18 @@ test("ledger: an older opening that asks nobody is fenced when its file is full,
   for (let batchId = 1; batchId < 40; batchId += 1) {
     await newer.plan(planOf(batchId, { epoch: 2 }));
     await newer.commit(commitOf(batchId, { epoch: 2 }));
-    if (refused === undefined) await older.register(`old${batchId}`, bornAtZero).catch((error: unknown) => (refused = error));
+    if (refused === undefined)
+      await older
+        .register(`old${batchId}`, bornAtZero)
+        .catch((error: unknown) => (refused = error));
   }
   equal(codeOf(refused), "LEDGER_FENCED");
   disk.crash({ keep: "none" });
   const after = await openTestLedger(disk);
-  deepEqual([after.recovery.kind, after.pipelines(), after.checkpoint("p")?.committed?.batchId], ["recovered", ["p"], 39]);
-});
-
-const identities = [
-  { title: "another machine", now: { machineId: "m2", inode: "i1" }, moved: true },
-  { title: "a copy on the same machine", now: { machineId: "m1", inode: "i2" }, moved: true },
-  { title: "the same place", now: { machineId: "m1", inode: "i1" }, moved: false },
-  { title: "a container without a machine id", now: { machineId: "", inode: "i1" }, moved: false },
-  { title: "a copy in such a container", now: { machineId: "", inode: "i2" }, moved: true },
-];
-for (const { title, now, moved } of identities) {
-  test(`ledger: ${title} is ${moved ? "refused until it is adopted, with nothing written" : "no move"}`, async () => {
-    const disk = new MemoryDisk();
-    await (await ledgerAfter(disk, 1)).close();
-    disk.crash({ keep: "all" });
-    if (!moved) return void (await openTestLedger(disk, { identity: now }));
-    await rejects(openTestLedger(disk, { identity: now }), { code: "LOG_MOVED", fix: /log adopt/ });
-    equal(disk.callCount("write") + disk.callCount("rename") + disk.callCount("create"), 0);
-    const adopted = await openTestLedger(disk, { identity: now, adopt: true });
-    equal(adopted.checkpoint("p")?.committed?.batchId, 1);
-    await adopted.close();
-    await (await openTestLedger(disk, { identity: now })).close();
-    await rejects(openTestLedger(disk), { code: "LOG_MOVED" });
-  });
-}
-
-/** Puts a data segment of this log there, as its writer would have. */
-function putSegment(disk: MemoryDisk, logUuid: Uint8Array, epoch: number): void {
-  const header = encodeSegmentHeader({
-    kind: SEGMENT_KIND.data,
-    logUuid,
-    segmentId: 3,
-    baseOffset: 0,
-    salt: saltOf(3, logUuid),
-    epoch,
-    capacityBytes: SMALL_FILE_BYTES,
-    createdWallMs: 0,
-    previousEnd: 0,
-    previousSalt: 0,
-  });
-  disk.put(`/data/log/${segmentFileName(0, 3)}`, header);
-}
-
-test("ledger: segments without a ledger mean that it was lost; uuid and epoch go on from theirs", async () => {
-  const disk = new MemoryDisk();
-  const before = await ledgerAfter(disk, 1);
-  putSegment(disk, before.logUuid, 7);
-  for (const path of ledgerFiles(disk)) disk.take(path);
-  const after = await openTestLedger(disk);
-  deepEqual([after.recovery, after.epoch, after.logUuid, after.pipelines()], [{ kind: "lost" }, 8, before.logUuid, []]);
-});
-
-test("ledger: a damaged header block loses nothing where segments name the log", async () => {
-  const disk = new MemoryDisk();
-  const before = await ledgerAfter(disk, 2);
-  putSegment(disk, before.logUuid, 1);
-  disk.crash({ keep: "none" });
-  disk.patch(`${LEDGER_DIRECTORY}/${ledgerFileName(1)}`, 0, new Uint8Array(4096).fill(0xaa));
-  const after = await openTestLedger(disk);
-  deepEqual([after.recovery.kind, after.checkpoint("p")], ["recovered", before.checkpoint("p")]);
-});
-
-test("ledger: a file of a newer format is refused with both versions", async () => {
-  const disk = new MemoryDisk();
-  await (await ledgerAfter(disk, 1)).close();
-  const path = `${LEDGER_DIRECTORY}/${ledgerFileName(1)}`;
-  const header = disk.contents(path).slice(0, 4096);
-  viewOf(header).setUint16(8, 9, true);
-  const { crc32 } = await import("node:zlib");
-  viewOf(header).setUint32(84, crc32(header.subarray(0, 84)), true);
-  disk.patch(path, 0, header);
-  await rejects(openTestLedger(disk), { code: "LOG_VERSION", message: /format 9, this program reads 1/ });
+  deepEqual(
+    [after.recovery.kind, after.pipelines(), after.checkpoint("p")?.committed?.batchId],
+    ["recovered", ["p"], 39],
+  );
 });
 
 test("ledger: after close it takes nothing; close waits for what it took and may be called twice", async () => {
@@ -298,7 +303,10 @@ test("ledger: more waiting calls than the limit are refused with BUSY", async ()
   await new Promise(setImmediate);
   const hold = disk.hold({ kind: "write" });
   const taken = Array.from({ length: 10_000 }, () => ledger.orphan("p", 1));
-  await rejects(ledger.orphan("p", 1), { code: "BUSY", message: /10000 calls wait for the ledger, limit 10000/ });
+  await rejects(ledger.orphan("p", 1), {
+    code: "BUSY",
+    message: /10000 calls wait for the ledger, limit 10000/,
+  });
   hold.release();
   await Promise.all(taken);
 });
@@ -313,9 +321,22 @@ test("ledger: facts about a log survive, those below the floor are forgotten", a
   const disk = new MemoryDisk();
   const ledger = await ledgerAfter(disk, 2);
   const log = ledger.facts("log");
-  const cut = (segmentId: number, endOffset: number): { segmentId: number; endPosition: number; endOffset: number; lastHeaderCrc: number } => ({ segmentId, endPosition: 8192, endOffset, lastHeaderCrc: 9 });
+  const cut = (
+    segmentId: number,
+    endOffset: number,
+  ): { segmentId: number; endPosition: number; endOffset: number; lastHeaderCrc: number } => ({
+    segmentId,
+    endPosition: 8192,
+    endOffset,
+    lastHeaderCrc: 9,
+  });
   deepEqual([log.nextOffsetMin, log.segmentIdMax, log.floor], [20, 0, undefined]);
-  await Promise.all([log.addCut(cut(2, 50)), log.addCut(cut(5, 70)), log.addGap({ from: 70, to: 90, reason: "lost-tail" }), log.addGap({ from: 10, to: 30, reason: "damaged" })]);
+  await Promise.all([
+    log.addCut(cut(2, 50)),
+    log.addCut(cut(5, 70)),
+    log.addGap({ from: 70, to: 90, reason: "lost-tail" }),
+    log.addGap({ from: 10, to: 30, reason: "damaged" }),
+  ]);
   await log.moveFloor({ segmentId: 4, offset: 25 });
   await log.moveFloor({ segmentId: 3, offset: 5 });
   disk.crash({ keep: "none" });
@@ -332,5 +353,8 @@ test("ledger: facts about a log survive, those below the floor are forgotten", a
 test("ledger: the next offset lies behind every open plan, per log", async () => {
   const ledger = await ledgerAfter(new MemoryDisk(), 1);
   await ledger.plan(planOf(2, { deadLettersFrom: 12 }));
-  deepEqual([ledger.facts("log").nextOffsetMin, ledger.facts("dead-letters").nextOffsetMin], [20, 12]);
+  deepEqual(
+    [ledger.facts("log").nextOffsetMin, ledger.facts("dead-letters").nextOffsetMin],
+    [20, 12],
+  );
 });

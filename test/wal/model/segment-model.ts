@@ -82,12 +82,16 @@ export interface Cut {
   /** Writes in flight at once. The log has one; more are here to show why. */
   readonly depth: number;
   /** An entry of which one bit is flipped, or undefined. */
-  readonly flip: { readonly entry: number; readonly byteInEntry: number; readonly bit: number } | undefined;
+  readonly flip:
+    | { readonly entry: number; readonly byteInEntry: number; readonly bit: number }
+    | undefined;
 }
 
 /** Number of blocks that are in flight at a cut. */
 export function blocksInFlight(history: History, inFlight: number, depth: number): number {
-  return history.entries.slice(inFlight, inFlight + depth).reduce((sum, entry) => sum + entry.blocks, 0);
+  return history.entries
+    .slice(inFlight, inFlight + depth)
+    .reduce((sum, entry) => sum + entry.blocks, 0);
 }
 
 /** The platter after the cut, over what a former life of the file left. */
@@ -121,23 +125,51 @@ export interface Recovered {
 }
 
 /** A rule for opening: decides from the bytes alone. */
-export type RecoveryRule = (image: Uint8Array, history: Pick<History, "salt" | "segmentId">, firstOffset: number) => Recovered;
+export type RecoveryRule = (
+  image: Uint8Array,
+  history: Pick<History, "salt" | "segmentId">,
+  known: Known,
+) => Recovered;
+
+/** What is known beside the bytes: where the segment begins, and an offset that was durable for certain (0: none). */
+export interface Known {
+  readonly firstOffset: number;
+  readonly provenOffset: number;
+}
+
+/** Behind the last record that was acknowledged. */
+export function acknowledgedEnd(history: History, inFlight: number): number {
+  const last = history.entries[inFlight - 1];
+  return last === undefined ? 0 : last.firstOffset + last.recordCount;
+}
 
 /**
  * What is wrong with a recovery, in words; undefined when it keeps its promises:
  * every acknowledged record is accepted or in a gap, gaps are exactly what a flip destroyed, and nothing
  * is accepted that was not written. The one loss that may be silent: the flipped entry was the last with
- * nothing valid behind it, so no byte on the disk tells it from a torn write.
+ * nothing valid behind it and nobody else knows of it, so no byte on the disk tells it from a torn write.
  */
-export function violation(history: History, cut: Cut, found: Recovered): string | undefined {
+export function violation(
+  history: History,
+  cut: Cut,
+  found: Recovered,
+  provenOffset = 0,
+): string | undefined {
   const strange = found.accepted.find((at) => !history.entries.some((entry) => entry.at === at));
   if (strange !== undefined) return `accepts something at ${strange} that this life never wrote`;
   const acknowledged = history.entries.slice(0, cut.inFlight);
   for (const [index, entry] of acknowledged.entries()) {
     if (found.accepted.includes(entry.at)) continue;
     if (cut.flip?.entry !== index) return `entry ${index} was acknowledged and is not there`;
-    const isReported = entry.recordCount === 0 || found.gaps.some((gap) => gap.from <= entry.firstOffset && gap.to >= entry.firstOffset + entry.recordCount);
-    const hasSuccessor = found.accepted.some((at) => at > entry.at) || index < acknowledged.length - 1;
+    const isReported =
+      entry.recordCount === 0 ||
+      found.gaps.some(
+        (gap) => gap.from <= entry.firstOffset && gap.to >= entry.firstOffset + entry.recordCount,
+      );
+    const hasSuccessor =
+      found.accepted.some((at) => at > entry.at) ||
+      index < acknowledged.length - 1 ||
+      provenOffset > entry.firstOffset;
     if (!isReported && hasSuccessor) return `entry ${index} is damaged and nobody was told`;
   }
   return gapViolation(history, cut, found);
@@ -146,7 +178,10 @@ export function violation(history: History, cut: Cut, found: Recovered): string 
 function gapViolation(history: History, cut: Cut, found: Recovered): string | undefined {
   const damaged = cut.flip === undefined ? undefined : history.entries[cut.flip.entry];
   for (const gap of found.gaps) {
-    const isExact = damaged !== undefined && gap.from === damaged.firstOffset && gap.to === damaged.firstOffset + damaged.recordCount;
+    const isExact =
+      damaged !== undefined &&
+      gap.from === damaged.firstOffset &&
+      gap.to === damaged.firstOffset + damaged.recordCount;
     if (!isExact) return `gap ${gap.from}..${gap.to} where nothing of the kind was destroyed`;
   }
   return undefined;

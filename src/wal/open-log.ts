@@ -1,0 +1,244 @@
+/**
+ * Opens the log: survey, facts, and the first segment. Nothing acknowledged is deleted here; ends are recorded, ranges that
+ * are lost become exact gaps, and a file that ended uncleanly is never appended to again.
+ */
+import type { Log, LogGap } from "../contract/log.ts";
+import { HoldfastError, toError } from "../errors.ts";
+import { LITTLE_ENDIAN } from "./block-codec.ts";
+import { ChannelTable } from "./channels.ts";
+import { ALIGNMENT_BYTES, UUID_BYTES } from "./format.ts";
+import { GapList } from "./gaps.ts";
+import { keepCopy, SegmentedLog } from "./log.ts";
+import { type LogOptions, type ResolvedLogOptions, resolveLogOptions } from "./log-options.ts";
+import { Retention } from "./retention.ts";
+import type { Segment } from "./segment.ts";
+import { SegmentChain } from "./segment-chain.ts";
+import { SegmentPool, SPARES_MAX } from "./segment-pool.ts";
+import { SegmentWriter } from "./segment-writer.ts";
+import { SegmentWindow } from "./segment-window.ts";
+import { adoptUuid, type FoundGap, type FoundSegment, type Survey, surveyDirectory } from "./survey.ts";
+import { copyTail, isCopyWorthIt } from "./tail-copy.ts";
+import type { PositionRow } from "./tables.ts";
+
+/** File systems that write every block to a new place: zeros written before gain nothing there. */
+const COPY_ON_WRITE = ["btrfs", "zfs", "bcachefs", "f2fs", "nilfs"];
+
+/** What the opening found. */
+export interface LogRecovery {
+  readonly nextOffset: number;
+  /** Number of this opening. */
+  readonly epoch: number;
+  readonly logUuid: Uint8Array;
+  /** The log was closed in order, or is new. */
+  readonly isClean: boolean;
+  /** Gaps that were not known before. */
+  readonly gaps: readonly LogGap[];
+  /** What was odd, as sentences. */
+  readonly notes: readonly string[];
+}
+
+/** An open log and how it was found. */
+export interface OpenedLog {
+  readonly log: Log;
+  readonly recovery: LogRecovery;
+}
+
+/**
+ * Opens or creates a log. Rejects with CONFIG_OUT_OF_RANGE, PLATFORM_UNSUPPORTED, LOG_VERSION, LOG_FAILED, and with what
+ * the directory says (EACCES ...). A full disk is no error: the log opens in state `full`.
+ */
+export async function openLog(given: LogOptions): Promise<OpenedLog> {
+  const options = resolveLogOptions(given);
+  if (!LITTLE_ENDIAN) throw new HoldfastError("PLATFORM_UNSUPPORTED", "the log needs a little-endian machine");
+  const { directory, facts, files } = options;
+  await files.makeDirectory(directory);
+  const logUuid = options.logUuid ?? (await adoptUuid(files, directory)) ?? options.random.bytes(UUID_BYTES);
+  const survey = await surveyDirectory({ files, directory, logUuid, facts });
+  const epoch = Math.max(options.epoch, survey.highestEpoch + 1);
+  const opening = new Opening(options, survey, { logUuid, epoch });
+  return await opening.run();
+}
+
+/** One opening: its steps share what the survey found. */
+class Opening {
+  readonly #options: ResolvedLogOptions;
+  readonly #survey: Survey;
+  readonly #identity: { readonly logUuid: Uint8Array; readonly epoch: number };
+  readonly #channels = new ChannelTable();
+  readonly #notes: string[];
+
+  constructor(options: ResolvedLogOptions, survey: Survey, identity: { readonly logUuid: Uint8Array; readonly epoch: number }) {
+    this.#options = options;
+    this.#survey = survey;
+    this.#identity = identity;
+    this.#notes = [...survey.notes];
+  }
+
+  async run(): Promise<OpenedLog> {
+    const { facts, listener } = this.#options;
+    const pool = await this.#openPool();
+    this.#restoreChannels();
+    const news: LogGap[] = [];
+    const gaps = new GapList(facts, (gap) => {
+      news.push(gap);
+      listener.gap(gap);
+    });
+    for (const gap of this.#survey.gaps) await this.#reportGap(gap, gaps);
+    const newest = this.#survey.segments.at(-1);
+    const isClean = newest === undefined || this.#endedInOrder(newest);
+    const active = await this.#settleTail(pool, newest);
+    const older = this.#survey.segments.slice(0, active === undefined ? undefined : -1);
+    await this.#cutUnsealed(older);
+    const log = this.#assemble({ pool, gaps, older, active, isDegraded: news.length > 0 });
+    await log.start(active !== undefined);
+    const { epoch, logUuid } = this.#identity;
+    return { log, recovery: { nextOffset: this.#survey.nextOffset, epoch, logUuid, isClean, gaps: news, notes: this.#notes } };
+  }
+
+  async #openPool(): Promise<SegmentPool> {
+    const { bytesMax, clock, directory, files, segmentBytes } = this.#options;
+    const preallocates = await this.#preallocates();
+    const spares: string[] = [];
+    for (const spare of this.#survey.spares) {
+      // A spare is never more than a file of zeros or of freed records: one that does not fit is simply removed.
+      const isWhole = preallocates && spare.sizeBytes === segmentBytes && spares.length < SPARES_MAX;
+      if (isWhole) spares.push(spare.fileName);
+      else await files.remove(`${directory}/${spare.fileName}`);
+    }
+    const live = [...this.#survey.segments.map((found) => found.segment), ...this.#survey.empty];
+    const pool = new SegmentPool({
+      files,
+      clock,
+      directory,
+      logUuid: this.#identity.logUuid,
+      segmentBytes,
+      bytesMax,
+      preallocates,
+      nextSegmentId: this.#survey.highestSegmentId + 1,
+      spares,
+      usedBytes: live.reduce((sum, segment) => sum + segment.identity.capacityBytes, 0),
+    });
+    for (const segment of this.#survey.empty) await this.#freeEmpty(pool, segment);
+    return pool;
+  }
+
+  async #freeEmpty(pool: SegmentPool, segment: Segment): Promise<void> {
+    try {
+      await pool.free(segment);
+    } catch (cause) {
+      this.#notes.push(`${segment.identity.fileName} holds nothing and could not be freed: ${toError(cause).message}`);
+    }
+  }
+
+  async #preallocates(): Promise<boolean> {
+    try {
+      const { type } = await this.#options.files.fileSystem(this.#options.directory);
+      return !COPY_ON_WRITE.includes(type);
+    } catch {
+      // Unknown counts as ordinary: writing zeros first does no harm anywhere.
+      return true;
+    }
+  }
+
+  /** The newest segment's tables and entries, and those of the one before when its head was damaged; older ones first. */
+  #restoreChannels(): void {
+    for (const { scan } of this.#survey.segments.slice(-2)) {
+      if (scan === undefined) continue;
+      const positions: PositionRow[] = [...scan.positions].map(([channelId, position]) => ({ channelId, position }));
+      this.#channels.restore(scan.names, positions);
+      this.#channels.reserveIds(scan.highestChannelId);
+    }
+  }
+
+  async #reportGap(gap: FoundGap, gaps: GapList): Promise<void> {
+    const isNews = await gaps.add({ from: gap.from, to: gap.to, reason: gap.reason });
+    if (!isNews || gap.bytes === undefined) return;
+    const { fromPosition, segment, toPosition } = gap.bytes;
+    const { fileName, salt, segmentId } = segment.identity;
+    const window = new SegmentWindow(this.#options.files, `${this.#options.directory}/${fileName}`, { salt, limit: toPosition });
+    try {
+      const bytes = await window.copy(fromPosition, toPosition);
+      await keepCopy(this.#options, { segmentId, position: fromPosition, bytes, from: gap.from, to: gap.to, reason: gap.reason });
+    } finally {
+      await window.close();
+    }
+  }
+
+  #endedInOrder({ scan, seal }: FoundSegment): boolean {
+    return seal !== undefined || (scan?.verdict.isClosed === true && scan.damages.length === 0 && scan.verdict.lostTail === undefined);
+  }
+
+  /**
+   * What becomes of the newest segment: it goes on, its records move to a new one, or (undefined) it is closed for ever.
+   */
+  async #settleTail(pool: SegmentPool, newest: FoundSegment | undefined): Promise<SegmentWriter | undefined> {
+    if (newest?.header === undefined || newest.seal !== undefined || newest.segment.end.offset !== this.#survey.nextOffset) return undefined;
+    if (this.#options.facts.cuts.some((cut) => cut.segmentId === newest.segment.identity.segmentId)) return undefined;
+    if (this.#endedInOrder(newest)) return await this.#continue(newest);
+    if (!isCopyWorthIt(newest)) return undefined;
+    return await copyTail({ options: this.#options, pool, channels: this.#channels, epoch: this.#identity.epoch }, newest);
+  }
+
+  /**
+   * Goes on behind a CLOSE: nothing was in flight when it was written. The first thing written there is a mark of this
+   * opening, so a crash from then on is seen as one.
+   */
+  async #continue({ header, scan, segment, sizeBytes }: FoundSegment): Promise<SegmentWriter | undefined> {
+    const { capacityBytes, fileName } = segment.identity;
+    if (header === undefined || scan === undefined || segment.end.position + 2 * ALIGNMENT_BYTES > capacityBytes) return undefined;
+    const handle = await this.#options.files.open(`${this.#options.directory}/${fileName}`, "write-durable");
+    const { entryCount, lastHeaderCrc } = scan.verdict;
+    return new SegmentWriter(segment, handle, { zeroedTo: Math.min(sizeBytes, capacityBytes), previousHeaderCrc: lastHeaderCrc, entryCount, firstTimeMs: scan.firstTimeMs });
+  }
+
+  /** Ends that were found by walking become facts, so that the next opening need not walk again. */
+  async #cutUnsealed(found: readonly FoundSegment[]): Promise<void> {
+    const { facts } = this.#options;
+    for (const { scan, seal, segment } of found) {
+      const isKnown = seal !== undefined || facts.cuts.some((cut) => cut.segmentId === segment.identity.segmentId);
+      if (isKnown || scan === undefined) continue;
+      const { lastHeaderCrc } = scan.verdict;
+      await facts.addCut({ segmentId: segment.identity.segmentId, endPosition: segment.end.position, endOffset: segment.end.offset, lastHeaderCrc });
+    }
+  }
+
+  #assemble(parts: Assembly): SegmentedLog {
+    const { active, gaps, isDegraded, older, pool } = parts;
+    const { clock, facts, keepBytes, keepMs, segmentBytes } = this.#options;
+    const previous = older.at(-1)?.segment;
+    const nextOffset = this.#survey.nextOffset;
+    const retention = new Retention({
+      clock,
+      pool,
+      facts,
+      keepBytes,
+      keepMs,
+      segments: [...older.map((found) => found.segment), ...(active === undefined ? [] : [active.segment])],
+      freed: () => log.freed(),
+      dropped: (gap) => gaps.noteKnown(gap),
+    });
+    const chain = new SegmentChain({
+      clock,
+      pool,
+      facts,
+      channels: this.#channels,
+      epoch: this.#identity.epoch,
+      segmentBytes,
+      active,
+      previous: { endOffset: previous?.end.offset ?? nextOffset, salt: previous?.identity.salt ?? 0 },
+      nextOffset,
+      started: (segment) => retention.add(segment),
+    });
+    const log = new SegmentedLog({ options: this.#options, pool, chain, channels: this.#channels, retention, gaps, nextOffset, isDegraded });
+    return log;
+  }
+}
+
+interface Assembly {
+  readonly pool: SegmentPool;
+  readonly gaps: GapList;
+  /** Segments that are not written any more. */
+  readonly older: readonly FoundSegment[];
+  readonly active: SegmentWriter | undefined;
+  readonly isDegraded: boolean;
+}

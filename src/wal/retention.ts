@@ -1,0 +1,134 @@
+/**
+ * Which segments exist, which of them nobody needs, and in which order they go: first the floor is a durable fact, then
+ * files are touched. A crash in between leaves files that the same fact frees at the next opening.
+ */
+import type { LogFacts, LogGap } from "../contract/log.ts";
+import type { Clock } from "../host/clock.ts";
+import type { Segment } from "./segment.ts";
+import type { SegmentPool } from "./segment-pool.ts";
+
+/** What retention needs. */
+export interface RetentionOptions {
+  readonly clock: Clock;
+  readonly pool: SegmentPool;
+  readonly facts: LogFacts;
+  readonly keepBytes: number;
+  readonly keepMs: number;
+  readonly segments: readonly Segment[];
+  /** Segments are gone. */
+  readonly freed: () => void;
+  /** Records nobody has asked to drop are gone. */
+  readonly dropped: (gap: LogGap) => void;
+}
+
+/** The live segments, oldest first. The newest one always stays: it holds the newest tables. */
+export class Retention {
+  readonly #options: RetentionOptions;
+  #segments: readonly Segment[];
+  #released = 0;
+  #running: Promise<boolean> | undefined;
+
+  constructor(options: RetentionOptions) {
+    this.#options = options;
+    this.#segments = options.segments;
+  }
+
+  get segments(): readonly Segment[] {
+    return this.#segments;
+  }
+
+  add(segment: Segment): void {
+    this.#segments = [...this.#segments, segment];
+  }
+
+  /** The segment with `offset`, or the first one behind it. */
+  segmentAt(offset: number): Segment | undefined {
+    let low = 0;
+    let high = this.#segments.length;
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2);
+      if ((this.#segments[middle]?.end.offset ?? Infinity) > offset) high = middle;
+      else low = middle + 1;
+    }
+    return this.#segments[low];
+  }
+
+  /** Offsets below are needed by nobody. */
+  async release(offset: number): Promise<void> {
+    this.#released = Math.max(this.#released, offset);
+    await this.collect(false);
+  }
+
+  /** Frees what may go, `isPressed` also what is only kept while there is room. True when something went. */
+  async collect(isPressed: boolean): Promise<boolean> {
+    while (this.#running !== undefined) await this.#running.catch(() => false);
+    const count = this.#freeCount(isPressed);
+    if (count === 0) return false;
+    return await this.#alone(() => this.#free(count));
+  }
+
+  /** Frees the oldest segment although it may be needed. False when there is none to free. */
+  async dropOldest(): Promise<boolean> {
+    while (this.#running !== undefined) await this.#running.catch(() => false);
+    const [oldest] = this.#segments;
+    if (oldest === undefined || this.#segments.length < 2 || oldest.pins > 0) return false;
+    return await this.#alone(async () => {
+      const gap: LogGap = { from: Math.max(oldest.identity.baseOffset, this.#released), to: oldest.end.offset, reason: "dropped" };
+      const isNeeded = gap.to > gap.from;
+      if (isNeeded) await this.#options.facts.addGap(gap);
+      const isFreed = await this.#free(1);
+      if (isFreed && isNeeded) this.#options.dropped(gap);
+      return isFreed;
+    });
+  }
+
+  async #alone(step: () => Promise<boolean>): Promise<boolean> {
+    this.#running = step();
+    try {
+      return await this.#running;
+    } finally {
+      this.#running = undefined;
+    }
+  }
+
+  #freeCount(isPressed: boolean): number {
+    const { clock, keepBytes, keepMs, pool } = this.#options;
+    let bytes = pool.bytes;
+    let count = 0;
+    for (const segment of this.#segments.slice(0, -1)) {
+      const isFree = segment.end.offset <= this.#released && segment.pins === 0;
+      bytes -= segment.identity.capacityBytes;
+      const isKept = !isPressed && (bytes < keepBytes || clock.wallMs() - segment.lastTimeMs < keepMs);
+      if (!isFree || isKept) break;
+      count += 1;
+    }
+    return count;
+  }
+
+  async #free(count: number): Promise<boolean> {
+    const { facts, freed, pool } = this.#options;
+    const going = this.#segments.slice(0, count);
+    const first = this.#segments[count];
+    if (first === undefined) return false;
+    // No reader may enter them from here on, while the floor is on its way to the disk.
+    this.#segments = this.#segments.slice(count);
+    try {
+      await facts.moveFloor({ segmentId: first.identity.segmentId, offset: first.identity.baseOffset });
+    } catch (cause) {
+      this.#segments = [...going, ...this.#segments];
+      throw cause;
+    }
+    for (const segment of going) await this.#freeWhenLeft(segment, pool);
+    freed();
+    return true;
+  }
+
+  /** A file that cannot be given back stays as it is; the floor frees it at the next opening. */
+  async #freeWhenLeft(segment: Segment, pool: SegmentPool): Promise<void> {
+    try {
+      await pool.free(segment);
+    } catch {
+      // Its bytes count until then, which is what the budget is for.
+    }
+  }
+}

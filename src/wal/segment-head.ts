@@ -1,0 +1,40 @@
+/**
+ * The tables at the head of a segment.
+ */
+import type { Channel, ChannelTable } from "./channels.ts";
+import { ENTRY_TYPE } from "./entry.ts";
+import type { Segment } from "./segment.ts";
+import { type EntryStamp, type SegmentWriter, tablesDiskBytes } from "./segment-writer.ts";
+import { encodeNames, encodePositions } from "./tables.ts";
+
+/** Bodies of the head's entries, and the channels they name. */
+export interface HeadTables {
+  readonly channels: readonly Channel[];
+  readonly names: readonly Uint8Array[];
+  readonly positions: readonly Uint8Array[];
+  readonly diskBytes: number;
+}
+
+/** The tables as they are now. */
+export function encodeHead(table: ChannelTable): HeadTables {
+  const { channels, names: nameRows, positions: positionRows } = table.tables();
+  const names = encodeNames(nameRows);
+  const positions = encodePositions(positionRows);
+  return { channels, names, positions, diskBytes: tablesDiskBytes([...names, ...positions]) };
+}
+
+/** Writes the tables as the first entries of a segment: durable before its first record, so that it reads alone. */
+export async function writeHead(writer: SegmentWriter, tables: HeadTables, stamp: EntryStamp): Promise<void> {
+  const names = tables.names.map((body) => ({ type: ENTRY_TYPE.names, body }));
+  const positions = tables.positions.map((body) => ({ type: ENTRY_TYPE.positions, body }));
+  await writer.writeTables([...names, ...positions], stamp);
+  announce(writer.segment, tables.channels);
+}
+
+/** Notes that a segment names these channels. */
+export function announce(segment: Segment, channels: readonly Channel[]): void {
+  for (const channel of channels) {
+    channel.announcedIn = segment.identity.segmentId;
+    segment.names.set(channel.id, { receiver: channel.receiver, channel: channel.name });
+  }
+}

@@ -1,0 +1,106 @@
+/**
+ * Moves a little used tail to a new segment at opening, so that a series of power cuts does not eat the budget: a
+ * file that ended uncleanly is never appended to, and without this each one would cost a whole segment.
+ *
+ * The order makes it safe. The copy has the base and the predecessor of the old segment, which marks it as one. While both
+ * files are there the old one counts, and nothing is acknowledged from the copy. Only when the copy is durable the
+ * old file goes, and only when that is durable the copy is appended to.
+ */
+import type { ChannelTable } from "./channels.ts";
+import { ENTRY_TYPE } from "./entry.ts";
+import { ALIGNMENT_BYTES, alignUp, SEGMENT_HEADER_BYTES } from "./format.ts";
+import type { ResolvedLogOptions } from "./log-options.ts";
+import { encodeHead, type HeadTables, writeHead } from "./segment-head.ts";
+import type { SegmentPool } from "./segment-pool.ts";
+import type { SegmentWriter } from "./segment-writer.ts";
+import { SegmentWindow } from "./segment-window.ts";
+import type { FoundSegment } from "./survey.ts";
+
+/** A tail that uses more than this share of its segment stays where it is. */
+const TAIL_SHARE_MAX = 1 / 4;
+
+/** What copying needs. */
+export interface TailCopyParts {
+  readonly options: ResolvedLogOptions;
+  readonly pool: SegmentPool;
+  readonly channels: ChannelTable;
+  readonly epoch: number;
+}
+
+/** Whether a segment that ended uncleanly is small and whole enough to be moved. */
+export function isCopyWorthIt({ header, scan, segment }: FoundSegment): boolean {
+  if (header === undefined || scan === undefined || scan.damages.length > 0 || scan.verdict.lostTail !== undefined) return false;
+  const usedBytes = segment.end.position - SEGMENT_HEADER_BYTES;
+  return segment.end.offset > segment.identity.baseOffset && usedBytes <= segment.identity.capacityBytes * TAIL_SHARE_MAX;
+}
+
+/**
+ * Moves the tail and returns the writer of its new segment; undefined when there was no room or it could not be written: then
+ * the old file is as it was. Rejects when the old file may or may not be gone: the next opening sees which.
+ */
+export async function copyTail(parts: TailCopyParts, found: FoundSegment): Promise<SegmentWriter | undefined> {
+  const { channels, epoch, pool } = parts;
+  const { header, segment } = found;
+  if (header === undefined) return undefined;
+  const tables = encodeHead(channels);
+  const usedBytes = tables.diskBytes + segment.end.position;
+  const { baseOffset, previousEnd, previousSalt } = header;
+  let copy: SegmentWriter | "full";
+  try {
+    copy = await pool.take({ baseOffset, epoch, previousEnd, previousSalt, capacityBytesMin: alignUp(usedBytes + SEGMENT_HEADER_BYTES + ALIGNMENT_BYTES) });
+  } catch {
+    // The writer will meet what is wrong when it needs a segment itself, and tell it.
+    return undefined;
+  }
+  if (copy === "full") return undefined;
+  if (!(await tryCopy(parts, found, { copy, tables, usedBytes }))) return undefined;
+  await pool.free(segment);
+  return copy;
+}
+
+interface Copying {
+  readonly copy: SegmentWriter;
+  readonly tables: HeadTables;
+  readonly usedBytes: number;
+}
+
+async function tryCopy(parts: TailCopyParts, found: FoundSegment, { copy, tables, usedBytes }: Copying): Promise<boolean> {
+  try {
+    if ((await copy.makeRoom(usedBytes)) === "ok") {
+      await writeHead(copy, tables, stampOf(parts));
+      await copyEntries(parts, found, copy);
+      if (copy.segment.end.offset === found.segment.end.offset) return true;
+    }
+  } catch {
+    // The old file is untouched and is closed like any other that ended uncleanly.
+  }
+  await copy.close().catch(() => undefined);
+  await parts.pool.free(copy.segment).catch(() => undefined);
+  return false;
+}
+
+/** Records and the names they may need; other entries say nothing that the new head does not say. */
+async function copyEntries(parts: TailCopyParts, { segment }: FoundSegment, copy: SegmentWriter): Promise<void> {
+  const { directory, files } = parts.options;
+  const { fileName, salt } = segment.identity;
+  const window = new SegmentWindow(files, `${directory}/${fileName}`, { salt, limit: segment.end.position });
+  try {
+    let position = SEGMENT_HEADER_BYTES;
+    while (position < segment.end.position) {
+      const sighting = await window.look(position, () => true);
+      if (sighting.kind === "nothing" || !sighting.isBodyValid) return;
+      const { header } = sighting;
+      if (header.type === ENTRY_TYPE.data || header.type === ENTRY_TYPE.names) {
+        await copy.writeCopy(window.buffer, window.indexOf(position), header, stampOf(parts));
+      }
+      position += alignUp(header.entryBytes);
+    }
+  } finally {
+    await window.close();
+  }
+  for (const [channelId, name] of segment.names) copy.segment.names.set(channelId, name);
+}
+
+function stampOf({ epoch, options }: TailCopyParts): { readonly epoch: number; readonly wallMs: number } {
+  return { epoch, wallMs: Math.floor(options.clock.wallMs()) };
+}
