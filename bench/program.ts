@@ -6,7 +6,7 @@ import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { eventually, within } from "../test/support/deadline.ts";
 import { freePorts } from "../test/support/free-port.ts";
-import type { GatewayPlace } from "../test/support/gateway-example.ts";
+import { type GatewayPlace, startedLine } from "../test/support/gateway-example.ts";
 import { scrape } from "../test/support/metrics.ts";
 import { programPath, RunningProgram } from "../test/support/running-program.ts";
 import { type Usage, usageOf } from "./process-usage.ts";
@@ -101,7 +101,7 @@ export class BenchProgram {
     await within(
       readyMs,
       "start",
-      this.#process.line(new RegExp(`127\\.0\\.0\\.1:${this.place.tcpPort}`)),
+      this.#process.line(startedLine(this.place)),
     );
   }
 

@@ -59,8 +59,6 @@ export type Code =
   | "CONNECTION_FAILED"
   | "HTTP_BAD_REQUEST"
   | "HTTP_UNSUPPORTED_MEDIA_TYPE"
-  | "HTTP_NOT_FOUND"
-  | "HTTP_METHOD"
   | "UNIT_DEADLINE"
   | "UNIT_STOPPED"
   | "UNIT_UNKNOWN"
@@ -121,8 +119,6 @@ export const CODES: Readonly<Record<Code, CodeRule>> = {
   CONNECTION_FAILED: transient,
   HTTP_BAD_REQUEST: permanent,
   HTTP_UNSUPPORTED_MEDIA_TYPE: permanent,
-  HTTP_NOT_FOUND: permanent,
-  HTTP_METHOD: permanent,
   // Supervision
   UNIT_DEADLINE: transient,
   UNIT_STOPPED: permanent,

@@ -241,6 +241,8 @@ export class Incarnation<Message> {
 
   #handlerFailed(cause: unknown): void {
     if (!this.#isGivenUp) this.#parts.reports.dropped("its handler failed");
+    // Counted: what the failure leads to must not count it again.
+    this.#isGivenUp = true;
     this.#fail("handle", cause);
   }
 

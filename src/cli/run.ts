@@ -7,6 +7,7 @@ import type { LogLevel } from "../observe/logger.ts";
 import type { IngestOptions } from "../options.ts";
 import type { Call } from "./command.ts";
 import { CONFIG_FILE, loadFor } from "./config-file.ts";
+import { HeldLogger } from "./held-logger.ts";
 import { Runner, Watch } from "./runner.ts";
 import { readVersion } from "./version.ts";
 
@@ -24,18 +25,17 @@ export async function main(call: Call): Promise<number> {
   ]);
   const host = realHost();
   const watch = new Watch();
-  const options: IngestOptions = {
-    ...loaded.options,
-    host,
-    logger: createLogger({ level }),
-    listeners: [watch.listener],
-  };
+  const logger = new HeldLogger(createLogger({ level }));
+  const options: IngestOptions = { ...loaded.options, host, logger, listeners: [watch.listener] };
+  // Whoever asks for a level wants to see what led to a failure too.
+  if (call.text("log-level") !== undefined) logger.release();
   const ingest = createIngest(options);
   const runner = new Runner({
     ingest,
     options,
     watch,
     host,
+    logger,
     terminal,
     version: await readVersion(),
   });

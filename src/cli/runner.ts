@@ -8,6 +8,7 @@ import type { Clock } from "../host/clock.ts";
 import type { Host } from "../host/host.ts";
 import type { Endpoint } from "../host/sockets.ts";
 import type { IngestOptions } from "../options.ts";
+import type { HeldLogger } from "./held-logger.ts";
 import {
   type Progress,
   type SinkPromise,
@@ -49,6 +50,8 @@ export interface RunnerParts {
   readonly options: IngestOptions;
   readonly watch: Watch;
   readonly host: Pick<Host, "clock" | "process">;
+  /** Its lines are written once the start succeeded. */
+  readonly logger: Pick<HeldLogger, "release" | "discard">;
   readonly version: string;
   readonly terminal: Terminal;
 }
@@ -86,18 +89,22 @@ export class Runner {
 
   /** A stop that comes while it starts makes the start reject; that is no failure. */
   async #start(): Promise<void> {
-    const { ingest, terminal } = this.#parts;
+    const { ingest, logger, terminal } = this.#parts;
     try {
       await ingest.start();
     } catch (error) {
-      if (this.#firstSignalMs === undefined) throw error;
-      return;
+      if (this.#firstSignalMs !== undefined) return;
+      logger.discard();
+      throw error;
+    } finally {
+      logger.release();
     }
     for (const line of startLines(this.#facts())) terminal.print(line);
   }
 
   #facts(): StartFacts {
-    const { options, watch, terminal } = this.#parts;
+    const { ingest, options, watch, terminal } = this.#parts;
+    const health = ingest.health();
     return {
       version: this.#parts.version,
       workingDirectory: terminal.directory,
@@ -110,6 +117,7 @@ export class Runner {
       })),
       pipelines: options.pipelines,
       promises: watch.promises,
+      reasons: health.kind === "ready" ? [] : health.reasons,
       console:
         options.console === undefined
           ? undefined

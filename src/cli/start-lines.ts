@@ -4,6 +4,7 @@
  */
 import { resolve } from "node:path";
 import type { Pipeline } from "../contract/graph.ts";
+import type { HealthReason } from "../contract/status.ts";
 import type { Endpoint } from "../host/sockets.ts";
 import { showCount } from "./render.ts";
 
@@ -32,6 +33,8 @@ export interface StartFacts {
   readonly pipelines: readonly Pipeline[];
   /** By pipeline; one that is missing does not run yet. */
   readonly promises: ReadonlyMap<string, readonly SinkPromise[]>;
+  /** What keeps units from running. */
+  readonly reasons: readonly HealthReason[];
   readonly console: Endpoint | undefined;
 }
 
@@ -63,10 +66,10 @@ export function hostPort({ host, port }: Endpoint): string {
 
 function pipelineLine(
   { name, outputs }: Pipeline,
-  { promises, workingDirectory }: StartFacts,
+  { promises, reasons, workingDirectory }: StartFacts,
 ): string {
   const known = promises.get(name);
-  if (known === undefined) return `${name} is not running yet`;
+  if (known === undefined) return notRunning(name, reasons);
   const sinks = outputs.map(({ sink }) => {
     const promise = known.find((each) => each.sink === sink.name);
     const words = promise === undefined ? [] : [promise.guarantee, `(${promise.by})`];
@@ -75,6 +78,12 @@ function pipelineLine(
       .join(" ");
   });
   return `${name} -> ${sinks.join(", ")}`;
+}
+
+function notRunning(name: string, reasons: readonly HealthReason[]): string {
+  const reason = reasons.find(({ unit }) => unit === `pipelines/${name}`);
+  const why = reason === undefined ? "" : `: ${reason.code}: ${reason.message}`;
+  return `${name} is not running yet${why}`;
 }
 
 /** Where a sink writes, if its settings name a file or a directory. */

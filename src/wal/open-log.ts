@@ -2,8 +2,11 @@
  * Opens the log: survey, facts, and the first segment. Nothing acknowledged is deleted here; ends are recorded, ranges that
  * are lost become exact gaps, and a file that ended uncleanly is never appended to again.
  */
+import { dirname } from "node:path";
+
 import type { Log, LogGap } from "../contract/log.ts";
 import { HoldfastError, toError } from "../errors.ts";
+import type { Files } from "../host/files.ts";
 import { LITTLE_ENDIAN } from "./block-codec.ts";
 import { ChannelTable } from "./channels.ts";
 import { ALIGNMENT_BYTES, UUID_BYTES } from "./format.ts";
@@ -54,9 +57,25 @@ export async function openLog(given: LogOptions): Promise<OpenedLog> {
   await files.makeDirectory(directory);
   const logUuid = options.logUuid ?? (await adoptUuid(files, directory)) ?? options.random.bytes(UUID_BYTES);
   const survey = await surveyDirectory({ files, directory, logUuid, facts });
+  if (survey.segments.length === 0) await syncAncestors(files, directory);
   const epoch = Math.max(options.epoch, survey.highestEpoch + 1);
   const opening = new Opening(options, survey, { logUuid, epoch });
   return await opening.run();
+}
+
+/**
+ * Makes a new log's directory durable: without its name in the directories above, a power cut would take everything in it.
+ */
+async function syncAncestors(files: Files, directory: string): Promise<void> {
+  for (let at = dirname(directory); ; at = dirname(at)) {
+    try {
+      await files.syncDirectory(at);
+    } catch {
+      // Not ours to open: then we have not made anything in it or above it.
+      return;
+    }
+    if (at === dirname(at)) return;
+  }
 }
 
 /** One opening: its steps share what the survey found. */

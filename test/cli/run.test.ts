@@ -128,7 +128,7 @@ test("run: a second instance on the same directory is refused", LIMIT, () =>
     await prepared(directory);
     const running = start(directory);
     await portOf(running);
-    const second = await holdfast(["run", "--log-level", "silent"], { directory });
+    const second = await holdfast(["run"], { directory });
     deepEqual([second.code, second.stdout], [69, ""]);
     match(second.stderr, /^DATA_LOCKED: .*data is in use by process \d+/);
     const forget = await holdfast(["pipelines", "forget", "readings"], { directory });
@@ -145,12 +145,13 @@ test("run: a taken port is one message", LIMIT, () =>
     const address = server.address();
     ok(typeof address === "object" && address !== null);
     await prepared(directory, address.port);
-    const { code, stdout, stderr } = await holdfast(["run", "--log-level", "silent"], {
-      directory,
-    });
+    const { code, stdout, stderr } = await holdfast(["run"], { directory });
     server.close();
     deepEqual([code, stdout], [69, ""]);
-    match(stderr, new RegExp(`^PORT_IN_USE: .*127\\.0\\.0\\.1:${address.port} is taken`));
+    match(
+      stderr,
+      new RegExp(`^PORT_IN_USE: .*127\\.0\\.0\\.1:${address.port} is taken\n {4}fix: .*\n$`),
+    );
     equal(stderr.includes("    at "), false);
   }),
 );
@@ -159,7 +160,7 @@ test("run: a directory that cannot be made is one message", LIMIT, () =>
   inDirectory(async (directory) => {
     await prepared(directory);
     await writeFile(join(directory, "data"), "a file");
-    const { code, stderr } = await holdfast(["run", "--log-level", "silent"], { directory });
+    const { code, stderr } = await holdfast(["run"], { directory });
     equal(code, 78);
     match(stderr, /^DIRECTORY_UNWRITABLE: .*\/data cannot be written: \w+\n {4}fix: .*\n$/);
   }),

@@ -25,6 +25,7 @@ class Scene {
   readonly printed: string[] = [];
   readonly complained: string[] = [];
   readonly stops: unknown[] = [];
+  readonly lines: string[] = [];
   readonly started = deferred<undefined>();
   readonly stopped = deferred<StopReport>();
   readonly watch: Watch = new Watch();
@@ -40,6 +41,10 @@ class Scene {
       options: { directory: "./data", receivers: [receiver], pipelines: [] },
       watch: this.watch,
       version: "1.2.3",
+      logger: {
+        release: () => void this.lines.push("released"),
+        discard: () => void this.lines.push("discarded"),
+      },
       host: {
         clock: this.clock,
         process: {
@@ -101,12 +106,12 @@ class Scene {
           lastError: undefined,
         },
       }),
+      health: () => ({ kind: "ready" }),
       address: () => {
         throw new HoldfastError("UNIT_UNKNOWN", "it does not listen");
       },
       run: notHere,
       drain: notHere,
-      health: notHere,
       metricsText: notHere,
       addListener: notHere,
       [Symbol.asyncDispose]: notHere,
@@ -120,6 +125,7 @@ test("runner: first lines once it started, a last line when it ended", async () 
   deepEqual(scene.printed, []);
   await scene.runs();
   deepEqual(scene.printed, ["holdfast 1.2.3 | data /work/data", "demo rate"]);
+  deepEqual(scene.lines, ["released"]);
   scene.stopped.resolve(report);
   equal(await scene.ended, 0);
   match(scene.printed.at(-1) ?? "", /^stopping: receivers closed, log at offset 5\./);
@@ -194,6 +200,7 @@ test("runner: what keeps it from starting is its failure", async () => {
   scene.started.reject(new HoldfastError("PORT_IN_USE", "127.0.0.1:9000 is taken"));
   await rejects(scene.ended, { code: "PORT_IN_USE" });
   deepEqual([scene.printed, scene.handlers], [[], 0]);
+  equal(scene.lines[0], "discarded");
 });
 
 test("runner: a signal while it starts is a stop, not a failure", async () => {

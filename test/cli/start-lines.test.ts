@@ -1,5 +1,10 @@
-import { deepEqual, equal } from "node:assert/strict";
+import { deepEqual, equal, match } from "node:assert/strict";
 import { test } from "node:test";
+import { rate } from "../../receivers/rate/index.ts";
+import { from } from "../../src/operator/stream.ts";
+import { pipeline } from "../../src/operator/pipeline.ts";
+import { json } from "../../src/record/decoders.ts";
+import { jsonLines } from "../../src/sink/file.ts";
 import { type Progress, startLines, statusLine, stopLine } from "../../src/cli/start-lines.ts";
 
 const nowhere = {
@@ -10,6 +15,7 @@ const nowhere = {
   pipelines: [],
   promises: new Map<string, never>(),
   console: undefined,
+  reasons: [],
 };
 
 test("start lines: where it listens, with one-liners that reach it", () => {
@@ -98,5 +104,35 @@ test("stop line: several pipelines by name, what is left, and who did not stop",
       ],
     }),
     "stopping: receivers closed, a batch 1 committed, b batch 0 committed, 1 part finished, log at offset 5. 5 records are left, the next start goes on with them. Not stopped in time: pipelines/b.",
+  );
+});
+
+test("start lines: a pipeline that does not run says why", () => {
+  const readings = pipeline("readings", {
+    outputs: [
+      from(rate("demo", {}))
+        .decode(json())
+        .writeTo(jsonLines("files", { directory: "./out" })),
+    ],
+  });
+  const reasons = [
+    {
+      unit: "pipelines/readings",
+      code: "SINK_BEHIND",
+      message: "files stores batch 96, the ledger committed 97",
+    },
+  ];
+  deepEqual(startLines({ ...nowhere, pipelines: [readings], reasons }).slice(1), [
+    "readings is not running yet: SINK_BEHIND: files stores batch 96, the ledger committed 97",
+  ]);
+  deepEqual(startLines({ ...nowhere, pipelines: [readings] }).slice(1), [
+    "readings is not running yet",
+  ]);
+  const promises = new Map([
+    ["readings", [{ sink: "files", guarantee: "exactly-once", by: "token" }]],
+  ]);
+  match(
+    startLines({ ...nowhere, pipelines: [readings], promises })[1] ?? "",
+    /^readings -> files exactly-once \(token\) \/.*\/out$/,
   );
 });

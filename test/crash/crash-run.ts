@@ -5,6 +5,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { eventually, pause, within } from "../support/deadline.ts";
+import { startedLine } from "../support/gateway-example.ts";
 import { scrape } from "../support/metrics.ts";
 import { programPath, RunningProgram } from "../support/running-program.ts";
 import { createSeededRandom, type SeededRandom } from "../support/seeded-random.ts";
@@ -31,7 +32,7 @@ const stopDeadlineMs = 30_000;
 export interface CrashOptions {
   readonly seed: number;
   readonly kills: number;
-  /** Keeps the directory, for a look at what a failed run left. */
+  /** Keeps the directory of a good run, too. */
   readonly keep: boolean;
   tell(line: string): void;
 }
@@ -57,36 +58,43 @@ interface Run {
   incarnation: number;
 }
 
-/** Runs the loop in a directory of its own. Rejects when the program does not start, acknowledge, drain or stop. */
+/**
+ * Runs the loop in a directory of its own, which is removed when all is well: what a failed run left is evidence.
+ * Rejects when the program does not start, acknowledge, drain or stop.
+ */
 export async function runCrashLoop(options: CrashOptions): Promise<CrashReport> {
   const directory = await mkdtemp(join(tmpdir(), "holdfast-crash-"));
   const random = createSeededRandom(options.seed);
-  const run: Run = {
-    gateway: await layOutGateway(directory, random),
-    book: new RecordBook(),
-    random,
-    incarnation: 0,
-  };
+  const gateway = await layOutGateway(directory, random);
+  const run: Run = { gateway, book: new RecordBook(), random, incarnation: 0 };
+  try {
+    const kills = await killAgainAndAgain(run, options);
+    await liveAndStop(run);
+    const report = { ...(await count(run)), seed: options.seed, kills, directory };
+    if (report.problems.length === 0 && !options.keep)
+      await rm(directory, { recursive: true, force: true });
+    return report;
+  } catch (cause) {
+    throw new Error(`seed ${options.seed}, directory ${directory}`, { cause });
+  }
+}
+
+async function killAgainAndAgain(run: Run, options: CrashOptions): Promise<CrashReport["kills"]> {
   const kills = {
     "at-acknowledgements": 0,
     "while-starting": 0,
     "at-first-line": 0,
     "while-stopping": 0,
   };
-  try {
-    for (let number = 1; number <= options.kills; number += 1) {
-      const kill = drawKill(run.random);
-      await liveAndDie(run, kill);
-      kills[kill.kind] += 1;
-      options.tell(
-        `kill ${number} of ${options.kills}: ${describe(kill)}, ${run.book.acknowledged.size} acknowledged so far`,
-      );
-    }
-    await liveAndStop(run);
-    return { ...(await count(run)), seed: options.seed, kills, directory };
-  } finally {
-    if (!options.keep) await rm(directory, { recursive: true, force: true });
+  for (let number = 1; number <= options.kills; number += 1) {
+    const kill = drawKill(run.random);
+    await liveAndDie(run, kill);
+    kills[kill.kind] += 1;
+    options.tell(
+      `kill ${number} of ${options.kills}: ${describe(kill)}, ${run.book.acknowledged.size} acknowledged so far`,
+    );
   }
+  return kills;
 }
 
 function describe(kill: Kill): string {
@@ -161,7 +169,7 @@ async function startClients(run: Run, program: RunningProgram): Promise<Clients>
   await within(
     readyDeadlineMs,
     "start",
-    program.line(new RegExp(`127\\.0\\.0\\.1:${gateway.tcpPort}`)),
+    program.line(startedLine(gateway)),
   );
   run.incarnation += 1;
   const control = new AbortController();

@@ -15,15 +15,19 @@ const { values } = parseArgs({
 const kills = wholeNumber("--kills", values.kills);
 const seed = wholeNumber("--seed", values.seed);
 console.log(`seed ${seed}, ${kills} kills`);
-const report = await runCrashLoop({
-  kills,
-  seed,
-  keep: values.keep,
-  tell: (line) => console.log(line),
-});
-console.log(showReport(report));
-if (values.keep) console.log(`kept: ${report.directory}`);
-process.exitCode = report.problems.length === 0 ? 0 : 1;
+try {
+  const report = await runCrashLoop({
+    kills,
+    seed,
+    keep: values.keep,
+    tell: (line) => console.log(line),
+  });
+  console.log(showReport(report));
+  process.exitCode = report.problems.length === 0 ? 0 : 1;
+} catch (error) {
+  console.error(error);
+  process.exitCode = 1;
+}
 
 function wholeNumber(name: string, text: string): number {
   if (/^\d{1,10}$/.test(text)) return Number(text);

@@ -27,6 +27,11 @@ export function databasePathOf(place: GatewayPlace): string {
   return join(place.directory, "data", "readings.db");
 }
 
+/** The line that says where the console is; it is printed when every receiver listens. */
+export function startedLine({ consolePort }: GatewayPlace): RegExp {
+  return new RegExp(`http://127\\.0\\.0\\.1:${consolePort}/metrics`);
+}
+
 /** The example as a YAML document that may be changed further; `String(document)` is the file's text. */
 export async function gatewayDocument(place: GatewayPlace): Promise<Document> {
   const document = parseDocument(await readFile(join(exampleDirectory, "holdfast.yaml"), "utf8"));

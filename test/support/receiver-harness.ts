@@ -34,6 +34,8 @@ export class ReceiverHarness {
   readonly setAside: { readonly text: string; readonly code: string }[] = [];
   readonly failures: Error[] = [];
   readonly warnings: string[] = [];
+  /** Codes in the fields of log lines of any level. */
+  readonly codes: unknown[] = [];
   readonly abort: AbortController = new AbortController();
   connectionCount = 0;
   aliveCount = 0;
@@ -135,7 +137,14 @@ export class ReceiverHarness {
       signal: this.abort.signal,
       clock: this.clock,
       random: createSeededRandom(7),
-      logger: { ...silentLogger, warn: (message) => void this.warnings.push(message) },
+      logger: {
+        ...silentLogger,
+        debug: (_message, fields) => this.#noteCode(fields),
+        warn: (message, fields) => {
+          this.warnings.push(message);
+          this.#noteCode(fields);
+        },
+      },
       sockets: this.#parts.sockets ?? { listen: absent, connect: absent },
       http: this.#parts.http ?? { listen: absent },
       connect: absent,
@@ -170,6 +179,10 @@ export class ReceiverHarness {
         this.connectionCount = count;
       },
     };
+  }
+
+  #noteCode(fields: object | undefined): void {
+    if (fields !== undefined && "code" in fields) this.codes.push(fields.code);
   }
 }
 

@@ -121,7 +121,7 @@ test("tcp: connections beyond the limit are closed at once, and told once", asyn
     refused.map(({ connection }) => connection.isClosed),
     [true, true],
   );
-  assert.equal(engine.warnings.length, 1);
+  assert.deepEqual(engine.codes, ["CONNECTION_LIMIT"]);
   assert.equal(engine.connectionCount, 2);
   first?.end();
   await settle();

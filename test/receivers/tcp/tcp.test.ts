@@ -107,6 +107,7 @@ test("tcp: a connection that is idle between messages is closed without a dead l
   await engine.commit();
   await engine.clock.advance(1_000);
   assert.deepEqual([peer.isEnded, engine.setAside, peer.text], [true, [], "1\n"]);
+  assert.deepEqual(engine.codes, ["CONNECTION_IDLE"]);
 });
 
 test("tcp: silence does not count while we are the ones who wait", async () => {
