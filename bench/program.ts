@@ -117,7 +117,7 @@ export class BenchProgram {
 
   /** Rows that sinks have committed since the start. */
   async writtenRows(): Promise<number> {
-    return (await scrape(this.place.consolePort)).sum("holdfast_sink_rows_total");
+    return (await scrape(this.place.consolePort)).sum("holdfast_sink_rows_total", 0);
   }
 
   /**

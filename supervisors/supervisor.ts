@@ -200,7 +200,6 @@ class Group implements Supervisor {
     const { above, path, clock } = this.#parts;
     const { error, isResumable } = escalation;
     if (path === "") return above.escalate(escalation);
-    if (this.#isStopping()) return "unhandled";
     const nowMs = clock.monotonicMs();
     const restartTimes = this.#restartTimes;
     const verdict = judge(above.strategy, { error, isResumable, restartTimes, nowMs });

@@ -26,7 +26,7 @@ export interface Resumption {
 /** What an incarnation tells its supervisor. None of these may throw. */
 export interface Reports {
   opened(): void;
-  /** Nothing more is handled until it is resumed or ended. */
+  /** The supervisor resumes or ends it before it returns: no message is handled in between. */
   failed(phase: Phase, error: Error): void;
   /** `run` resolved: the unit has done its work. */
   done(): void;
@@ -69,7 +69,6 @@ export class Incarnation<Message> {
   #session: UnitSession<Message> | undefined;
   #shell: Shell | undefined;
   #isOver = false;
-  #isSuspended = false;
   /** A ring is on its way or answered. It belongs to this incarnation, so a new one rings anew. */
   #isRung = false;
   /** The handler in flight has outlived its deadline. */
@@ -112,7 +111,6 @@ export class Incarnation<Message> {
   resume(cause: Error): boolean {
     if (this.#isOver || this.#stage !== "open") return false;
     if (!this.#parts.mailbox.order({ epoch: this.#parts.epoch, cause })) return false;
-    this.#isSuspended = false;
     this.ring();
     return true;
   }
@@ -176,7 +174,7 @@ export class Incarnation<Message> {
   // Handling
 
   #isHandlingMail(): boolean {
-    return this.#stage === "open" && !this.#isOver && !this.#isSuspended;
+    return this.#stage === "open" && !this.#isOver;
   }
 
   /** One ring's work. Between two messages nothing else of this unit runs. */
@@ -256,7 +254,6 @@ export class Incarnation<Message> {
 
   #fail(phase: Phase, cause: unknown): void {
     if (this.#isOver && this.#isOwnAbort(cause)) return;
-    this.#isSuspended = true;
     this.#parts.reports.failed(phase, toError(cause));
   }
 

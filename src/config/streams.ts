@@ -35,9 +35,9 @@ export interface Defined {
   readonly modules: Modules;
 }
 
-/** A stream of the file: raw until it is decoded. */
+/** A stream of the file: raw until it is decoded. One of `decode: raw` is decoded when a step asks for its bytes. */
 type AnyStream =
-  | { readonly kind: "raw"; readonly stream: RawStream<Facts> }
+  | { readonly kind: "raw"; readonly stream: RawStream<Facts>; readonly isBytes: boolean }
   | { readonly kind: "rows"; readonly stream: Stream<unknown, Facts> };
 
 /** The pipeline as a value. @throws CONFIG_MODULE, and whatever `pipeline` throws, at its place */
@@ -181,20 +181,25 @@ class StreamBuilder {
     if (rest.length === 0 && this.#configs.has(first.value)) return this.#stream(first);
     const { receivers } = this.#defined;
     const sources = rest.map((name) => lookUp(receivers, name));
-    return { kind: "raw", stream: from(lookUp(receivers, first), ...sources) };
+    return { kind: "raw", stream: from(lookUp(receivers, first), ...sources), isBytes: false };
   }
 
   async #decoded(input: AnyStream, decode: DecodeConfig | undefined): Promise<AnyStream> {
     if (decode === undefined || input.kind === "rows") return input;
+    // Without a step nobody looks at a record: its bytes are forwarded, no object is made.
+    if (decode.format === "raw") return { ...input, isBytes: true };
     return { kind: "rows", stream: input.stream.decode(await this.#decoder(decode)) };
   }
 
-  async #decoder({ format, schema }: DecodeConfig): Promise<Decoder<unknown>> {
-    if (format === "raw") return raw();
+  async #decoder({ schema }: DecodeConfig): Promise<Decoder<unknown>> {
     return schema === undefined ? json() : json(await loadSchema(schema, this.#defined.modules));
   }
 
-  async #stepped(input: AnyStream, { kind, reference }: StepConfig): Promise<AnyStream> {
+  async #stepped(before: AnyStream, { kind, reference }: StepConfig): Promise<AnyStream> {
+    const isUndecoded = before.kind === "raw" && before.isBytes;
+    const input: AnyStream = isUndecoded
+      ? { kind: "rows", stream: before.stream.decode(raw()) }
+      : before;
     const step = await this.#defined.modules.loadFunction(reference.value, reference.node.place);
     if (input.kind === "raw") return input;
     const named = nameStep(step, reference.value);

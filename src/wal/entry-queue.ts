@@ -71,9 +71,16 @@ export class EntryQueue {
       throw new HoldfastError("BUSY", `log: ${this.acceptedBytes} bytes wait for the disk, a block of ${bytes} more is over ${ACCEPTED_BYTES_MAX}`);
     }
     const entry = this.#openEntry(bytes);
-    const before = entry.buffer.entryBytes;
-    entry.buffer.add(block, { id: channel.id, epoch: stamp.epoch }, stamp.wallMs);
-    if (entry.buffer.isEmpty) entry.buffer.firstAppendMs = stamp.monotonicMs;
+    const isFirst = entry.buffer.isEmpty;
+    const before = isFirst ? 0 : entry.buffer.entryBytes;
+    try {
+      entry.buffer.add(block, { id: channel.id, epoch: stamp.epoch }, stamp.wallMs);
+    } catch (cause) {
+      // An entry without records is never written.
+      if (isFirst) this.#waiting.pop();
+      throw cause;
+    }
+    if (isFirst) entry.buffer.firstAppendMs = stamp.monotonicMs;
     this.#waitingBytes += entry.buffer.entryBytes - before;
     if (channel.usedIn !== entry.number) {
       channel.usedIn = entry.number;

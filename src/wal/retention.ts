@@ -92,8 +92,8 @@ export class Retention {
   }
 
   #freeCount(isPressed: boolean): number {
-    const { clock, keepBytes, keepMs, pool } = this.#options;
-    let bytes = pool.bytes;
+    const { clock, keepBytes, keepMs } = this.#options;
+    let bytes = this.#segments.reduce((sum, segment) => sum + segment.identity.capacityBytes, 0);
     let count = 0;
     for (const segment of this.#segments.slice(0, -1)) {
       const isFree = segment.end.offset <= this.#released && segment.pins === 0;

@@ -10,7 +10,7 @@ test("kill -9 loop: 20 kills lose nothing that was acknowledged and repeat nothi
   deepEqual(
     report.problems,
     [],
-    `replay with: npm run test:crash -- --kills 20 --seed ${seed} --keep`,
+    `replay with: npm run test:crash -- --kills 20 --seed ${seed}`,
   );
   ok(report.acknowledged > 0);
 });

@@ -82,6 +82,7 @@ export async function runCrashLoop(options: CrashOptions): Promise<CrashReport> 
 async function killAgainAndAgain(run: Run, options: CrashOptions): Promise<CrashReport["kills"]> {
   const kills = {
     "at-acknowledgements": 0,
+    "at-written-rows": 0,
     "while-starting": 0,
     "at-first-line": 0,
     "while-stopping": 0,
@@ -101,6 +102,8 @@ function describe(kill: Kill): string {
   switch (kill.kind) {
     case "at-acknowledgements":
       return `after ${kill.count} acknowledgements`;
+    case "at-written-rows":
+      return `after ${kill.count} written rows`;
     case "while-starting":
       return `${kill.delayMs} ms after the start`;
     case "at-first-line":
@@ -130,6 +133,10 @@ async function liveAndDie(run: Run, kill: Kill): Promise<void> {
       case "at-acknowledgements":
         return await underLoad(run, program, async () => {
           await acknowledged(run, program, kill.count);
+        });
+      case "at-written-rows":
+        return await underLoad(run, program, async () => {
+          await whileAlive(program, "written rows", written(run.gateway, kill.count));
         });
       case "while-stopping":
         return await underLoad(run, program, async () => {
@@ -195,22 +202,31 @@ async function startClients(run: Run, program: RunningProgram): Promise<Clients>
   return { ended, stop: () => control.abort() };
 }
 
-/** Waits for acknowledgements; a program that ends by itself meanwhile is a failure with its last lines. */
 async function acknowledged({ book }: Run, program: RunningProgram, count: number): Promise<void> {
+  await whileAlive(program, `${count} acknowledgements`, book.acknowledgedMore(count));
+}
+
+/** Waits under load; a program that ends by itself meanwhile is a failure with its last lines. */
+async function whileAlive(
+  program: RunningProgram,
+  what: string,
+  awaited: Promise<void>,
+): Promise<void> {
   const ended = program.exited.then((exit) => {
-    throw new Error(
-      `the program ended by itself (${exit.signal ?? exit.code}); it printed:\n${program.output}`,
-    );
+    throw new Error(`the program ended by itself (${exit.signal ?? exit.code})`);
   });
   try {
-    await within(
-      loadDeadlineMs,
-      `${count} acknowledgements`,
-      Promise.race([book.acknowledgedMore(count), ended]),
-    );
+    await within(loadDeadlineMs, what, Promise.race([awaited, ended]));
   } catch (cause) {
-    throw new Error(`under load: the program printed:\n${program.output}`, { cause });
+    throw new Error(`under load; the program printed:\n${program.output}`, { cause });
   }
+}
+
+/** Rows of all sinks since the start. The console is asked while it runs, which is load of its own kind. */
+async function written({ consolePort }: Gateway, rows: number): Promise<void> {
+  const enough = async (): Promise<boolean> =>
+    (await scrape(consolePort)).sum("holdfast_sink_rows_total", 0) >= rows;
+  await eventually(`${rows} written rows`, enough, { everyMs: 5, deadlineMs: loadDeadlineMs });
 }
 
 /** The last incarnation: some load, clients that end by themselves, everything processed, a clean stop. */
@@ -272,6 +288,6 @@ export function showReport(report: CrashReport): string {
     `${report.inParts} ids in finished parts, ${report.inTable} in the table`,
     ...(report.problems.length === 0
       ? ["lost 0, repeated 0"]
-      : report.problems.map((text) => `PROBLEM: ${text}`)),
+      : [...report.problems.map((text) => `PROBLEM: ${text}`), `kept: ${report.directory}`]),
   ].join("\n");
 }

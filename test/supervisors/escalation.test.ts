@@ -213,3 +213,17 @@ test("escalation: a stop overtakes the restart of a group", async () => {
   equal(world.calls.filter((call) => call.startsWith("open")).length, 0);
   equal(world.clock.timerCount, 0);
 });
+
+test("escalation: a unit that waits for its restart when its group is parked stays parked", async () => {
+  const world = new SupervisedWorld(strategy({ maxRestarts: 0 }));
+  const group = world.root.group("g", HANDS_UP);
+  await group.start(world.named("a")).started;
+  await group.start(world.named("b", { strategy: strategy() })).started;
+  world.fail("g/b");
+  await world.settle();
+  deepEqual(world.standing(), ["g/a running 1", "g/b backing-off 1"]);
+  world.fail("g/a");
+  await world.clock.advance(10_000);
+  deepEqual(world.standing(), ["g/a parked 1", "g/b parked 1"]);
+  await world.root.stop();
+});

@@ -238,30 +238,98 @@ test("lives: a listener may stop or restart the unit it hears of", async () => {
   }
 });
 
-test("lives: a stop from the abort that a failure sets off wins", async () => {
+test("lives: a stop from the abort that a failure sets off wins over restart, park and hand", async () => {
+  for (const maxRestarts of [0, 3]) {
+    const world = new SupervisedWorld(strategy({ maxRestarts }));
+    const unit = world.root.start(world.definition());
+    await unit.started;
+    world.context.signal.addEventListener("abort", () => void unit.stop());
+    world.context.fail(new Error("unplugged"));
+    equal(unit.state().status, "stopping");
+    unit.restart();
+    await world.clock.advance(10_000);
+    deepEqual([unit.state().status, world.countCalls("open")], ["stopped", 1]);
+    deepEqual(world.kinds(), ["started", "failed", "stopped"]);
+    await world.root.stop();
+  }
+});
+
+test("lives: restarts leave turns to others, even those of a hand that never tires", async () => {
+  const world = new SupervisedWorld();
+  let restarts = 0;
+  const root = createSupervisor({
+    name: "test",
+    strategy: strategy({ maxRestarts: 0 }),
+    clock: world.clock,
+    random: createSeededRandom(1),
+    shells: inlineShells,
+    onEvent: ({ kind, unit }) => {
+      if (kind === "parked" && restarts++ < 5) root.find(unit)?.restart();
+    },
+  });
+  let opened = 0;
+  const open = (): Promise<never> => {
+    opened++;
+    return Promise.reject(new Error("refused"));
+  };
+  root.start(world.named("a", { open }));
+  for (let turn = 0; turn < 1_000; turn++) await Promise.resolve();
+  equal(opened, 1);
+  await world.settle();
+  equal(opened, 6);
+  await root.stop();
+});
+
+test("lives: a close that waits for its loop is freed at its deadline, when the loop is told to end", async () => {
+  const world = new SupervisedWorld();
+  const unit = world.root.start<number>({
+    name: "slow",
+    closeDeadlineMs: 100,
+    open: ({ signal }) => {
+      const loop = world.clock.sleep(1_000_000, signal).catch(nothing);
+      return Promise.resolve({ run: () => loop, close: () => loop });
+    },
+  });
+  await unit.started;
+  const stopping = world.root.stop();
+  await world.clock.advance(99);
+  equal(unit.state().status, "stopping");
+  await world.clock.advance(1);
+  deepEqual(await stopping, { notStopped: [] });
+  equal(world.clock.timerCount, 0);
+});
+
+test("lives: a stop cancels the wait for a restart", async () => {
   const world = new SupervisedWorld();
   const unit = world.root.start(world.definition());
   await unit.started;
-  world.context.signal.addEventListener("abort", () => void unit.stop());
   world.context.fail(new Error("unplugged"));
-  await world.clock.advance(10_000);
-  deepEqual([unit.state().status, world.countCalls("open")], ["stopped", 1]);
+  await world.settle();
+  equal(world.clock.timerCount, 1);
+  await unit.stop();
+  equal(world.clock.timerCount, 0);
   await world.root.stop();
 });
 
-test("lives: nobody restarts while a stop is on its way down", async () => {
+test("lives: nobody restarts or escalates while a stop is on its way down", async () => {
   const world = new SupervisedWorld();
-  const first = world.root.start(world.named("first"));
+  const group = world.root.group("g", strategy());
+  const first = group.start(world.named("first"));
+  const other = group.start(
+    world.named("other", { strategy: strategy({ decide: () => "escalate" }) }),
+  );
   const close = (): Promise<void> => world.clock.sleep(1_000, new AbortController().signal);
   const last = world.root.start<number>({ name: "last", open: () => Promise.resolve({ close }) });
-  await Promise.all([first.started, last.started]);
+  await Promise.all([first.started, other.started, last.started]);
   const stopping = world.root.stop();
   await world.clock.advance(500);
-  world.fail("first");
-  throws(() => world.root.start(world.named("more")), { code: "UNIT_STOPPED" });
+  world.fail("g/first");
+  world.fail("g/other");
+  throws(() => group.start(world.named("more")), { code: "UNIT_STOPPED" });
   await world.clock.advance(10_000);
   deepEqual(await stopping, { notStopped: [] });
-  deepEqual([first.state().status, world.countCalls("open first")], ["stopped", 1]);
+  deepEqual(world.standing(), ["g/first stopped 1", "g/other stopped 1", "last stopped 1"]);
+  ok(!world.kinds().includes("escalated"));
 });
 
 test("lives: errors of an incarnation that is over are told and change nothing, its own abort is no error", async () => {

@@ -3,8 +3,14 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { delayMs, equalJitter, withoutJitter } from "../../supervisors/backoff.ts";
 import { when } from "../../supervisors/directive.ts";
-import { grantRestart, type RestartTimes } from "../../supervisors/restart-window.ts";
+import {
+  grantRestart,
+  type RestartTimes,
+  UNLIMITED_REMEMBERED_MAX,
+} from "../../supervisors/restart-window.ts";
 import { oneForOne, STRATEGY_DEFAULTS } from "../../supervisors/strategy.ts";
+import { type Case, judge } from "../../supervisors/verdict.ts";
+import type { Decider, Directive, OnExhausted, StrategyOptions } from "../../src/contract/unit.ts";
 import { HoldfastError } from "../../src/errors.ts";
 
 /** Times of the restarts that a window grants for failures at these times. */
@@ -116,4 +122,90 @@ test("strategy: defaults are as documented, ranges are checked", () => {
   throws(() => oneForOne({ maxRestarts: -1, withinMs: 1 }), { code: "CONFIG_OUT_OF_RANGE" });
   throws(() => oneForOne({ maxRestarts: 1.5, withinMs: 1 }), { code: "CONFIG_OUT_OF_RANGE" });
   throws(() => oneForOne({ maxRestarts: 1, withinMs: 0 }), { code: "CONFIG_OUT_OF_RANGE" });
+});
+
+test("restart window: without a limit as many restarts are remembered as are worth showing", () => {
+  let times: RestartTimes = [];
+  for (let nowMs = 0; nowMs < 2 * UNLIMITED_REMEMBERED_MAX; nowMs++)
+    times = grantRestart(times, nowMs, { maxRestarts: Infinity, withinMs: Infinity }) ?? [];
+  equal(times.length, UNLIMITED_REMEMBERED_MAX);
+  equal(times.at(-1), 2 * UNLIMITED_REMEMBERED_MAX - 1);
+});
+
+test("strategy: what a file or plain JavaScript may get wrong is refused with words", () => {
+  const base = { maxRestarts: 1, withinMs: 1 };
+  for (const [wrong, code] of [
+    [{ maxRestarts: Number.NaN }, "CONFIG_OUT_OF_RANGE"],
+    [{ maxRestarts: 10_001 }, "CONFIG_OUT_OF_RANGE"],
+    [{ withinMs: Number.NaN }, "CONFIG_OUT_OF_RANGE"],
+    [{ decide: JSON.parse("{}") as Decider }, "CONFIG_VALUE"],
+    [{ onExhausted: JSON.parse('"retry"') as OnExhausted }, "CONFIG_VALUE"],
+  ] as const)
+    throws(() => oneForOne({ ...base, ...wrong }), { code });
+  equal(oneForOne({ maxRestarts: 10_000, withinMs: Infinity }).withinMs, Infinity);
+});
+
+test("verdict: directive, window and what is left decide together", () => {
+  const full = { restartTimes: [0], nowMs: 1 };
+  const empty = { restartTimes: [], nowMs: 1 };
+  const damaged = new HoldfastError("LOG_DAMAGED", "x");
+  const error = new Error("x");
+  const answer = (directive: string): Decider =>
+    when(Error, directive as Directive).otherwise("stop");
+  const table: readonly (readonly [Partial<StrategyOptions>, Partial<Case>, string, number])[] = [
+    [{}, empty, "restart", 1],
+    [{}, full, "park", 1],
+    [{ onExhausted: "escalate" }, full, "escalate", 1],
+    [{ onExhausted: "stop" }, full, "stop", 1],
+    [{}, { ...empty, error: damaged }, "park", 0],
+    [{ onExhausted: "escalate" }, { ...empty, error: damaged }, "escalate", 0],
+    [{ decide: answer("restart") }, { ...empty, error: damaged }, "restart", 1],
+    [{ decide: answer("resume") }, { ...full, isResumable: true }, "resume", 1],
+    [{ decide: answer("resume") }, { ...empty, isResumable: false }, "restart", 1],
+    [{ decide: answer("resume") }, { ...full, isResumable: false }, "park", 1],
+    [{ decide: answer("stop") }, empty, "stop", 0],
+    [{ decide: answer("escalate") }, full, "escalate", 1],
+    [{ decide: answer("retry") }, empty, "escalate", 0],
+  ];
+  for (const [options, given, action, restarts] of table) {
+    const strategy = oneForOne({ maxRestarts: 1, withinMs: 1_000, ...options });
+    const verdict = judge(strategy, { error, isResumable: true, ...empty, ...given });
+    deepEqual([verdict.action, verdict.restartTimes.length], [action, restarts]);
+  }
+});
+
+test("verdict: any decider gets an answer, and a restart is never more than the window allows", () => {
+  const directives = ["resume", "restart", "stop", "escalate"] as const;
+  const decided = fc.constantFrom<Directive | "throw">(...directives, "throw");
+  fc.assert(
+    fc.property(
+      fc.array(fc.tuple(decided, fc.integer({ min: 0, max: 300 }), fc.boolean()), {
+        maxLength: 50,
+      }),
+      fc.integer({ min: 0, max: 4 }),
+      (failures, maxRestarts) => {
+        let restartTimes: RestartTimes = [];
+        let nowMs = 0;
+        for (const [directive, gapMs, isResumable] of failures) {
+          nowMs += gapMs;
+          const decide = (): Directive => {
+            if (directive === "throw") throw new Error("decider");
+            return directive;
+          };
+          const strategy = oneForOne({ maxRestarts, withinMs: 1_000, decide });
+          const verdict = judge(strategy, {
+            error: new Error("x"),
+            isResumable,
+            restartTimes,
+            nowMs,
+          });
+          equal(verdict.deciderError !== undefined, directive === "throw");
+          const grown = verdict.restartTimes.at(-1) === nowMs && verdict.action === "restart";
+          equal(grown, verdict.action === "restart");
+          ok(verdict.restartTimes.filter((timeMs) => nowMs - timeMs < 1_000).length <= maxRestarts);
+          restartTimes = verdict.restartTimes;
+        }
+      },
+    ),
+  );
 });

@@ -25,12 +25,16 @@ export class Metrics {
       });
   }
 
-  /** Sum of all series of a metric; throws when there is none, so that a renamed metric does not read as 0. */
-  sum(name: string): number {
+  /**
+   * Sum of all series of a metric; `absent` when there is none yet. Without it that throws, so that a renamed metric
+   * does not read as 0.
+   */
+  sum(name: string, absent?: number): number {
     const values = this.#samples.filter(
       ([series]) => series === name || series.startsWith(`${name}{`),
     );
-    if (values.length === 0) throw new Error(`no metric ${name}`);
-    return values.reduce((sum, [, value]) => sum + value, 0);
+    if (values.length > 0) return values.reduce((sum, [, value]) => sum + value, 0);
+    if (absent === undefined) throw new Error(`no metric ${name}`);
+    return absent;
   }
 }

@@ -1,0 +1,145 @@
+import { deepEqual, equal, ok } from "node:assert/strict";
+import { test } from "node:test";
+
+import type { Keep } from "../support/memory-disk.ts";
+import { MemoryDisk } from "../support/memory-disk.ts";
+import { createSeededRandom } from "../support/seeded-random.ts";
+import { lines, MemoryFacts, newScene, open, readBack, type Scene } from "./log-scene.ts";
+
+/** What was asked of the log, and what it promised. */
+class Witness {
+  /** Every text in the order it was handed over; a text is handed over once. */
+  readonly sent: string[] = [];
+  /** Offset -> text, as acknowledged. */
+  readonly acked = new Map<number, string>();
+  released = 0;
+}
+
+/** Blocks of one to three records, sometimes several in one go, with releases in between. */
+async function work(scene: Scene, witness: Witness, rounds: number): Promise<void> {
+  const opened = await open(scene);
+  const storeBlock = async (texts: readonly string[], channel: string): Promise<void> => {
+    witness.sent.push(...texts);
+    const position = Buffer.from(texts.at(-1) ?? "");
+    const { firstOffset } = await opened.log.append(lines(texts, { channel, position }), { receiver: "meters", epoch: 1 });
+    for (const [index, text] of texts.entries()) witness.acked.set(firstOffset + index, text);
+  };
+  const next = (): string => `${witness.sent.length}`;
+  for (let round = 0; round < rounds; round += 1) {
+    if (round % 3 === 0) await Promise.all([storeBlock([next()], "a"), storeBlock([next()], "b")]);
+    else await storeBlock([next(), `${witness.sent.length + 1}`], `c${round % 7}`);
+    if (round % 10 === 9) {
+      const upTo = opened.log.durableEnd - 12;
+      await opened.log.release(upTo);
+      witness.released = Math.max(witness.released, upTo);
+    }
+  }
+  if (rounds % 2 === 0) await opened.log.close();
+}
+
+/** Runs until the power goes; what the dead process would have gone on with never settles. */
+async function workUntilDark(scene: Scene, witness: Witness, rounds: number): Promise<boolean> {
+  let isDone = false;
+  const running = work(scene, witness, rounds).then(
+    () => (isDone = true),
+    () => undefined,
+  );
+  await Promise.race([running, scene.clock.settle().then(() => scene.clock.settle())]);
+  return isDone;
+}
+
+/** Every acknowledged record at its offset, and behind them only records that were sent, each at most once. */
+async function check(scene: Scene, witness: Witness, why: string): Promise<void> {
+  const opened = await open(scene);
+  const { oldestOffset } = opened.log.status();
+  ok(oldestOffset <= witness.released, `${why}: oldest ${oldestOffset}, released ${witness.released}`);
+  const { gaps, texts } = await readBack(opened);
+  deepEqual(gaps, [], why);
+  for (const [offset, text] of witness.acked) if (offset >= oldestOffset) equal(texts[offset - oldestOffset], text, `${why}: offset ${offset}`);
+  equal(new Set(texts).size, texts.length, `${why}: a record twice`);
+  ok(texts.every((text) => witness.sent.includes(text)), why);
+  for (const channel of ["a", "b"]) {
+    const position = opened.log.position("meters", channel);
+    const newest = texts.findLast((text) => text === Buffer.from(position ?? []).toString());
+    ok(position === undefined || newest !== undefined || oldestOffset > 0, `${why}: position of ${channel} is of no record`);
+  }
+  const { firstOffset } = await opened.log.append(lines([`after ${why}`]), { receiver: "meters", epoch: 2 });
+  equal(firstOffset, oldestOffset + texts.length, why);
+  equal((await readBack(opened)).texts.at(-1), `after ${why}`);
+  scene.crash("none");
+  const again = await open(scene);
+  equal(again.log.durableEnd, firstOffset + 1, why);
+  deepEqual((await readBack(again)).texts.slice(0, -1), texts.slice(again.log.status().oldestOffset - oldestOffset), why);
+  await again.log.close();
+}
+
+const keeps: readonly (readonly [string, (seed: number) => Keep])[] = [
+  ["all", () => "all"],
+  ["none", () => "none"],
+  ["some", (seed) => {
+    const random = createSeededRandom(seed);
+    return () => random.chance(0.5);
+  }],
+];
+
+for (const [word, keepOf] of keeps) {
+  for (const hasLedger of [true, false]) {
+    test(`crash: power cut at any call, ${word} of the unsynced kept, ${hasLedger ? "with" : "without"} a ledger`, async () => {
+      const base = new MemoryDisk();
+      const first = new Witness();
+      const before = newScene(base);
+      await work(before, first, 25);
+      before.crash("none");
+      let nth = 1;
+      for (let isDone = false; !isDone; nth += 1 + (nth % 3)) {
+        const scene = newScene(base.clone());
+        Object.assign(scene.facts, structuredClone(hasLedger ? factsOf(before.facts) : factsOf(new MemoryFacts())));
+        const witness = new Witness();
+        witness.sent.push(...first.sent);
+        for (const [offset, text] of first.acked) witness.acked.set(offset, text);
+        witness.released = first.released;
+        scene.disk.powerOffAt({ nth });
+        isDone = await workUntilDark(scene, witness, 16);
+        scene.crash(keepOf(nth));
+        if (!hasLedger) scene.facts = new MemoryFacts();
+        await check(scene, witness, `call ${nth}`);
+      }
+      ok(nth > 60);
+    });
+  }
+}
+
+function factsOf({ cuts, floor, gaps, nextOffsetMin, segmentIdMax }: MemoryFacts): object {
+  return { cuts, floor, gaps, nextOffsetMin, segmentIdMax };
+}
+
+for (const kind of ["open", "create", "read", "write", "sync", "close", "list", "rename", "remove", "syncDirectory", "stat", "fileSystem", "makeDirectory"] as const) {
+  for (const effect of ["none", "disk"] as const) {
+    test(`crash: each ${kind} fails once (${effect === "none" ? "without" : "after its"} effect), then the process dies`, async () => {
+      for (let nth = 1; ; nth += 1) {
+        const scene = newScene();
+        const witness = new Witness();
+        scene.disk.failCall({ kind, nth, code: "EIO", effect });
+        let failed: unknown;
+        await work(scene, witness, 33).catch((cause: unknown) => (failed = cause));
+        const wasHit = scene.disk.callCount(kind) >= nth;
+        if (failed === undefined) ok(witness.acked.size > 40);
+        scene.crash("none");
+        await check(scene, witness, `${kind} ${nth}`);
+        if (!wasHit || nth > 40) break;
+      }
+    });
+  }
+}
+
+test("crash: a log that failed is opened again beside what it left, many times", async () => {
+  const scene = newScene();
+  const witness = new Witness();
+  for (let round = 1; round <= 30; round += 1) {
+    scene.disk.failCall({ kind: "write", nth: round, code: "EIO", effect: round % 2 === 0 ? "disk" : "none" });
+    scene.disk.failCall({ kind: "write", nth: round + 1, code: "EIO", effect: "none" });
+    await work(scene, witness, 7).catch(() => undefined);
+    scene.crash(round % 3 === 0 ? "all" : "none");
+  }
+  await check(scene, witness, "after 30 failures");
+});
