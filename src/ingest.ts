@@ -192,7 +192,6 @@ class RunningIngest implements Ingest {
     };
     for (const pipeline of pipelines)
       this.#tree.pipelines.start(this.#pipelineUnit(pipeline, path));
-    await this.#tree.settled(pipelines.map(({ name }) => `pipelines/${name}`));
     // A finite run reads what is there: receivers stay closed.
     const isFiniteRun = pipelines.length > 0 && pipelines.every(({ trigger }) => isFinite(trigger));
     const opened = isFiniteRun ? [] : receivers;
@@ -201,7 +200,11 @@ class RunningIngest implements Ingest {
       this.#intakes.set(receiver.name, intake);
       this.#tree.receivers.start(intake.definition());
     }
-    await this.#tree.settled(opened.map(({ name }) => `receivers/${name}`));
+    // Together: a slow store must not keep devices from being acknowledged.
+    await this.#tree.settled([
+      ...opened.map(({ name }) => `receivers/${name}`),
+      ...pipelines.map(({ name }) => `pipelines/${name}`),
+    ]);
     if (consoleOptions === undefined) return;
     this.#tree.root.start(
       consoleUnit({

@@ -70,13 +70,15 @@ export function createTree({ host, emit, supervision, gaveUp }: TreeOptions): Tr
 
 /** The first outcome of each unit. */
 class Outcomes {
-  readonly #first = new Map<string, Error | "running">();
+  readonly #first = new Map<string, Error | "running" | "stopped">();
   readonly #waiting = new Map<string, () => void>();
 
   note(event: UnitEvent): void {
     if (this.#first.has(event.unit)) return;
     if (event.kind === "started") this.#first.set(event.unit, "running");
     else if (event.kind === "failed") this.#first.set(event.unit, event.error);
+    // Stopped before it ran: nobody may wait for it any more.
+    else if (event.kind === "stopped") this.#first.set(event.unit, "stopped");
     else return;
     this.#waiting.get(event.unit)?.();
   }

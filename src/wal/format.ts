@@ -216,3 +216,11 @@ function hex(value: number, digits: number): string {
 function unhex(text: string | undefined): number {
   return Number.parseInt(text ?? "", 16);
 }
+
+let zeroBytes: Uint8Array = new Uint8Array(0);
+
+/** That many zeros, in memory that all callers share: to be written, never to be written to. */
+export function zeros(byteCount: number): Uint8Array {
+  if (byteCount > zeroBytes.length) zeroBytes = new Uint8Array(byteCount);
+  return zeroBytes.subarray(0, byteCount);
+}

@@ -9,7 +9,7 @@ import { join } from "node:path";
 
 import { HoldfastError, toError } from "../errors.ts";
 import type { FileHandle, Files } from "../host/files.ts";
-import { ALIGNMENT_BYTES } from "./format.ts";
+import { ALIGNMENT_BYTES, zeros } from "./format.ts";
 import { ledgerFileName, parseLedgerFileName } from "./ledger-file.ts";
 import { closeQuietly } from "./segment-pool.ts";
 import { writeAll } from "./segment-writer.ts";
@@ -140,7 +140,7 @@ export class LedgerSpare {
   async #blankOut(path: string): Promise<void> {
     const handle = await this.#files.open(path, "write-durable");
     try {
-      await writeAll(handle, new Uint8Array(ALIGNMENT_BYTES), ALIGNMENT_BYTES, 0);
+      await writeAll(handle, zeros(ALIGNMENT_BYTES), ALIGNMENT_BYTES, 0);
     } finally {
       await closeQuietly(handle);
     }
@@ -149,7 +149,7 @@ export class LedgerSpare {
   async #create(path: string, capacityBytes: number): Promise<FileHandle> {
     const handle = await this.#files.open(path, "create-durable");
     try {
-      await writeAll(handle, new Uint8Array(capacityBytes), capacityBytes, 0);
+      await writeAll(handle, zeros(capacityBytes), capacityBytes, 0);
       await this.#files.syncDirectory(this.#directory);
       return handle;
     } catch (error) {

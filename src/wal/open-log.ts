@@ -5,7 +5,7 @@
 import { dirname } from "node:path";
 
 import type { Log, LogGap } from "../contract/log.ts";
-import { HoldfastError, toError } from "../errors.ts";
+import { codeOf, HoldfastError, toError } from "../errors.ts";
 import type { Files } from "../host/files.ts";
 import { LITTLE_ENDIAN } from "./block-codec.ts";
 import { ChannelTable } from "./channels.ts";
@@ -70,9 +70,10 @@ async function syncAncestors(files: Files, directory: string): Promise<void> {
   for (let at = dirname(directory); ; at = dirname(at)) {
     try {
       await files.syncDirectory(at);
-    } catch {
+    } catch (cause) {
       // Not ours to open: then we have not made anything in it or above it.
-      return;
+      if (["EACCES", "EPERM"].includes(codeOf(cause))) return;
+      throw cause;
     }
     if (at === dirname(at)) return;
   }

@@ -4,17 +4,16 @@
  */
 import type { LogFacts } from "../contract/log.ts";
 import type { Clock } from "../host/clock.ts";
-import { type Channel, type ChannelTable, nameRow } from "./channels.ts";
+import type { Channel, ChannelTable } from "./channels.ts";
 import { ENTRY_TYPE } from "./entry.ts";
 import { ALIGNMENT_BYTES, alignUp, SEGMENT_HEADER_BYTES } from "./format.ts";
 import type { Segment } from "./segment.ts";
 import type { SegmentPool } from "./segment-pool.ts";
-import { type EntryStamp, type SegmentWriter, tablesDiskBytes } from "./segment-writer.ts";
-import { announce, encodeHead, type HeadTables, writeHead } from "./segment-head.ts";
-import { encodeNames } from "./tables.ts";
+import type { EntryStamp, SegmentWriter } from "./segment-writer.ts";
+import { encodeHead, type HeadTables, writeHead } from "./segment-head.ts";
 
-/** Tables take at most this share of a segment. */
-const TABLE_SHARE = 1 / 4;
+/** Each copy of the tables takes at most this share of a segment. */
+const TABLE_SHARE = 1 / 8;
 
 /** What the chain needs. */
 export interface SegmentChainOptions {
@@ -134,24 +133,10 @@ export class SegmentChain {
     return "ok";
   }
 
-  /** Channels that the active segment does not name yet, and what their NAMES take on disk. */
-  unnamed(channels: readonly Channel[]): { readonly channels: readonly Channel[]; readonly diskBytes: number } {
+  /** Channels that the active segment does not name yet. */
+  unnamed(channels: readonly Channel[]): readonly Channel[] {
     const segmentId = this.#active?.segment.identity.segmentId;
-    const missing = channels.filter((channel) => channel.announcedIn !== segmentId);
-    return { channels: missing, diskBytes: missing.length === 0 ? 0 : tablesDiskBytes(encodeNames(missing.map(nameRow))) };
-  }
-
-  /**
-   * Names channels in a write of its own before their first records. In one write with them a torn one could leave the
-   * records and lose the names; then the records would prove the names durable by the rule of recovery.
-   */
-  async writeNames(writer: SegmentWriter, channels: readonly Channel[]): Promise<void> {
-    const bodies = encodeNames(channels.map(nameRow));
-    await writer.writeTables(
-      bodies.map((body) => ({ type: ENTRY_TYPE.names, body })),
-      this.stamp(),
-    );
-    announce(writer.segment, channels);
+    return channels.filter((channel) => channel.announcedIn !== segmentId);
   }
 
   /**

@@ -1,7 +1,8 @@
 /**
- * The tables at the head of a segment.
+ * The tables at the head of a segment, and names that come later. Each is written twice in one go: a single damaged
+ * block must not cost the records that the tables name.
  */
-import type { Channel, ChannelTable } from "./channels.ts";
+import { type Channel, type ChannelTable, nameRow } from "./channels.ts";
 import { ENTRY_TYPE } from "./entry.ts";
 import type { Segment } from "./segment.ts";
 import { type EntryStamp, type SegmentWriter, tablesDiskBytes } from "./segment-writer.ts";
@@ -20,19 +21,34 @@ export function encodeHead(table: ChannelTable): HeadTables {
   const { channels, names: nameRows, positions: positionRows } = table.tables();
   const names = encodeNames(nameRows);
   const positions = encodePositions(positionRows);
-  return { channels, names, positions, diskBytes: tablesDiskBytes([...names, ...positions]) };
+  return { channels, names, positions, diskBytes: 2 * tablesDiskBytes([...names, ...positions]) };
 }
 
 /** Writes the tables as the first entries of a segment: durable before its first record, so that it reads alone. */
 export async function writeHead(writer: SegmentWriter, tables: HeadTables, stamp: EntryStamp): Promise<void> {
   const names = tables.names.map((body) => ({ type: ENTRY_TYPE.names, body }));
   const positions = tables.positions.map((body) => ({ type: ENTRY_TYPE.positions, body }));
-  await writer.writeTables([...names, ...positions], stamp);
+  await writer.writeTables([...names, ...positions, ...names, ...positions], stamp);
   announce(writer.segment, tables.channels);
 }
 
+/** What {@link writeNames} takes on disk. */
+export function namesDiskBytes(channels: readonly Channel[]): number {
+  return channels.length === 0 ? 0 : 2 * tablesDiskBytes(encodeNames(channels.map(nameRow)));
+}
+
+/**
+ * Names channels in a write of its own before their first records. In one write with them a torn one could leave the
+ * records and lose the names; then the records would prove the names durable by the rule of recovery.
+ */
+export async function writeNames(writer: SegmentWriter, channels: readonly Channel[], stamp: EntryStamp): Promise<void> {
+  const names = encodeNames(channels.map(nameRow)).map((body) => ({ type: ENTRY_TYPE.names, body }));
+  await writer.writeTables([...names, ...names], stamp);
+  announce(writer.segment, channels);
+}
+
 /** Notes that a segment names these channels. */
-export function announce(segment: Segment, channels: readonly Channel[]): void {
+function announce(segment: Segment, channels: readonly Channel[]): void {
   for (const channel of channels) {
     channel.announcedIn = segment.identity.segmentId;
     segment.names.set(channel.id, { receiver: channel.receiver, channel: channel.name });

@@ -10,7 +10,7 @@
  */
 import type { Clock } from "../host/clock.ts";
 import type { FileHandle, Files } from "../host/files.ts";
-import { encodeSegmentHeader, SEGMENT_HEADER_BYTES, SEGMENT_KIND, saltOf, segmentFileName, spareFileName } from "./format.ts";
+import { encodeSegmentHeader, SEGMENT_HEADER_BYTES, SEGMENT_KIND, saltOf, segmentFileName, spareFileName, zeros } from "./format.ts";
 import { Segment } from "./segment.ts";
 import { isDiskFull, SegmentWriter, writeFully, ZERO_STRIDE_BYTES } from "./segment-writer.ts";
 
@@ -183,9 +183,9 @@ export class SegmentPool {
     const { files, segmentBytes } = this.#options;
     const handle = await files.open(this.#path(spare), "create");
     try {
-      const zeros = new Uint8Array(Math.min(ZERO_STRIDE_BYTES, segmentBytes));
-      for (let at = 0; at < segmentBytes && !this.#isClosed; at += zeros.length) {
-        await writeFully(handle, zeros, Math.min(zeros.length, segmentBytes - at), at);
+      const stride = zeros(Math.min(ZERO_STRIDE_BYTES, segmentBytes));
+      for (let at = 0; at < segmentBytes && !this.#isClosed; at += stride.length) {
+        await writeFully(handle, stride, Math.min(stride.length, segmentBytes - at), at);
       }
       await handle.sync();
     } finally {

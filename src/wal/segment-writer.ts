@@ -6,7 +6,7 @@ import { HoldfastError } from "../errors.ts";
 import type { FileHandle } from "../host/files.ts";
 import { ENTRY_HEADER_BYTES, ENTRY_TYPE, encodeEntry, entryDiskBytes, type EntryHeader, recordlessFields, sealEntry } from "./entry.ts";
 import type { EntryBuffer } from "./entry-buffer.ts";
-import { ALIGNMENT_BYTES, SEGMENT_HEADER_BYTES } from "./format.ts";
+import { ALIGNMENT_BYTES, SEGMENT_HEADER_BYTES, zeros } from "./format.ts";
 import type { Segment } from "./segment.ts";
 import { encodeSeal } from "./tables.ts";
 
@@ -113,7 +113,7 @@ export class SegmentWriter {
   async #zeroStride(): Promise<void> {
     const from = this.#zeroedTo;
     const bytes = Math.min(ZERO_STRIDE_BYTES, this.segment.identity.capacityBytes - from);
-    await writeFully(this.#handle, new Uint8Array(bytes), bytes, from);
+    await writeFully(this.#handle, zeros(bytes), bytes, from);
     this.#zeroedTo = from + bytes;
   }
 

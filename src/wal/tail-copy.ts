@@ -7,7 +7,7 @@
  * old file goes, and only when that is durable the copy is appended to.
  */
 import type { ChannelTable } from "./channels.ts";
-import { ENTRY_TYPE } from "./entry.ts";
+import { ENTRY_HEADER_BYTES, ENTRY_TYPE, type EntryHeader } from "./entry.ts";
 import { ALIGNMENT_BYTES, alignUp, SEGMENT_HEADER_BYTES } from "./format.ts";
 import type { ResolvedLogOptions } from "./log-options.ts";
 import { encodeHead, type HeadTables, writeHead } from "./segment-head.ts";
@@ -15,6 +15,7 @@ import type { SegmentPool } from "./segment-pool.ts";
 import type { SegmentWriter } from "./segment-writer.ts";
 import { SegmentWindow } from "./segment-window.ts";
 import type { FoundSegment } from "./survey.ts";
+import { decodeNames } from "./tables.ts";
 
 /** A tail that uses more than this share of its segment stays where it is. */
 const TAIL_SHARE_MAX = 1 / 4;
@@ -68,7 +69,7 @@ async function tryCopy(parts: TailCopyParts, found: FoundSegment, { copy, tables
   try {
     if ((await copy.makeRoom(usedBytes)) === "ok") {
       await writeHead(copy, tables, stampOf(parts));
-      await copyEntries(parts, found, copy);
+      await copyEntries(parts, found, { copy, named: new Set(tables.channels.map((channel) => channel.id)) });
       if (copy.segment.end.offset === found.segment.end.offset) return true;
     }
   } catch {
@@ -79,8 +80,8 @@ async function tryCopy(parts: TailCopyParts, found: FoundSegment, { copy, tables
   return false;
 }
 
-/** Records and the names they may need; other entries say nothing that the new head does not say. */
-async function copyEntries(parts: TailCopyParts, { segment }: FoundSegment, copy: SegmentWriter): Promise<void> {
+/** Records, and names that the new head does not hold; other entries say nothing more. */
+async function copyEntries(parts: TailCopyParts, { segment }: FoundSegment, { copy, named }: { readonly copy: SegmentWriter; readonly named: ReadonlySet<number> }): Promise<void> {
   const { directory, files } = parts.options;
   const { fileName, salt } = segment.identity;
   const window = new SegmentWindow(files, `${directory}/${fileName}`, { salt, limit: segment.end.position });
@@ -90,8 +91,9 @@ async function copyEntries(parts: TailCopyParts, { segment }: FoundSegment, copy
       const sighting = await window.look(position, () => true);
       if (sighting.kind === "nothing" || !sighting.isBodyValid) return;
       const { header } = sighting;
-      if (header.type === ENTRY_TYPE.data || header.type === ENTRY_TYPE.names) {
-        await copy.writeCopy(window.buffer, window.indexOf(position), header, stampOf(parts));
+      const at = window.indexOf(position);
+      if (header.type === ENTRY_TYPE.data || (header.type === ENTRY_TYPE.names && addsNames(window.buffer, at, header, named))) {
+        await copy.writeCopy(window.buffer, at, header, stampOf(parts));
       }
       position += alignUp(header.entryBytes);
     }
@@ -99,6 +101,11 @@ async function copyEntries(parts: TailCopyParts, { segment }: FoundSegment, copy
     await window.close();
   }
   for (const [channelId, name] of segment.names) copy.segment.names.set(channelId, name);
+}
+
+function addsNames(bytes: Uint8Array, at: number, header: EntryHeader, named: ReadonlySet<number>): boolean {
+  const table = decodeNames(bytes.subarray(at + ENTRY_HEADER_BYTES, at + header.entryBytes));
+  return table?.rows.some((row) => !named.has(row.channelId)) ?? false;
 }
 
 function stampOf({ epoch, options }: TailCopyParts): { readonly epoch: number; readonly wallMs: number } {

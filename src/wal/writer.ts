@@ -10,6 +10,7 @@ import type { ChannelTable } from "./channels.ts";
 import { blockBytes } from "./entry-buffer.ts";
 import { EntryQueue, type PendingEntry } from "./entry-queue.ts";
 import type { ResolvedLogOptions } from "./log-options.ts";
+import { namesDiskBytes, writeNames } from "./segment-head.ts";
 import type { SegmentChain } from "./segment-chain.ts";
 import type { SegmentWriter } from "./segment-writer.ts";
 
@@ -176,8 +177,7 @@ export class LogWriter {
       if (head === undefined) return await this.#whenEmpty();
       if (this.#queue.flight === undefined && this.#holdBackMs() > 0) return;
       const active = this.#chain.active;
-      const unnamed = this.#chain.unnamed(head.channels);
-      const diskBytes = unnamed.diskBytes + head.buffer.diskBytes;
+      const diskBytes = namesDiskBytes(this.#chain.unnamed(head.channels)) + head.buffer.diskBytes;
       // No wait between this check and the taking of the head: the room is for exactly what it holds now.
       if (active === undefined || !active.isReadyFor(diskBytes)) {
         if ((await this.#ensureRoom(diskBytes)) === "full") await this.#waitForRoom(head);
@@ -214,8 +214,8 @@ export class LogWriter {
     this.#lastCommitMs = startedMs;
     const firstOffset = active.segment.end.offset;
     const isDone = await this.#attempt(async () => {
-      const unnamed = this.#chain.unnamed(entry.channels).channels;
-      if (unnamed.length > 0) await this.#chain.writeNames(active, unnamed);
+      const unnamed = this.#chain.unnamed(entry.channels);
+      if (unnamed.length > 0) await writeNames(active, unnamed, this.#chain.stamp());
       await active.writeRecords(entry.buffer, this.#chain.stamp());
       return true;
     });

@@ -70,7 +70,7 @@ export async function runCrashLoop(options: CrashOptions): Promise<CrashReport> 
   try {
     const kills = await killAgainAndAgain(run, options);
     await liveAndStop(run);
-    const report = { ...(await count(run)), seed: options.seed, kills, directory };
+    const report = { ...(await countStored(run.gateway, run.book)), seed: options.seed, kills, directory };
     if (report.problems.length === 0 && !options.keep)
       await rm(directory, { recursive: true, force: true });
     return report;
@@ -113,16 +113,9 @@ function describe(kill: Kill): string {
   }
 }
 
-function start({ gateway }: Run): RunningProgram {
-  return new RunningProgram({
-    arguments: [programPath, "run", gateway.configPath],
-    directory: gateway.directory,
-  });
-}
-
 /** One incarnation of the program up to its kill, and of the clients up to their broken connections. */
 async function liveAndDie(run: Run, kill: Kill): Promise<void> {
-  const program = start(run);
+  const program = startGateway(run.gateway);
   try {
     switch (kill.kind) {
       case "while-starting":
@@ -206,22 +199,6 @@ async function acknowledged({ book }: Run, program: RunningProgram, count: numbe
   await whileAlive(program, `${count} acknowledgements`, book.acknowledgedMore(count));
 }
 
-/** Waits under load; a program that ends by itself meanwhile is a failure with its last lines. */
-async function whileAlive(
-  program: RunningProgram,
-  what: string,
-  awaited: Promise<void>,
-): Promise<void> {
-  const ended = program.exited.then((exit) => {
-    throw new Error(`the program ended by itself (${exit.signal ?? exit.code})`);
-  });
-  try {
-    await within(loadDeadlineMs, what, Promise.race([awaited, ended]));
-  } catch (cause) {
-    throw new Error(`under load; the program printed:\n${program.output}`, { cause });
-  }
-}
-
 /** Rows of all sinks since the start. The console is asked while it runs, which is load of its own kind. */
 async function written({ consolePort }: Gateway, rows: number): Promise<void> {
   const enough = async (): Promise<boolean> =>
@@ -231,52 +208,18 @@ async function written({ consolePort }: Gateway, rows: number): Promise<void> {
 
 /** The last incarnation: some load, clients that end by themselves, everything processed, a clean stop. */
 async function liveAndStop(run: Run): Promise<void> {
-  const program = start(run);
+  const program = startGateway(run.gateway);
   try {
     const clients = await startClients(run, program);
     await acknowledged(run, program, lastAcknowledgements);
     clients.stop();
     await within(clientsDeadlineMs, "clean end of the clients", clients.ended);
-    await processed(run.gateway);
-    const exit = await program.stop(stopDeadlineMs);
-    if (exit.code !== 0)
-      throw new Error(
-        `ended with ${exit.signal ?? exit.code} after SIGTERM; it printed:\n${program.output}`,
-      );
+    await processAndStop(run.gateway, program);
   } catch (cause) {
     throw new Error(`last start: the program printed:\n${program.output}`, { cause });
   } finally {
     await program.kill();
   }
-}
-
-async function processed({ consolePort }: Gateway): Promise<void> {
-  const caughtUp = async (): Promise<boolean> =>
-    (await scrape(consolePort)).sum("holdfast_pipeline_lag_records") === 0;
-  await eventually("lag 0", caughtUp, { everyMs: 20, deadlineMs: drainDeadlineMs });
-}
-
-async function count({
-  gateway,
-  book,
-}: Run): Promise<Omit<CrashReport, "seed" | "kills" | "directory">> {
-  const parts = await idsOfParts(gateway.partsDirectory);
-  const table = await idsOfTable(gateway.databasePath, "readings");
-  const verdict = judge({
-    sent: book.sent,
-    acknowledged: book.acknowledged,
-    sinks: { parts, table },
-  });
-  const open = await openParts(gateway.partsDirectory);
-  const leftOpen = open.length === 0 ? [] : [`parts open after a clean stop: ${open.join(", ")}`];
-  return {
-    sent: book.sent.size,
-    acknowledged: book.acknowledged.size,
-    unacknowledgedStored: verdict.unacknowledgedStored,
-    inParts: parts.size,
-    inTable: table.size,
-    problems: [...book.problems, ...verdict.problems, ...leftOpen],
-  };
 }
 
 /** The report in a few lines. */

@@ -24,6 +24,8 @@ export interface ClientOptions {
   readonly name: string;
   readonly random: SeededRandom;
   readonly book: RecordBook;
+  /** Length that is added to every record; drawn for each when left out. */
+  readonly filler?: number;
   /** Ends the load: what was sent is waited for, then the connection is closed. */
   readonly stop: AbortSignal;
 }
@@ -106,8 +108,8 @@ class TcpConnection {
   }
 
   #fillerLength(): number {
-    const { random } = this.#options;
-    return random.integer(0, random.next() < longShare ? longFillerMax : fillerMax);
+    const { filler, random } = this.#options;
+    return filler ?? random.integer(0, random.next() < longShare ? longFillerMax : fillerMax);
   }
 
   #heard(text: string): void {

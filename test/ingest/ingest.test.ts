@@ -255,3 +255,21 @@ test("ingest: wrong combinations are refused before anything opens", () => {
     code: "CONFIG_REFERENCE",
   });
 });
+
+test("ingest: a stop while it starts ends the start", async (context) => {
+  const world = new World(await temporaryDirectory(context));
+  let opened: () => void = () => undefined;
+  const opening = new Promise<void>((resolve) => (opened = resolve));
+  world.sink.open = () => {
+    opened();
+    return new Promise(() => undefined);
+  };
+  const ingest = createIngest(world.options);
+  const starting = ingest.start();
+  starting.catch(() => undefined);
+  await opening;
+  const stopping = ingest.stop();
+  await Promise.allSettled([starting]);
+  await stopping;
+  equal(ingest.health().kind, "not-ready");
+});

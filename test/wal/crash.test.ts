@@ -91,7 +91,7 @@ for (const [word, keepOf] of keeps) {
       await work(before, first, 25);
       before.crash("none");
       let nth = 1;
-      for (let isDone = false; !isDone; nth += 1 + (nth % 3)) {
+      for (let isDone = false; !isDone; nth += 1 + (nth % 5)) {
         const scene = newScene(base.clone());
         Object.assign(scene.facts, structuredClone(hasLedger ? factsOf(before.facts) : factsOf(new MemoryFacts())));
         const witness = new Witness();
@@ -104,7 +104,7 @@ for (const [word, keepOf] of keeps) {
         if (!hasLedger) scene.facts = new MemoryFacts();
         await check(scene, witness, `call ${nth}`);
       }
-      ok(nth > 60);
+      ok(nth > 60, `${nth} calls`);
     });
   }
 }
@@ -126,7 +126,7 @@ for (const kind of ["open", "create", "read", "write", "sync", "close", "list", 
         if (failed === undefined) ok(witness.acked.size > 40);
         scene.crash("none");
         await check(scene, witness, `${kind} ${nth}`);
-        if (!wasHit || nth > 40) break;
+        if (!wasHit || nth > 30) break;
       }
     });
   }

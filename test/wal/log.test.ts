@@ -1,7 +1,7 @@
 import { deepEqual, equal, ok, rejects } from "node:assert/strict";
 import { test } from "node:test";
 
-import { lines, newScene, numbered, open, readBack, segmentPaths, store, storeEach } from "./log-scene.ts";
+import { lines, newScene, numbered, open, readBack, SEGMENT_BYTES, segmentPaths, store, storeEach } from "./log-scene.ts";
 
 test("log: what was stored is read back in order, with offsets from 0", async () => {
   const opened = await open(newScene());
@@ -136,7 +136,7 @@ test("log: boundedEnd stays within the bounds, and always offers a record that i
   equal(log.boundedEnd(3, 10, 0), 4);
   equal(log.boundedEnd(3, 1, 1), 4);
   const end = log.boundedEnd(20, 1_000, 10 * 4096);
-  ok(end >= 28 && end <= 33, `about 10 entries of one block each from 20, got ${end}`);
+  ok(end > 24 && end <= 33, `about 10 entries of one block each from 20, got ${end}`);
   await log.close();
 });
 
@@ -201,7 +201,7 @@ test("log: opening many times loses nothing, invents nothing and does not eat th
   const scene = newScene();
   const texts: string[] = [];
   for (let round = 0; round < 40; round += 1) {
-    const opened = await open(scene);
+    const opened = await open(scene, { segmentBytes: 4 * SEGMENT_BYTES, bytesMax: 40 * SEGMENT_BYTES });
     deepEqual((await readBack(opened)).texts, texts);
     const next = numbered(round % 3, texts.length);
     await storeEach(opened, next);
@@ -209,7 +209,7 @@ test("log: opening many times loses nothing, invents nothing and does not eat th
     if (round % 4 === 0) await opened.log.close();
     else scene.crash(round % 2 === 0 ? "all" : "none");
   }
-  ok(segmentPaths(scene).length < 16, `${segmentPaths(scene).length} segments for ${texts.length} records`);
+  ok(segmentPaths(scene).length < 6, `${segmentPaths(scene).length} segments for ${texts.length} records`);
   deepEqual(scene.told.gaps, []);
 });
 
