@@ -17,6 +17,7 @@ interface Flow {
   readonly sinks: (place: GatewayPlace) => Readonly<Record<string, object>>;
   readonly pipelines: (place: GatewayPlace) => Readonly<Record<string, object>>;
   readonly logBytesMax?: string;
+  readonly log?: object;
 }
 
 function configuration(flow: Flow): Configuration {
@@ -24,7 +25,7 @@ function configuration(flow: Flow): Configuration {
     JSON.stringify({
       version: 1,
       data: join(place.directory, "data"),
-      log: { bytesMax: flow.logBytesMax ?? logBytesMax },
+      log: { bytesMax: flow.logBytesMax ?? logBytesMax, ...flow.log },
       receivers: {
         meters: { type: "tcp", port: place.tcpPort, acknowledge: "count-line", connectionsMax },
       },
@@ -39,8 +40,12 @@ const files = (type: "raw-lines" | "json-lines") => (place: GatewayPlace) => ({
 });
 const from = ["meters"];
 
-/** Receiver and log alone. */
-export const logOnly: Configuration = configuration({ sinks: () => ({}), pipelines: () => ({}) });
+/** Receiver and log alone: a ring, so that segments are recycled as they are with a pipeline. */
+export const logOnly: Configuration = configuration({
+  sinks: () => ({}),
+  pipelines: () => ({}),
+  log: { keep: { bytes: "64MiB" } },
+});
 
 /** The bytes as they came, into files. */
 export const rawLines: Configuration = configuration({

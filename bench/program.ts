@@ -98,11 +98,7 @@ export class BenchProgram {
 
   /** Resolves when the program has said that it listens. */
   async ready(): Promise<void> {
-    await within(
-      readyMs,
-      "start",
-      this.#process.line(startedLine(this.place)),
-    );
+    await within(readyMs, "start", this.#process.line(startedLine(this.place)));
   }
 
   /** Records that pipelines have not committed yet. */

@@ -55,7 +55,8 @@ export function verifyParts(directory: string, expected: Expected): void {
   const open = names.filter((name) => name.endsWith(".open"));
   if (open.length > 0) throw new Error(`output: parts are open after the stop: ${open.join(", ")}`);
   const buffer = Buffer.allocUnsafe(2 * chunkBytes);
-  for (const name of names.filter((each) => !each.startsWith("."))) markLines(join(directory, name), buffer, marks);
+  for (const name of names.filter((each) => !each.startsWith(".")))
+    markLines(join(directory, name), buffer, marks);
   marks.check();
 }
 

@@ -22,7 +22,7 @@ import type { Logger } from "./contract/logger.ts";
 import type { Receiver } from "./contract/receiver.ts";
 import type { Health, Snapshot } from "./contract/status.ts";
 import type { UnitDefinition } from "./contract/unit.ts";
-import { HoldfastError, toError } from "./errors.ts";
+import { HoldfastError } from "./errors.ts";
 import type { Host } from "./host/host.ts";
 import type { FileLock } from "./host/process.ts";
 import { realHost } from "./host/real-host.ts";
@@ -34,7 +34,7 @@ import { createLogger } from "./observe/logger.ts";
 import { createMetrics, type Metrics } from "./observe/metrics.ts";
 import { type IngestOptions, type ResolvedIngestOptions, resolveIngestOptions } from "./options.ts";
 import { type DataPath, process, receive } from "./pipeline.ts";
-import { slowestHolder } from "./retention.ts";
+import { isRing, Releaser, slowestHolder } from "./retention.ts";
 import { lockDirectory, storageUnit } from "./storage.ts";
 import { createTree, type Tree } from "./tree.ts";
 
@@ -60,9 +60,9 @@ class RunningIngest implements Ingest {
   readonly #processors = new Map<string, Processor>();
   readonly #tree: Tree;
   readonly #metrics: Metrics;
+  readonly #releaser: Releaser;
   #lock: FileLock | undefined;
   #processedRecords = 0;
-  #isReleasing = false;
   #starting: Promise<void> | undefined;
   #stopping: Promise<StopReport> | undefined;
   #ended: { resolve(report: StopReport): void; reject(cause: unknown): void } | undefined;
@@ -79,6 +79,12 @@ class RunningIngest implements Ingest {
       onBatchCompleted: ({ recordCount }) => {
         this.#processedRecords += recordCount;
       },
+    });
+    this.#releaser = new Releaser({
+      storage: this.#storage,
+      clock: this.#host.clock,
+      logger: this.#logger,
+      isRing: isRing(options),
     });
     this.stopped = new Promise((resolve, reject) => {
       this.#ended = { resolve, reject };
@@ -237,7 +243,7 @@ class RunningIngest implements Ingest {
       name: pipeline.name,
       ...(pipeline.supervision === undefined ? {} : { strategy: pipeline.supervision }),
       open: async (unit) => {
-        const processor = await process(pipeline, path, unit, () => this.#release());
+        const processor = await process(pipeline, path, unit, () => this.#releaser.release());
         this.#processors.set(pipeline.name, processor);
         return {
           run: async () => {
@@ -261,7 +267,10 @@ class RunningIngest implements Ingest {
 
   #logListener(): LogListener {
     return {
-      committed: (commit) => this.#metrics.committed(commit),
+      committed: (commit) => {
+        this.#metrics.committed(commit);
+        this.#releaser.committed();
+      },
       stateChanged: (state, cause) => this.#logStateChanged(state, cause),
       gap: (gap) => this.#emit("log-gap", gap),
       pressure: (isFull) => {
@@ -278,28 +287,11 @@ class RunningIngest implements Ingest {
       this.#emit("log-failed", {
         error: cause ?? new HoldfastError("LOG_FAILED", "the log has failed"),
       });
-    if (state !== "full") return;
+    // While the log is being opened it cannot be asked yet; its unit says it again then.
+    if (state !== "full" || !this.#storage.isOpen) return;
     const { bytes, bytesMax } = this.#storage.log.status();
     const holder = slowestHolder(this.#storage.ledger, this.#host.clock.wallMs());
     this.#emit("log-full", { bytes, bytesMax, holder: holder?.pipeline });
-  }
-
-  /** Frees what every pipeline has committed; one release at a time, the next commit asks again. */
-  #release(): void {
-    if (this.#isReleasing) return;
-    const holder = slowestHolder(this.#storage.ledger, this.#host.clock.wallMs());
-    if (holder === undefined) return;
-    this.#isReleasing = true;
-    this.#storage.log
-      .release(holder.offset)
-      .catch((cause: unknown) =>
-        this.#logger.warn("space could not be freed, the next commit tries again", {
-          error: toError(cause).message,
-        }),
-      )
-      .finally(() => {
-        this.#isReleasing = false;
-      });
   }
 
   // Stopping

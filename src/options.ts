@@ -29,7 +29,7 @@ export interface IngestOptions<N extends string = string> {
   /** Data directory, made if needed; one process at a time. */
   readonly directory: string;
   readonly receivers: readonly Receiver<N>[];
-  /** Each reads only receivers that are listed. Without any, records are kept until the log is full. */
+  /** Each reads only receivers that are listed. Without any, `log.keepMs` and `keepBytes` say what stays; without those, everything. */
   readonly pipelines: readonly Pipeline<NoInfer<N>>[];
   readonly log?: LogOptions;
   /** HTTP endpoints /metrics, /livez and /readyz. @defaultValue none */

@@ -76,6 +76,8 @@ export function storageUnit(parts: StorageParts): UnitDefinition {
     open: async ({ fail }) => {
       const opened = await openStorage(parts, fail);
       parts.storage.set(opened);
+      const { state, lastError } = opened.log.status();
+      if (state === "full") parts.listener.stateChanged(state, lastError);
       return {
         close: async () => {
           parts.storage.set(undefined);

@@ -14,6 +14,8 @@ export interface Decoder<T> {
   readonly faithful: boolean;
   /** Decodes `bytes[start, end)`. The bytes die after the call: copy what the value keeps. */
   readonly decode: (bytes: Buffer, start: number, end: number) => T;
+  /** The same from text, where the bytes are known to be ASCII: many records share one conversion. */
+  readonly decodeText?: (text: string) => T;
 }
 
 /** Where a row's record came from: a view that is valid during the call. */

@@ -15,16 +15,18 @@ const EXCERPT_CHARACTERS = 60;
  * @throws DECODE_FAILED per record, which sets that record aside.
  */
 export function json(): Decoder<unknown>;
-export function json<S extends StandardSchemaV1>(schema: S): Decoder<StandardSchemaV1.InferOutput<S>>;
+export function json<S extends StandardSchemaV1>(
+  schema: S,
+): Decoder<StandardSchemaV1.InferOutput<S>>;
 export function json(schema?: StandardSchemaV1): Decoder<unknown> {
   const validate = schema?.["~standard"].validate;
-  const decode =
-    validate === undefined
-      ? parse
-      : (bytes: Buffer, start: number, end: number): unknown => check(validate(parse(bytes, start, end)));
+  const decodeText =
+    validate === undefined ? parse : (text: string): unknown => check(validate(parse(text)));
+  const decode = (bytes: Buffer, start: number, end: number): unknown =>
+    decodeText(bytes.toString("utf8", start, end));
   // Only our own kit promises to hand the very value back; another library may have changed it.
   const faithful = schema === undefined || schema["~standard"].vendor === "holdfast";
-  return Object.freeze({ kind: "decoder", format: "json", faithful, decode });
+  return Object.freeze({ kind: "decoder", format: "json", faithful, decode, decodeText });
 }
 
 /** The record's bytes as they came, copied. */
@@ -34,21 +36,27 @@ export function raw(): Decoder<Uint8Array> {
   return Object.freeze({ kind: "decoder", format: "raw", faithful: true, decode });
 }
 
-function parse(bytes: Buffer, start: number, end: number): unknown {
-  const text = bytes.toString("utf8", start, end);
+function parse(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    const excerpt = text.length > EXCERPT_CHARACTERS ? `${text.slice(0, EXCERPT_CHARACTERS)}...` : text;
+    const excerpt =
+      text.length > EXCERPT_CHARACTERS ? `${text.slice(0, EXCERPT_CHARACTERS)}...` : text;
     throw new HoldfastError("DECODE_FAILED", `not JSON: ${JSON.stringify(excerpt)}`, { cause });
   }
 }
 
-function check(result: StandardSchemaV1.Result<unknown> | Promise<StandardSchemaV1.Result<unknown>>): unknown {
+function check(
+  result: StandardSchemaV1.Result<unknown> | Promise<StandardSchemaV1.Result<unknown>>,
+): unknown {
   if (result instanceof Promise) {
-    throw new HoldfastError("SCHEMA_ASYNC", "the schema of json() answered with a promise, only direct answers can be used", {
-      fix: "use a schema without asynchronous checks",
-    });
+    throw new HoldfastError(
+      "SCHEMA_ASYNC",
+      "the schema of json() answered with a promise, only direct answers can be used",
+      {
+        fix: "use a schema without asynchronous checks",
+      },
+    );
   }
   if (result.issues === undefined) return result.value;
   throw new HoldfastError("DECODE_FAILED", result.issues.map(describe).join("; "));

@@ -64,7 +64,11 @@ export const LITTLE_ENDIAN: boolean = new Uint8Array(Uint32Array.of(1).buffer)[0
  * Decodes the body of the DATA entry at `bytes[at]`, whose checksums were found right. Undefined when its inner sizes
  * do not add up: no read goes beyond the entry whatever it says.
  */
-export function decodeData(bytes: Uint8Array, at: number, header: EntryHeader): DataBody | undefined {
+export function decodeData(
+  bytes: Uint8Array,
+  at: number,
+  header: EntryHeader,
+): DataBody | undefined {
   const body = bytes.subarray(at + ENTRY_HEADER_BYTES, at + header.entryBytes);
   const endsStart = padTo8(header.payloadBytes);
   const headsStart = endsStart + header.recordCount * RECORD_OVERHEAD_BYTES;
@@ -82,7 +86,12 @@ export function decodeData(bytes: Uint8Array, at: number, header: EntryHeader): 
   };
 }
 
-function decodeHeads(body: Uint8Array, headsStart: number, extrasStart: number, header: EntryHeader): BlockHead[] | undefined {
+function decodeHeads(
+  body: Uint8Array,
+  headsStart: number,
+  extrasStart: number,
+  header: EntryHeader,
+): BlockHead[] | undefined {
   const words = uint32View(body, headsStart, header.blockCount * 8);
   const heads: BlockHead[] = [];
   let firstRecord = 0;
@@ -97,12 +106,17 @@ function decodeHeads(body: Uint8Array, headsStart: number, extrasStart: number, 
   return firstRecord === header.recordCount && extras === body.length ? heads : undefined;
 }
 
-function headAt(words: Uint32Array, word: number, start: { readonly firstRecord: number; readonly extras: number }): BlockHead | undefined {
+function headAt(
+  words: Uint32Array,
+  word: number,
+  start: { readonly firstRecord: number; readonly extras: number },
+): BlockHead | undefined {
   const count = words[word + 2] ?? 0;
   const positionBytes = words[word + 3] ?? 0;
   const columns = ((words[word + 4] ?? 0) >>> 8) & 0xff;
   const columnBytes = words[word + 5] ?? 0;
-  if (count === 0 || columnBytes % 8 !== 0 || columnBytes < columnBytesMin(columns, count)) return undefined;
+  if (count === 0 || columnBytes % 8 !== 0 || columnBytes < columnBytesMin(columns, count))
+    return undefined;
   return {
     channelId: words[word] ?? 0,
     epoch: words[word + 1] ?? 0,
@@ -125,14 +139,21 @@ function columnBytesMin(columns: number, count: number): number {
 
 /** The position of a block: a view, undefined when it has none. */
 export function positionOf(body: DataBody, head: BlockHead): Uint8Array | undefined {
-  return head.positionBytes === 0 ? undefined : body.bytes.subarray(head.positionStart, head.positionStart + head.positionBytes);
+  return head.positionBytes === 0
+    ? undefined
+    : body.bytes.subarray(head.positionStart, head.positionStart + head.positionBytes);
 }
 
 /**
  * The records `[fromRecord, toRecord)` of a block, counted in the block, as readers get them. Views into the buffer; only
  * column ends of a block that is cut in front are copied, because they count from 0.
  */
-export function storedBlock(body: DataBody, head: BlockHead, name: ChannelName, part: { readonly from: number; readonly to: number }): StoredBlock {
+export function storedBlock(
+  body: DataBody,
+  head: BlockHead,
+  name: ChannelName,
+  part: { readonly from: number; readonly to: number },
+): StoredBlock {
   const first = head.firstRecord + part.from;
   const deltas = body.timeDeltas;
   const baseTimeMs = body.header.baseTimeMs;
@@ -160,7 +181,11 @@ interface Columns {
   headers?: Column;
 }
 
-function columnsOf(body: DataBody, head: BlockHead, part: { readonly from: number; readonly to: number }): Columns {
+function columnsOf(
+  body: DataBody,
+  head: BlockHead,
+  part: { readonly from: number; readonly to: number },
+): Columns {
   const columns: Columns = {};
   let at = head.columnsStart;
   if (head.columns & COLUMN.keys) {
@@ -179,7 +204,12 @@ function listColumnBytes(bytes: Uint8Array, at: number, count: number): number {
   return padTo8(count * 4 + (uint32View(bytes, at, count)[count - 1] ?? 0));
 }
 
-function listColumn(bytes: Uint8Array, at: number, count: number, part: { readonly from: number; readonly to: number }): Column {
+function listColumn(
+  bytes: Uint8Array,
+  at: number,
+  count: number,
+  part: { readonly from: number; readonly to: number },
+): Column {
   const ends = uint32View(bytes, at, count);
   const start = part.from === 0 ? 0 : (ends[part.from - 1] ?? 0);
   const valuesAt = at + count * 4;

@@ -76,13 +76,21 @@ export class ChannelTable {
   channelFor(receiver: string, epoch: number, name: string): Channel {
     const entry = this.#receiver(receiver);
     if (epoch < entry.epoch) {
-      throw new HoldfastError("STORE_FENCED", `${receiver}: store() of epoch ${epoch}, epoch ${entry.epoch} runs`, { fix: "stop using the context when its signal aborts" });
+      throw new HoldfastError(
+        "STORE_FENCED",
+        `${receiver}: store() of epoch ${epoch}, epoch ${entry.epoch} runs`,
+        { fix: "stop using the context when its signal aborts" },
+      );
     }
     entry.epoch = epoch;
     const found = entry.channels.get(name);
     if (found !== undefined) return found;
     const nameBytes = nameRowBytes(receiver, name);
-    if (nameBytes > NAME_BYTES_MAX) throw new HoldfastError("BLOCK_INVALID", `${receiver}: channel name takes ${nameBytes} bytes, at most ${NAME_BYTES_MAX}`);
+    if (nameBytes > NAME_BYTES_MAX)
+      throw new HoldfastError(
+        "BLOCK_INVALID",
+        `${receiver}: channel name takes ${nameBytes} bytes, at most ${NAME_BYTES_MAX}`,
+      );
     const id = this.#nextId;
     this.#nextId += 1;
     return this.#insert(entry.channels, { id, receiver, name });
@@ -112,7 +120,8 @@ export class ChannelTable {
   tables(): ChannelTables {
     const channels = [...this.#byId.values()];
     const positions: PositionRow[] = [];
-    for (const { id, position } of channels) if (position !== undefined) positions.push({ channelId: id, position });
+    for (const { id, position } of channels)
+      if (position !== undefined) positions.push({ channelId: id, position });
     return { channels, names: channels.map(nameRow), positions };
   }
 
@@ -122,7 +131,11 @@ export class ChannelTable {
    */
   trim(oldestOpenEntry: number, tableBytesMax: number): void {
     for (const { channels } of this.#receivers.values()) {
-      if (channels.size > CHANNELS_PER_RECEIVER_MAX) this.#forgetWhile(leastUsed(channels.values(), oldestOpenEntry), () => channels.size > CHANNELS_PER_RECEIVER_MAX);
+      if (channels.size > CHANNELS_PER_RECEIVER_MAX)
+        this.#forgetWhile(
+          leastUsed(channels.values(), oldestOpenEntry),
+          () => channels.size > CHANNELS_PER_RECEIVER_MAX,
+        );
     }
     let tableBytes = 0;
     for (const channel of this.#byId.values()) tableBytes += rowBytes(channel);
@@ -151,9 +164,18 @@ export class ChannelTable {
     return created;
   }
 
-  #insert(channels: Map<string, Channel>, named: Pick<Channel, "id" | "receiver" | "name">): Channel {
+  #insert(
+    channels: Map<string, Channel>,
+    named: Pick<Channel, "id" | "receiver" | "name">,
+  ): Channel {
     const nameBytes = nameRowBytes(named.receiver, named.name);
-    const channel: Channel = { ...named, nameBytes, announcedIn: 0, usedIn: 0, position: undefined };
+    const channel: Channel = {
+      ...named,
+      nameBytes,
+      announcedIn: 0,
+      usedIn: 0,
+      position: undefined,
+    };
     channels.set(channel.name, channel);
     this.#byId.set(channel.id, channel);
     return channel;
@@ -161,7 +183,9 @@ export class ChannelTable {
 }
 
 function leastUsed(channels: Iterable<Channel>, oldestOpenEntry: number): Channel[] {
-  return [...channels].filter((channel) => channel.usedIn < oldestOpenEntry).sort((left, right) => left.usedIn - right.usedIn);
+  return [...channels]
+    .filter((channel) => channel.usedIn < oldestOpenEntry)
+    .toSorted((left, right) => left.usedIn - right.usedIn);
 }
 
 function rowBytes(channel: Channel): number {

@@ -3,13 +3,17 @@
  * record. The buffers are kept from entry to entry and grow on demand.
  */
 import type { RecordBlock, Stored } from "../contract/record.ts";
-import { HoldfastError } from "../errors.ts";
-import { BLOCK_HEADER_BYTES, COLUMN, RECORD_OVERHEAD_BYTES } from "./block-codec.ts";
-import { ENTRY_HEADER_BYTES, ENTRY_TYPE, type EntryFields, entryDiskBytes, sealEntry } from "./entry.ts";
+import { BLOCK_HEADER_BYTES, RECORD_OVERHEAD_BYTES } from "./block-codec.ts";
+import { blockBytes, checkShape, columnsOf, extraBytes, invalidBlock } from "./block-shape.ts";
+import {
+  ENTRY_HEADER_BYTES,
+  ENTRY_TYPE,
+  type EntryFields,
+  entryDiskBytes,
+  sealEntry,
+} from "./entry.ts";
 import { padTo8 } from "./format.ts";
 
-/** Longest position of a block. */
-export const POSITION_BYTES_MAX = 4096;
 /** What a buffer begins with, and shrinks to. */
 const BUFFER_BYTES_MIN: number = 256 * 1024;
 const RECORDS_MIN = 4096;
@@ -22,19 +26,6 @@ export interface Settler {
   readonly recordCount: number;
   readonly resolve: (stored: Stored) => void;
   readonly reject: (cause: Error) => void;
-}
-
-/** Bytes that a block adds to an entry. */
-export function blockBytes(block: RecordBlock): number {
-  const payloadBytes = (block.valueEnds[block.count - 1] ?? 0) - block.valuesStart;
-  return payloadBytes + block.count * RECORD_OVERHEAD_BYTES + BLOCK_HEADER_BYTES + extraBytes(block);
-}
-
-function extraBytes(block: RecordBlock): number {
-  if (block.position === undefined && block.keys === undefined && block.timestampsMs === undefined && block.headers === undefined) return 0;
-  const lists = [block.keys, block.headers].map((column) => (column === undefined ? 0 : padTo8(block.count * 4 + (column.ends[block.count - 1] ?? 0))));
-  const timestampBytes = block.timestampsMs === undefined ? 0 : block.count * 8;
-  return padTo8(block.position?.length ?? 0) + timestampBytes + lists.reduce((sum, bytes) => sum + bytes, 0);
 }
 
 /** The blocks of one commit: first filled, then laid out and sealed, then reset for the next one. */
@@ -76,22 +67,41 @@ export class EntryBuffer {
   }
 
   #bodyBytes(payloadBytes: number): number {
-    return payloadBytes + this.#recordCount * RECORD_OVERHEAD_BYTES + this.#blockCount * BLOCK_HEADER_BYTES + this.#extrasBytes;
+    return (
+      payloadBytes +
+      this.#recordCount * RECORD_OVERHEAD_BYTES +
+      this.#blockCount * BLOCK_HEADER_BYTES +
+      this.#extrasBytes
+    );
   }
 
   /**
    * Takes a block. Throws BLOCK_INVALID when its numbers contradict each other; then nothing has changed. The caller has
    * checked the size.
    */
-  add(block: RecordBlock, channel: { readonly id: number; readonly epoch: number }, wallMs: number): void {
+  add(
+    block: RecordBlock,
+    channel: { readonly id: number; readonly epoch: number },
+    wallMs: number,
+  ): void {
     const { count, values, valuesStart } = block;
     checkShape(block);
     this.#growRecords(this.#recordCount + count);
     const valuesEnd = this.#rebaseEnds(block);
     const payloadBytes = valuesEnd - valuesStart;
-    this.#growBytes(ENTRY_HEADER_BYTES + this.#bodyBytes(this.#payloadBytes + 8 + payloadBytes) + blockBytes(block) - payloadBytes);
+    this.#growBytes(
+      ENTRY_HEADER_BYTES +
+        this.#bodyBytes(this.#payloadBytes + 8 + payloadBytes) +
+        blockBytes(block) -
+        payloadBytes,
+    );
     // A subarray of exactly the payload makes `set` one copy; a whole buffer needs none.
-    this.#bytes.set(valuesStart === 0 && valuesEnd === values.length ? values : values.subarray(valuesStart, valuesEnd), ENTRY_HEADER_BYTES + this.#payloadBytes);
+    this.#bytes.set(
+      valuesStart === 0 && valuesEnd === values.length
+        ? values
+        : values.subarray(valuesStart, valuesEnd),
+      ENTRY_HEADER_BYTES + this.#payloadBytes,
+    );
     if (this.#settlers.length === 0) this.#baseTimeMs = Math.floor(wallMs);
     this.#fillTimes(count, wallMs);
     this.#addHead(block, channel);
@@ -115,18 +125,23 @@ export class EntryBuffer {
     for (let index = 0; index < count; index += 1) {
       const end = source[index] ?? 0;
       // Also catches ends that fall. What was written to the scratch array so far is behind its used part.
-      if (end - previous < delimiterBytes) throw invalidBlock(`value ${index} ends at ${end} and begins at ${previous} with ${delimiterBytes} delimiter bytes`);
+      if (end - previous < delimiterBytes)
+        throw invalidBlock(
+          `value ${index} ends at ${end} and begins at ${previous} with ${delimiterBytes} delimiter bytes`,
+        );
       target[first + index] = end + shift;
       previous = end;
     }
-    if (previous > block.values.length) throw invalidBlock(`values end at ${previous}, ${block.values.length} bytes were given`);
+    if (previous > block.values.length)
+      throw invalidBlock(`values end at ${previous}, ${block.values.length} bytes were given`);
     return previous;
   }
 
   /** A wall clock that went back inside an entry counts as no time passed: receive times are labels. */
   #fillTimes(count: number, wallMs: number): void {
     const delta = Math.min(Math.max(Math.round((wallMs - this.#baseTimeMs) * 1000), 0), UINT32_MAX);
-    this.#timeDeltas.fill(delta, this.#recordCount, this.#recordCount + count);
+    if (count === 1) this.#timeDeltas[this.#recordCount] = delta;
+    else this.#timeDeltas.fill(delta, this.#recordCount, this.#recordCount + count);
   }
 
   /**
@@ -134,16 +149,12 @@ export class EntryBuffer {
    * appends are read back as few blocks; one with a position stays apart, because the position is its own.
    */
   #addHead(block: RecordBlock, channel: { readonly id: number; readonly epoch: number }): void {
-    const heads = this.#growHeads();
-    const columns = (block.keys ? COLUMN.keys : 0) | (block.timestampsMs ? COLUMN.timestamps : 0) | (block.headers ? COLUMN.headers : 0);
+    const columns = columnsOf(block);
     const positionBytes = block.position?.length ?? 0;
-    const last = (this.#blockCount - 1) * HEAD_WORDS;
     const isPlain = columns === 0 && positionBytes === 0;
-    if (isPlain && last >= 0 && heads[last] === channel.id && heads[last + 1] === channel.epoch && heads[last + 3] === 0 && heads[last + 4] === block.delimiterBytes) {
-      heads[last + 2] = (heads[last + 2] ?? 0) + block.count;
-      return;
-    }
-    const at = last + HEAD_WORDS;
+    if (isPlain && this.#joinsLast(block, channel)) return;
+    const heads = this.#growHeads();
+    const at = this.#blockCount * HEAD_WORDS;
     heads[at] = channel.id;
     heads[at + 1] = channel.epoch;
     heads[at + 2] = block.count;
@@ -153,6 +164,20 @@ export class EntryBuffer {
     heads[at + 6] = 0;
     heads[at + 7] = 0;
     this.#blockCount += 1;
+  }
+
+  /** Whether the last block took this one in. */
+  #joinsLast(
+    block: RecordBlock,
+    channel: { readonly id: number; readonly epoch: number },
+  ): boolean {
+    const heads = this.#heads;
+    const last = (this.#blockCount - 1) * HEAD_WORDS;
+    if (last < 0 || heads[last] !== channel.id || heads[last + 1] !== channel.epoch) return false;
+    // Equal to the delimiter bytes alone: no columns.
+    if (heads[last + 3] !== 0 || heads[last + 4] !== block.delimiterBytes) return false;
+    heads[last + 2] = (heads[last + 2] ?? 0) + block.count;
+    return true;
   }
 
   /** Copies position and columns. Returns how many bytes they take with their padding. */
@@ -172,7 +197,11 @@ export class EntryBuffer {
       at += padTo8(block.position.length);
     }
     for (const column of [block.keys, block.timestampsMs, block.headers]) {
-      if (column !== undefined) at += column instanceof Float64Array ? this.#addNumbers(column, block.count, at) : this.#addList(column, block.count, at);
+      if (column !== undefined)
+        at +=
+          column instanceof Float64Array
+            ? this.#addNumbers(column, block.count, at)
+            : this.#addList(column, block.count, at);
     }
     this.#extrasBytes = start + bytes;
     return bytes;
@@ -183,7 +212,11 @@ export class EntryBuffer {
     return count * 8;
   }
 
-  #addList(column: { readonly bytes: Uint8Array; readonly ends: Uint32Array }, count: number, at: number): number {
+  #addList(
+    column: { readonly bytes: Uint8Array; readonly ends: Uint32Array },
+    count: number,
+    at: number,
+  ): number {
     new Uint32Array(this.#extras.buffer, at, count).set(column.ends.subarray(0, count));
     const valueBytes = column.ends[count - 1] ?? 0;
     this.#extras.set(column.bytes.subarray(0, valueBytes), at + count * 4);
@@ -196,11 +229,17 @@ export class EntryBuffer {
     let at = ENTRY_HEADER_BYTES + this.#payloadBytes;
     const endsAt = ENTRY_HEADER_BYTES + padTo8(this.#payloadBytes);
     bytes.fill(0, at, endsAt);
-    new Uint32Array(bytes.buffer, endsAt, this.#recordCount).set(this.#valueEnds.subarray(0, this.#recordCount));
+    new Uint32Array(bytes.buffer, endsAt, this.#recordCount).set(
+      this.#valueEnds.subarray(0, this.#recordCount),
+    );
     at = endsAt + this.#recordCount * 4;
-    new Uint32Array(bytes.buffer, at, this.#recordCount).set(this.#timeDeltas.subarray(0, this.#recordCount));
+    new Uint32Array(bytes.buffer, at, this.#recordCount).set(
+      this.#timeDeltas.subarray(0, this.#recordCount),
+    );
     at += this.#recordCount * 4;
-    new Uint32Array(bytes.buffer, at, this.#blockCount * HEAD_WORDS).set(this.#heads.subarray(0, this.#blockCount * HEAD_WORDS));
+    new Uint32Array(bytes.buffer, at, this.#blockCount * HEAD_WORDS).set(
+      this.#heads.subarray(0, this.#blockCount * HEAD_WORDS),
+    );
     at += this.#blockCount * BLOCK_HEADER_BYTES;
     bytes.set(this.#extras.subarray(0, this.#extrasBytes), at);
     at += this.#extrasBytes;
@@ -212,7 +251,13 @@ export class EntryBuffer {
    * Writes the header in front of the laid-out body. May be called again with other fields and another salt: a rescue
    * writes the same body to another segment. Returns what is to be written and the header's checksum.
    */
-  seal(fields: Pick<EntryFields, "firstOffset" | "durableEnd" | "epoch" | "segmentId" | "previousHeaderCrc">, salt: number): { readonly bytes: Uint8Array; readonly diskBytes: number; readonly headerCrc: number } {
+  seal(
+    fields: Pick<
+      EntryFields,
+      "firstOffset" | "durableEnd" | "epoch" | "segmentId" | "previousHeaderCrc"
+    >,
+    salt: number,
+  ): { readonly bytes: Uint8Array; readonly diskBytes: number; readonly headerCrc: number } {
     const entryBytes = this.entryBytes;
     const headerCrc = sealEntry(
       this.#bytes,
@@ -237,7 +282,8 @@ export class EntryBuffer {
     let at = 0;
     for (let word = 0; word < this.#blockCount * HEAD_WORDS; word += HEAD_WORDS) {
       const positionBytes = this.#heads[word + 3] ?? 0;
-      if (positionBytes > 0) visit(this.#heads[word] ?? 0, this.#extras.subarray(at, at + positionBytes));
+      if (positionBytes > 0)
+        visit(this.#heads[word] ?? 0, this.#extras.subarray(at, at + positionBytes));
       at += padTo8(positionBytes) + (this.#heads[word + 5] ?? 0);
     }
   }
@@ -270,7 +316,10 @@ export class EntryBuffer {
     const needed = entryDiskBytes(entryBytes);
     if (needed <= this.#bytes.length) return;
     const grown = new Uint8Array(Math.max(needed, 2 * this.#bytes.length));
-    grown.set(this.#bytes.subarray(ENTRY_HEADER_BYTES, ENTRY_HEADER_BYTES + this.#payloadBytes), ENTRY_HEADER_BYTES);
+    grown.set(
+      this.#bytes.subarray(ENTRY_HEADER_BYTES, ENTRY_HEADER_BYTES + this.#payloadBytes),
+      ENTRY_HEADER_BYTES,
+    );
     this.#bytes = grown;
   }
 
@@ -283,7 +332,8 @@ export class EntryBuffer {
 
   #growHeads(): Uint32Array {
     const used = this.#blockCount * HEAD_WORDS;
-    if (used + HEAD_WORDS > this.#heads.length) this.#heads = grownCopy(this.#heads, used, 2 * this.#heads.length);
+    if (used + HEAD_WORDS > this.#heads.length)
+      this.#heads = grownCopy(this.#heads, used, 2 * this.#heads.length);
     return this.#heads;
   }
 }
@@ -292,31 +342,4 @@ function grownCopy(array: Uint32Array, used: number, length: number): Uint32Arra
   const grown = new Uint32Array(length);
   grown.set(array.subarray(0, used));
   return grown;
-}
-
-function checkShape(block: RecordBlock): void {
-  const { count, valuesStart, delimiterBytes } = block;
-  if (!(Number.isSafeInteger(count) && count > 0)) throw invalidBlock(`${count} records, 1 or more are needed`);
-  if (block.valueEnds.length < count) throw invalidBlock(`${block.valueEnds.length} value ends for ${count} records`);
-  if (!(valuesStart >= 0 && valuesStart <= block.values.length)) throw invalidBlock(`values begin at ${valuesStart} of ${block.values.length} bytes`);
-  if (!(delimiterBytes >= 0 && delimiterBytes <= 255)) throw invalidBlock(`${delimiterBytes} delimiter bytes, at most 255`);
-  if ((block.position?.length ?? 0) > POSITION_BYTES_MAX) throw invalidBlock(`position of ${block.position?.length} bytes, at most ${POSITION_BYTES_MAX}`);
-  if (block.timestampsMs !== undefined && block.timestampsMs.length < count) throw invalidBlock(`${block.timestampsMs.length} timestamps for ${count} records`);
-  if (block.keys !== undefined) checkColumn("key", block.keys, count);
-  if (block.headers !== undefined) checkColumn("header", block.headers, count);
-}
-
-function checkColumn(word: string, column: { readonly bytes: Uint8Array; readonly ends: Uint32Array }, count: number): void {
-  if (column.ends.length < count) throw invalidBlock(`${column.ends.length} ${word} ends for ${count} records`);
-  let previous = 0;
-  for (let index = 0; index < count; index += 1) {
-    const end = column.ends[index] ?? 0;
-    if (end < previous) throw invalidBlock(`${word} ${index} ends at ${end}, before its start ${previous}`);
-    previous = end;
-  }
-  if (previous > column.bytes.length) throw invalidBlock(`${word}s end at ${previous}, ${column.bytes.length} bytes were given`);
-}
-
-function invalidBlock(message: string): HoldfastError {
-  return new HoldfastError("BLOCK_INVALID", `block: ${message}`, { fix: "this is a fault of the receiver: report it to its author" });
 }

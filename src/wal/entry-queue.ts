@@ -4,9 +4,11 @@
  */
 import type { RecordBlock, Stored } from "../contract/record.ts";
 import { HoldfastError } from "../errors.ts";
+import type { Clock } from "../host/clock.ts";
 import type { Channel } from "./channels.ts";
 import { ENTRY_BODY_BYTES_MAX } from "./entry.ts";
-import { EntryBuffer, blockBytes } from "./entry-buffer.ts";
+import { blockBytes } from "./block-shape.ts";
+import { EntryBuffer } from "./entry-buffer.ts";
 
 /** Accepted and not yet on disk, all entries together; beyond it `append` rejects with BUSY. */
 export const ACCEPTED_BYTES_MAX: number = 64 * 1024 * 1024;
@@ -36,6 +38,11 @@ export class EntryQueue {
   #nextNumber = 1;
   #waitingBytes = 0;
   #flightBytes = 0;
+  readonly #clock: Pick<Clock, "monotonicMs">;
+
+  constructor(clock: Pick<Clock, "monotonicMs">) {
+    this.#clock = clock;
+  }
 
   /** The entry that is being written, or was when the write failed. */
   get flight(): PendingEntry | undefined {
@@ -65,10 +72,17 @@ export class EntryQueue {
    * Copies a block into the open entry and promises what becomes of it. Throws BUSY, BLOCK_INVALID; then nothing
    * has changed.
    */
-  add(block: RecordBlock, channel: Channel, stamp: { readonly epoch: number; readonly wallMs: number; readonly monotonicMs: number }): Promise<Stored> {
+  add(
+    block: RecordBlock,
+    channel: Channel,
+    stamp: { readonly epoch: number; readonly wallMs: number },
+  ): Promise<Stored> {
     const bytes = blockBytes(block);
     if (this.acceptedBytes + bytes > ACCEPTED_BYTES_MAX) {
-      throw new HoldfastError("BUSY", `log: ${this.acceptedBytes} bytes wait for the disk, a block of ${bytes} more is over ${ACCEPTED_BYTES_MAX}`);
+      throw new HoldfastError(
+        "BUSY",
+        `log: ${this.acceptedBytes} bytes wait for the disk, a block of ${bytes} more is over ${ACCEPTED_BYTES_MAX}`,
+      );
     }
     const entry = this.#openEntry(bytes);
     const isFirst = entry.buffer.isEmpty;
@@ -80,20 +94,26 @@ export class EntryQueue {
       if (isFirst) this.#waiting.pop();
       throw cause;
     }
-    if (isFirst) entry.buffer.firstAppendMs = stamp.monotonicMs;
+    if (isFirst) entry.buffer.firstAppendMs = this.#clock.monotonicMs();
     this.#waitingBytes += entry.buffer.entryBytes - before;
     if (channel.usedIn !== entry.number) {
       channel.usedIn = entry.number;
       entry.channels.push(channel);
     }
-    return new Promise((resolve, reject) => entry.buffer.addSettler({ recordCount: block.count, resolve, reject }));
+    return new Promise((resolve, reject) =>
+      entry.buffer.addSettler({ recordCount: block.count, resolve, reject }),
+    );
   }
 
   /** The last entry, or a new one when the block would make it too long. */
   #openEntry(bytes: number): PendingEntry {
     const last = this.#waiting.at(-1);
     if (last !== undefined && last.buffer.entryBytes + bytes <= ENTRY_BODY_BYTES_MAX) return last;
-    const opened: PendingEntry = { number: this.#nextNumber, buffer: this.#idle.pop() ?? new EntryBuffer(), channels: [] };
+    const opened: PendingEntry = {
+      number: this.#nextNumber,
+      buffer: this.#idle.pop() ?? new EntryBuffer(),
+      channels: [],
+    };
     this.#nextNumber += 1;
     this.#waiting.push(opened);
     return opened;

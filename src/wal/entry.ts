@@ -78,7 +78,17 @@ export interface EntryHeader extends Omit<EntryFields, "segmentId"> {
 
 /** Fields of an entry that holds no records. */
 export function recordlessFields(
-  fields: Pick<EntryFields, "type" | "entryBytes" | "firstOffset" | "durableEnd" | "baseTimeMs" | "epoch" | "segmentId" | "previousHeaderCrc">,
+  fields: Pick<
+    EntryFields,
+    | "type"
+    | "entryBytes"
+    | "firstOffset"
+    | "durableEnd"
+    | "baseTimeMs"
+    | "epoch"
+    | "segmentId"
+    | "previousHeaderCrc"
+  >,
 ): EntryFields {
   return { ...fields, recordCount: 0, payloadBytes: 0, blockCount: 0 };
 }
@@ -92,7 +102,12 @@ export function entryDiskBytes(entryBytes: number): number {
  * Writes the header in front of a body that is already at `bytes[at + 72, at + entryBytes)`, checksums included.
  * Returns the header's checksum, which the next entry repeats.
  */
-export function sealEntry(bytes: Uint8Array, at: number, fields: EntryFields, salt: number): number {
+export function sealEntry(
+  bytes: Uint8Array,
+  at: number,
+  fields: EntryFields,
+  salt: number,
+): number {
   const view = viewOf(bytes);
   view.setUint32(at, MAGIC, true);
   view.setUint32(at + 4, fields.type, true);
@@ -104,7 +119,11 @@ export function sealEntry(bytes: Uint8Array, at: number, fields: EntryFields, sa
   view.setUint32(at + 40, fields.epoch, true);
   view.setUint32(at + 44, fields.segmentId % 2 ** 32, true);
   view.setUint32(at + 48, fields.entryBytes - ENTRY_HEADER_BYTES, true);
-  view.setUint32(at + 52, seededCrc(bytes, at + ENTRY_HEADER_BYTES, at + fields.entryBytes, salt), true);
+  view.setUint32(
+    at + 52,
+    seededCrc(bytes, at + ENTRY_HEADER_BYTES, at + fields.entryBytes, salt),
+    true,
+  );
   view.setUint32(at + 56, fields.previousHeaderCrc, true);
   view.setUint32(at + 60, fields.payloadBytes, true);
   view.setUint32(at + 64, fields.blockCount, true);
@@ -114,7 +133,11 @@ export function sealEntry(bytes: Uint8Array, at: number, fields: EntryFields, sa
 }
 
 /** A whole entry with its padding in a buffer of its own: for tables, seals and the ledger. */
-export function encodeEntry(body: Uint8Array, fields: Omit<EntryFields, "entryBytes">, salt: number): { readonly bytes: Uint8Array; readonly headerCrc: number } {
+export function encodeEntry(
+  body: Uint8Array,
+  fields: Omit<EntryFields, "entryBytes">,
+  salt: number,
+): { readonly bytes: Uint8Array; readonly headerCrc: number } {
   const entryBytes = ENTRY_HEADER_BYTES + body.length;
   const bytes = new Uint8Array(entryDiskBytes(entryBytes));
   bytes.set(body, ENTRY_HEADER_BYTES);
@@ -125,7 +148,11 @@ export function encodeEntry(body: Uint8Array, fields: Omit<EntryFields, "entryBy
  * The header at `bytes[at]`, or undefined when there is no whole and valid one. The body is checked apart
  * ({@link bodyIsValid}), because it may not be read yet.
  */
-export function decodeEntryHeader(bytes: Uint8Array, at: number, salt: number): EntryHeader | undefined {
+export function decodeEntryHeader(
+  bytes: Uint8Array,
+  at: number,
+  salt: number,
+): EntryHeader | undefined {
   if (at + ENTRY_HEADER_BYTES > bytes.length) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset + at, ENTRY_HEADER_BYTES);
   if (view.getUint32(0, true) !== MAGIC) return undefined;
@@ -165,7 +192,14 @@ function isInBounds(header: EntryHeader, codec: number, bodyBytes: number): bool
 }
 
 /** Whether the body behind the header at `bytes[at]` is there and whole. */
-export function bodyIsValid(bytes: Uint8Array, at: number, header: EntryHeader, salt: number): boolean {
+export function bodyIsValid(
+  bytes: Uint8Array,
+  at: number,
+  header: EntryHeader,
+  salt: number,
+): boolean {
   const end = at + header.entryBytes;
-  return end <= bytes.length && seededCrc(bytes, at + ENTRY_HEADER_BYTES, end, salt) === header.bodyCrc;
+  return (
+    end <= bytes.length && seededCrc(bytes, at + ENTRY_HEADER_BYTES, end, salt) === header.bodyCrc
+  );
 }

@@ -30,7 +30,16 @@ export const SEGMENT_HEADER_FIELDS_BYTES = 88;
 export const FORMAT_MAJOR = 1;
 export const FORMAT_MINOR = 0;
 /** First bytes of a segment: not text, and broken by a copy in text mode. */
-export const SEGMENT_MAGIC: Uint8Array = Uint8Array.of(0x89, 0x48, 0x46, 0x57, 0x0d, 0x0a, 0x1a, 0x0a);
+export const SEGMENT_MAGIC: Uint8Array = Uint8Array.of(
+  0x89,
+  0x48,
+  0x46,
+  0x57,
+  0x0d,
+  0x0a,
+  0x1a,
+  0x0a,
+);
 /** What a file of this format holds. */
 export const SEGMENT_KIND = { data: 1, ledger: 2 } as const;
 export type SegmentKind = (typeof SEGMENT_KIND)[keyof typeof SEGMENT_KIND];
@@ -130,11 +139,17 @@ export function encodeSegmentHeader(header: SegmentHeader): Uint8Array {
 
 /** Reads a header block. `unsupported`: intact, but of a version or with features that this reader must refuse. */
 export function decodeSegmentHeader(bytes: Uint8Array): DecodedSegmentHeader {
-  if (bytes.length < SEGMENT_HEADER_FIELDS_BYTES) return { kind: "invalid", reason: `${bytes.length} bytes, expected ${SEGMENT_HEADER_FIELDS_BYTES}` };
-  if (SEGMENT_MAGIC.some((byte, index) => bytes[index] !== byte)) return { kind: "invalid", reason: "no segment magic" };
+  if (bytes.length < SEGMENT_HEADER_FIELDS_BYTES)
+    return {
+      kind: "invalid",
+      reason: `${bytes.length} bytes, expected ${SEGMENT_HEADER_FIELDS_BYTES}`,
+    };
+  if (SEGMENT_MAGIC.some((byte, index) => bytes[index] !== byte))
+    return { kind: "invalid", reason: "no segment magic" };
   const view = viewOf(bytes);
   const crc = seededCrc(bytes, 0, 84, 0);
-  if (view.getUint32(84, true) !== crc) return { kind: "invalid", reason: `checksum ${view.getUint32(84, true)}, expected ${crc}` };
+  if (view.getUint32(84, true) !== crc)
+    return { kind: "invalid", reason: `checksum ${view.getUint32(84, true)}, expected ${crc}` };
   const unsupported = unsupportedReason(view);
   if (unsupported !== undefined) return { kind: "unsupported", reason: unsupported };
   const header = readHeaderFields(bytes, view);
@@ -148,7 +163,9 @@ function unsupportedReason(view: DataView): string | undefined {
   const features = view.getUint32(12, true);
   if (features !== 0) return `unknown incompatible features ${features.toString(2)}`;
   const power = view.getUint8(60);
-  return power === ALIGNMENT_POWER ? undefined : `alignment 2^${power}, this program reads 2^${ALIGNMENT_POWER}`;
+  return power === ALIGNMENT_POWER
+    ? undefined
+    : `alignment 2^${power}, this program reads 2^${ALIGNMENT_POWER}`;
 }
 
 function readHeaderFields(bytes: Uint8Array, view: DataView): SegmentHeader | undefined {
@@ -204,7 +221,8 @@ export function spareFileName(segmentId: number): string {
 /** Reads a name that {@link segmentFileName} or {@link spareFileName} made. */
 export function parseFileName(name: string): ParsedFileName {
   const segment = /^seg-([0-9a-f]{16})-([0-9a-f]{8})\.hfw$/.exec(name);
-  if (segment !== null) return { kind: "segment", baseOffset: unhex(segment[1]), segmentId: unhex(segment[2]) };
+  if (segment !== null)
+    return { kind: "segment", baseOffset: unhex(segment[1]), segmentId: unhex(segment[2]) };
   const spare = /^spare-([0-9a-f]{8})\.hfw$/.exec(name);
   return spare === null ? { kind: "other" } : { kind: "spare", segmentId: unhex(spare[1]) };
 }

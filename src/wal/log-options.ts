@@ -46,10 +46,14 @@ export interface LogOptions {
 }
 
 /** Options with nothing left open. */
-export type ResolvedLogOptions = Readonly<Required<Omit<LogOptions, "logUuid">>> & Readonly<Pick<LogOptions, "logUuid">>;
+export type ResolvedLogOptions = Readonly<Required<Omit<LogOptions, "logUuid">>> &
+  Readonly<Pick<LogOptions, "logUuid">>;
 
 /** What holds where an option is absent. */
-export const LOG_DEFAULTS: Omit<ResolvedLogOptions, "directory" | "clock" | "random" | "files" | "listener" | "facts" | "logUuid"> = {
+export const LOG_DEFAULTS: Omit<
+  ResolvedLogOptions,
+  "directory" | "clock" | "random" | "files" | "listener" | "facts" | "logUuid"
+> = {
   epoch: 1,
   segmentBytes: 16_777_216,
   bytesMax: 1_073_741_824,
@@ -79,9 +83,19 @@ export const noFacts: LogFacts = {
 /** Fills the defaults in and checks ranges and combinations. Throws CONFIG_OUT_OF_RANGE. */
 export function resolveLogOptions(options: LogOptions): ResolvedLogOptions {
   const resolved: ResolvedLogOptions = { facts: noFacts, ...LOG_DEFAULTS, ...options };
-  const { blockBytesMax, bytesMax, minCommitIntervalMs, openEntryBytesPause, segmentBytes, storeTimeoutMs } = resolved;
+  const {
+    blockBytesMax,
+    bytesMax,
+    minCommitIntervalMs,
+    openEntryBytesPause,
+    segmentBytes,
+    storeTimeoutMs,
+  } = resolved;
   checkRange("segmentBytes", segmentBytes, SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX);
-  if (segmentBytes % ALIGNMENT_BYTES !== 0) throw outOfRange(`log.segmentBytes is ${segmentBytes}, allowed are multiples of ${ALIGNMENT_BYTES}`);
+  if (segmentBytes % ALIGNMENT_BYTES !== 0)
+    throw outOfRange(
+      `log.segmentBytes is ${segmentBytes}, allowed are multiples of ${ALIGNMENT_BYTES}`,
+    );
   checkRange("bytesMax", bytesMax, 2 * segmentBytes, Number.MAX_SAFE_INTEGER);
   checkRange("minCommitIntervalMs", minCommitIntervalMs, 0, 60_000);
   checkRange("storeTimeoutMs", storeTimeoutMs, 0, 2 ** 31 - 1);
@@ -90,12 +104,14 @@ export function resolveLogOptions(options: LogOptions): ResolvedLogOptions {
   checkRange("witnessAfterMs", resolved.witnessAfterMs, 0, 2 ** 31 - 1);
   checkRange("keepBytes", resolved.keepBytes, 0, Number.MAX_SAFE_INTEGER);
   checkRange("keepMs", resolved.keepMs, 0, Number.MAX_SAFE_INTEGER);
-  if (resolved.logUuid !== undefined && resolved.logUuid.length !== UUID_BYTES) throw outOfRange(`log.logUuid has ${resolved.logUuid.length} bytes, ${UUID_BYTES} are needed`);
+  if (resolved.logUuid !== undefined && resolved.logUuid.length !== UUID_BYTES)
+    throw outOfRange(`log.logUuid has ${resolved.logUuid.length} bytes, ${UUID_BYTES} are needed`);
   return Object.freeze(resolved);
 }
 
 function checkRange(name: string, value: number, min: number, max: number): void {
-  if (!(value >= min && value <= max)) throw outOfRange(`log.${name} is ${value}, allowed are ${min} to ${max}`);
+  if (!(value >= min && value <= max))
+    throw outOfRange(`log.${name} is ${value}, allowed are ${min} to ${max}`);
 }
 
 function outOfRange(message: string): HoldfastError {

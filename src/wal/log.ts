@@ -1,7 +1,14 @@
 /**
  * The log as the other stages see it: the writer, the readers and the retention behind one contract.
  */
-import type { AppendOrigin, Log, LogItem, LogState, LogStatus, OffsetSpan } from "../contract/log.ts";
+import type {
+  AppendOrigin,
+  Log,
+  LogItem,
+  LogState,
+  LogStatus,
+  OffsetSpan,
+} from "../contract/log.ts";
 import type { RecordBlock, Stored } from "../contract/record.ts";
 import { HoldfastError, toError } from "../errors.ts";
 import type { ChannelTable } from "./channels.ts";
@@ -51,7 +58,11 @@ export class SegmentedLog implements Log {
     this.#parts = parts;
     this.#durableEnd = parts.nextOffset;
     this.#isDegraded = parts.isDegraded;
-    this.#writer = new LogWriter(parts.options, { chain: parts.chain, channels: parts.channels, host: this.#writerHost() });
+    this.#writer = new LogWriter(parts.options, {
+      chain: parts.chain,
+      channels: parts.channels,
+      host: this.#writerHost(),
+    });
     this.#reader = new LogReader(this.#readerHost());
   }
 
@@ -95,7 +106,10 @@ export class SegmentedLog implements Log {
   read(span: OffsetSpan, signal: AbortSignal): AsyncIterable<LogItem> {
     // Nobody sees what is not durable: after a crash it may be gone, and a result computed from it would be ahead.
     if (!(span.from <= span.to && span.to <= this.#durableEnd)) {
-      throw new HoldfastError("INTERNAL", `read of [${span.from}, ${span.to}), the log is durable up to ${this.#durableEnd}`);
+      throw new HoldfastError(
+        "INTERNAL",
+        `read of [${span.from}, ${span.to}), the log is durable up to ${this.#durableEnd}`,
+      );
     }
     return this.#reader.read(span, signal);
   }
@@ -182,7 +196,9 @@ export class SegmentedLog implements Log {
         this.#tellState(cause);
       },
       pressure: (full) => options.listener.pressure(full),
-      makeRoom: async () => (await retention.collect(true)) || (options.whenFull === "drop-oldest" && (await retention.dropOldest())),
+      makeRoom: async () =>
+        (await retention.collect(true)) ||
+        (options.whenFull === "drop-oldest" && (await retention.dropOldest())),
       prepare: () => pool.prepare(),
       idle: () => this.#reader.shrink(),
       space: () => ({ bytes: pool.bytes, bytesMax: options.bytesMax }),
@@ -210,18 +226,26 @@ export class SegmentedLog implements Log {
       files: options.files,
       directory: options.directory,
       segmentAt: (offset) => retention.segmentAt(offset),
-      reasonOf: (span) => gaps.reasonAt(span.from) ?? (span.to <= this.status().oldestOffset ? "dropped" : "missing-segment"),
+      reasonOf: (span) =>
+        gaps.reasonAt(span.from) ??
+        (span.to <= this.status().oldestOffset ? "dropped" : "missing-segment"),
       nameOf: (channelId) => this.#nameOf(channelId, channels),
       damaged: (damage) => this.#damaged(damage),
-      unpinned: () => void retention.collect(false).catch((cause: unknown) => this.#tellState(toError(cause))),
+      unpinned: () =>
+        void retention.collect(false).catch((cause: unknown) => this.#tellState(toError(cause))),
     };
   }
 
   /** Ids are never given to another channel, so any table that names one is as good as the segment's own. */
-  #nameOf(channelId: number, channels: ChannelTable): { readonly receiver: string; readonly channel: string } | undefined {
+  #nameOf(
+    channelId: number,
+    channels: ChannelTable,
+  ): { readonly receiver: string; readonly channel: string } | undefined {
     const channel = channels.byId(channelId);
     if (channel !== undefined) return { receiver: channel.receiver, channel: channel.name };
-    return this.#parts.retention.segments.find((segment: Segment) => segment.names.has(channelId))?.names.get(channelId);
+    return this.#parts.retention.segments
+      .find((segment: Segment) => segment.names.has(channelId))
+      ?.names.get(channelId);
   }
 
   async #damaged(damage: MetDamage): Promise<void> {
@@ -229,16 +253,41 @@ export class SegmentedLog implements Log {
     const { bytes, from, position, reason, segment, to } = damage;
     if (!(await gaps.add({ from, to, reason }))) return;
     this.#isDegraded = true;
-    this.#tellState(new HoldfastError("LOG_DAMAGED", `${segment.identity.fileName}: records ${from} to ${to} cannot be read (${reason})`));
+    this.#tellState(
+      new HoldfastError(
+        "LOG_DAMAGED",
+        `${segment.identity.fileName}: records ${from} to ${to} cannot be read (${reason})`,
+      ),
+    );
     if (bytes.length === 0) return;
-    await keepCopy(options, { segmentId: segment.identity.segmentId, position, bytes, from, to, reason });
+    await keepCopy(options, {
+      segmentId: segment.identity.segmentId,
+      position,
+      bytes,
+      from,
+      to,
+      reason,
+    });
   }
 }
 
 /** Copies damaged bytes aside and tells it. Without room for the copy the log goes on: it is for curiosity only. */
-export async function keepCopy(options: ResolvedLogOptions, range: { readonly segmentId: number; readonly position: number; readonly bytes: Uint8Array; readonly from: number; readonly to: number; readonly reason: string }): Promise<void> {
+export async function keepCopy(
+  options: ResolvedLogOptions,
+  range: {
+    readonly segmentId: number;
+    readonly position: number;
+    readonly bytes: Uint8Array;
+    readonly from: number;
+    readonly to: number;
+    readonly reason: string;
+  },
+): Promise<void> {
   try {
-    const file = await quarantine(options.files, options.directory, { ...range, wallMs: options.clock.wallMs() });
+    const file = await quarantine(options.files, options.directory, {
+      ...range,
+      wallMs: options.clock.wallMs(),
+    });
     options.listener.quarantined?.({ file, bytes: range.bytes.length });
   } catch {
     // As above.

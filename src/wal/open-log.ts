@@ -15,11 +15,12 @@ import { keepCopy, SegmentedLog } from "./log.ts";
 import { type LogOptions, type ResolvedLogOptions, resolveLogOptions } from "./log-options.ts";
 import { Retention } from "./retention.ts";
 import type { Segment } from "./segment.ts";
+import { adoptUuid } from "./segment-candidate.ts";
 import { SegmentChain } from "./segment-chain.ts";
 import { SegmentPool, SPARES_MAX } from "./segment-pool.ts";
 import { SegmentWriter } from "./segment-writer.ts";
 import { SegmentWindow } from "./segment-window.ts";
-import { adoptUuid, type FoundGap, type FoundSegment, type Survey, surveyDirectory } from "./survey.ts";
+import { type FoundGap, type FoundSegment, type Survey, surveyDirectory } from "./survey.ts";
 import { copyTail, isCopyWorthIt } from "./tail-copy.ts";
 import type { PositionRow } from "./tables.ts";
 
@@ -52,10 +53,12 @@ export interface OpenedLog {
  */
 export async function openLog(given: LogOptions): Promise<OpenedLog> {
   const options = resolveLogOptions(given);
-  if (!LITTLE_ENDIAN) throw new HoldfastError("PLATFORM_UNSUPPORTED", "the log needs a little-endian machine");
+  if (!LITTLE_ENDIAN)
+    throw new HoldfastError("PLATFORM_UNSUPPORTED", "the log needs a little-endian machine");
   const { directory, facts, files } = options;
   await files.makeDirectory(directory);
-  const logUuid = options.logUuid ?? (await adoptUuid(files, directory)) ?? options.random.bytes(UUID_BYTES);
+  const logUuid =
+    options.logUuid ?? (await adoptUuid(files, directory)) ?? options.random.bytes(UUID_BYTES);
   const survey = await surveyDirectory({ files, directory, logUuid, facts });
   if (survey.segments.length === 0) await syncAncestors(files, directory);
   const epoch = Math.max(options.epoch, survey.highestEpoch + 1);
@@ -87,7 +90,11 @@ class Opening {
   readonly #channels = new ChannelTable();
   readonly #notes: string[];
 
-  constructor(options: ResolvedLogOptions, survey: Survey, identity: { readonly logUuid: Uint8Array; readonly epoch: number }) {
+  constructor(
+    options: ResolvedLogOptions,
+    survey: Survey,
+    identity: { readonly logUuid: Uint8Array; readonly epoch: number },
+  ) {
     this.#options = options;
     this.#survey = survey;
     this.#identity = identity;
@@ -112,7 +119,17 @@ class Opening {
     const log = this.#assemble({ pool, gaps, older, active, isDegraded: news.length > 0 });
     await log.start(active !== undefined);
     const { epoch, logUuid } = this.#identity;
-    return { log, recovery: { nextOffset: this.#survey.nextOffset, epoch, logUuid, isClean, gaps: news, notes: this.#notes } };
+    return {
+      log,
+      recovery: {
+        nextOffset: this.#survey.nextOffset,
+        epoch,
+        logUuid,
+        isClean,
+        gaps: news,
+        notes: this.#notes,
+      },
+    };
   }
 
   async #openPool(): Promise<SegmentPool> {
@@ -121,7 +138,8 @@ class Opening {
     const spares: string[] = [];
     for (const spare of this.#survey.spares) {
       // A spare is never more than a file of zeros or of freed records: one that does not fit is simply removed.
-      const isWhole = preallocates && spare.sizeBytes === segmentBytes && spares.length < SPARES_MAX;
+      const isWhole =
+        preallocates && spare.sizeBytes === segmentBytes && spares.length < SPARES_MAX;
       if (isWhole) spares.push(spare.fileName);
       else await files.remove(`${directory}/${spare.fileName}`);
     }
@@ -146,7 +164,9 @@ class Opening {
     try {
       await pool.free(segment);
     } catch (cause) {
-      this.#notes.push(`${segment.identity.fileName} holds nothing and could not be freed: ${toError(cause).message}`);
+      this.#notes.push(
+        `${segment.identity.fileName} holds nothing and could not be freed: ${toError(cause).message}`,
+      );
     }
   }
 
@@ -164,7 +184,10 @@ class Opening {
   #restoreChannels(): void {
     for (const { scan } of this.#survey.segments.slice(-2)) {
       if (scan === undefined) continue;
-      const positions: PositionRow[] = [...scan.positions].map(([channelId, position]) => ({ channelId, position }));
+      const positions: PositionRow[] = [...scan.positions].map(([channelId, position]) => ({
+        channelId,
+        position,
+      }));
       this.#channels.restore(scan.names, positions);
       this.#channels.reserveIds(scan.highestChannelId);
     }
@@ -175,50 +198,103 @@ class Opening {
     if (!isNews || gap.bytes === undefined) return;
     const { fromPosition, segment, toPosition } = gap.bytes;
     const { fileName, salt, segmentId } = segment.identity;
-    const window = new SegmentWindow(this.#options.files, `${this.#options.directory}/${fileName}`, { salt, limit: toPosition });
+    const window = new SegmentWindow(
+      this.#options.files,
+      `${this.#options.directory}/${fileName}`,
+      { salt, limit: toPosition },
+    );
     try {
       const bytes = await window.copy(fromPosition, toPosition);
-      await keepCopy(this.#options, { segmentId, position: fromPosition, bytes, from: gap.from, to: gap.to, reason: gap.reason });
+      await keepCopy(this.#options, {
+        segmentId,
+        position: fromPosition,
+        bytes,
+        from: gap.from,
+        to: gap.to,
+        reason: gap.reason,
+      });
     } finally {
       await window.close();
     }
   }
 
   #endedInOrder({ scan, seal }: FoundSegment): boolean {
-    return seal !== undefined || (scan?.verdict.isClosed === true && scan.damages.length === 0 && scan.verdict.lostTail === undefined);
+    return (
+      seal !== undefined ||
+      (scan?.verdict.isClosed === true &&
+        scan.damages.length === 0 &&
+        scan.verdict.lostTail === undefined)
+    );
   }
 
   /**
    * What becomes of the newest segment: it goes on, its records move to a new one, or (undefined) it is closed for ever.
    */
-  async #settleTail(pool: SegmentPool, newest: FoundSegment | undefined): Promise<SegmentWriter | undefined> {
-    if (newest?.header === undefined || newest.seal !== undefined || newest.segment.end.offset !== this.#survey.nextOffset) return undefined;
-    if (this.#options.facts.cuts.some((cut) => cut.segmentId === newest.segment.identity.segmentId)) return undefined;
+  async #settleTail(
+    pool: SegmentPool,
+    newest: FoundSegment | undefined,
+  ): Promise<SegmentWriter | undefined> {
+    if (
+      newest?.header === undefined ||
+      newest.seal !== undefined ||
+      newest.segment.end.offset !== this.#survey.nextOffset
+    )
+      return undefined;
+    if (this.#options.facts.cuts.some((cut) => cut.segmentId === newest.segment.identity.segmentId))
+      return undefined;
     if (this.#endedInOrder(newest)) return await this.#continue(newest);
     if (!isCopyWorthIt(newest)) return undefined;
-    return await copyTail({ options: this.#options, pool, channels: this.#channels, epoch: this.#identity.epoch }, newest);
+    return await copyTail(
+      { options: this.#options, pool, channels: this.#channels, epoch: this.#identity.epoch },
+      newest,
+    );
   }
 
   /**
    * Goes on behind a CLOSE: nothing was in flight when it was written. The first thing written there is a mark of this
    * opening, so a crash from then on is seen as one.
    */
-  async #continue({ header, scan, segment, sizeBytes }: FoundSegment): Promise<SegmentWriter | undefined> {
+  async #continue({
+    header,
+    scan,
+    segment,
+    sizeBytes,
+  }: FoundSegment): Promise<SegmentWriter | undefined> {
     const { capacityBytes, fileName } = segment.identity;
-    if (header === undefined || scan === undefined || segment.end.position + 2 * ALIGNMENT_BYTES > capacityBytes) return undefined;
-    const handle = await this.#options.files.open(`${this.#options.directory}/${fileName}`, "write-durable");
+    if (
+      header === undefined ||
+      scan === undefined ||
+      segment.end.position + 2 * ALIGNMENT_BYTES > capacityBytes
+    )
+      return undefined;
+    const handle = await this.#options.files.open(
+      `${this.#options.directory}/${fileName}`,
+      "write-durable",
+    );
     const { entryCount, lastHeaderCrc } = scan.verdict;
-    return new SegmentWriter(segment, handle, { zeroedTo: Math.min(sizeBytes, capacityBytes), previousHeaderCrc: lastHeaderCrc, entryCount, firstTimeMs: scan.firstTimeMs });
+    return new SegmentWriter(segment, handle, {
+      zeroedTo: Math.min(sizeBytes, capacityBytes),
+      previousHeaderCrc: lastHeaderCrc,
+      entryCount,
+      firstTimeMs: scan.firstTimeMs,
+    });
   }
 
   /** Ends that were found by walking become facts, so that the next opening need not walk again. */
   async #cutUnsealed(found: readonly FoundSegment[]): Promise<void> {
     const { facts } = this.#options;
     for (const { scan, seal, segment } of found) {
-      const isKnown = seal !== undefined || facts.cuts.some((cut) => cut.segmentId === segment.identity.segmentId);
+      const isKnown =
+        seal !== undefined ||
+        facts.cuts.some((cut) => cut.segmentId === segment.identity.segmentId);
       if (isKnown || scan === undefined) continue;
       const { lastHeaderCrc } = scan.verdict;
-      await facts.addCut({ segmentId: segment.identity.segmentId, endPosition: segment.end.position, endOffset: segment.end.offset, lastHeaderCrc });
+      await facts.addCut({
+        segmentId: segment.identity.segmentId,
+        endPosition: segment.end.position,
+        endOffset: segment.end.offset,
+        lastHeaderCrc,
+      });
     }
   }
 
@@ -233,7 +309,10 @@ class Opening {
       facts,
       keepBytes,
       keepMs,
-      segments: [...older.map((found) => found.segment), ...(active === undefined ? [] : [active.segment])],
+      segments: [
+        ...older.map((found) => found.segment),
+        ...(active === undefined ? [] : [active.segment]),
+      ],
       freed: () => log.freed(),
       dropped: (gap) => gaps.noteKnown(gap),
     });
@@ -245,11 +324,23 @@ class Opening {
       epoch: this.#identity.epoch,
       segmentBytes,
       active,
-      previous: { endOffset: previous?.end.offset ?? nextOffset, salt: previous?.identity.salt ?? 0 },
+      previous: {
+        endOffset: previous?.end.offset ?? nextOffset,
+        salt: previous?.identity.salt ?? 0,
+      },
       nextOffset,
       started: (segment) => retention.add(segment),
     });
-    const log = new SegmentedLog({ options: this.#options, pool, chain, channels: this.#channels, retention, gaps, nextOffset, isDegraded });
+    const log = new SegmentedLog({
+      options: this.#options,
+      pool,
+      chain,
+      channels: this.#channels,
+      retention,
+      gaps,
+      nextOffset,
+      isDegraded,
+    });
     return log;
   }
 }

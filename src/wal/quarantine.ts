@@ -21,14 +21,22 @@ export interface DamagedRange {
 }
 
 /** Keeps a copy and returns its path. The caller decides what a failure means: nothing depends on the copy. */
-export async function quarantine(files: Files, logDirectory: string, range: DamagedRange): Promise<string> {
+export async function quarantine(
+  files: Files,
+  logDirectory: string,
+  range: DamagedRange,
+): Promise<string> {
   const directory = `${logDirectory}/${DIRECTORY_NAME}`;
   await files.makeDirectory(directory);
   const { bytes, ...report } = range;
   const name = `${range.segmentId.toString(16).padStart(8, "0")}-${range.position}-${bytes.length}`;
   const path = `${directory}/${name}.bin`;
   await writeFile(files, path, bytes);
-  await writeFile(files, `${directory}/${name}.json`, new TextEncoder().encode(`${JSON.stringify({ ...report, bytes: bytes.length })}\n`));
+  await writeFile(
+    files,
+    `${directory}/${name}.json`,
+    new TextEncoder().encode(`${JSON.stringify({ ...report, bytes: bytes.length })}\n`),
+  );
   await files.syncDirectory(directory);
   await makeRoom(files, directory);
   return path;

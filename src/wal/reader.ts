@@ -13,8 +13,8 @@ import { decodeNames } from "./tables.ts";
 
 /** Window buffers that are kept for the next reader. */
 const BUFFERS_KEPT_MAX = 2;
-/** A longer buffer, grown for one large entry, is not kept. */
-const BUFFER_BYTES_KEPT_MAX: number = 2 * 1024 * 1024;
+/** A longer buffer, grown for one large entry, is not kept. At full speed an entry is a little over the pause threshold. */
+const BUFFER_BYTES_KEPT_MAX: number = 5 * 1024 * 1024;
 /** Segments with more names forget them when their last reader leaves. */
 const NAMES_KEPT_MAX = 1000;
 
@@ -84,7 +84,11 @@ export class LogReader {
     yield { kind: "gap", from: span.from, to: span.to, reason: this.#host.reasonOf(span) };
   }
 
-  async *#readSegment(segment: Segment, span: OffsetSpan, signal: AbortSignal): AsyncGenerator<LogItem, void, undefined> {
+  async *#readSegment(
+    segment: Segment,
+    span: OffsetSpan,
+    signal: AbortSignal,
+  ): AsyncGenerator<LogItem, void, undefined> {
     segment.pins += 1;
     const { fileName, salt } = segment.identity;
     const buffer = this.#buffers.pop();
@@ -95,10 +99,20 @@ export class LogReader {
       ...(buffer === undefined ? {} : { buffer }),
     });
     try {
-      yield* this.#walkSegment({ segment, window, span, walk: startWalk(segment.identity, segment.index.placeBefore(span.from)), next: span.from }, signal);
+      yield* this.#walkSegment(
+        {
+          segment,
+          window,
+          span,
+          walk: startWalk(segment.identity, segment.index.placeBefore(span.from)),
+          next: span.from,
+        },
+        signal,
+      );
     } finally {
       await window.close();
-      if (this.#buffers.length < BUFFERS_KEPT_MAX && window.buffer.length <= BUFFER_BYTES_KEPT_MAX) this.#buffers.push(window.buffer);
+      if (this.#buffers.length < BUFFERS_KEPT_MAX && window.buffer.length <= BUFFER_BYTES_KEPT_MAX)
+        this.#buffers.push(window.buffer);
       segment.pins -= 1;
       if (segment.pins === 0 && segment.names.size > NAMES_KEPT_MAX) segment.forgetIndex();
       this.#host.unpinned();
@@ -110,7 +124,10 @@ export class LogReader {
     this.#buffers.length = 0;
   }
 
-  async *#walkSegment(cursor: Cursor, signal: AbortSignal): AsyncGenerator<LogItem, void, undefined> {
+  async *#walkSegment(
+    cursor: Cursor,
+    signal: AbortSignal,
+  ): AsyncGenerator<LogItem, void, undefined> {
     const { segment, span, window } = cursor;
     const endPosition = segment.end.position;
     let isRetried = false;
@@ -132,16 +149,29 @@ export class LogReader {
       isRetried = false;
       cursor.walk = step.walk;
       if (sighting.kind !== "entry") continue;
-      if (step.damage !== undefined) yield* this.#damage(cursor, { position: step.damage.fromPosition, toPosition: step.damage.toPosition, to: step.damage.to });
+      if (step.damage !== undefined)
+        yield* this.#damage(cursor, {
+          position: step.damage.fromPosition,
+          toPosition: step.damage.toPosition,
+          to: step.damage.to,
+        });
       yield* this.#entry(cursor, sighting.header, position);
       signal.throwIfAborted();
     }
     if (cursor.next < span.to) {
-      yield* this.#damage(cursor, { position: cursor.walk.hole?.position ?? endPosition, toPosition: endPosition, to: segment.end.offset });
+      yield* this.#damage(cursor, {
+        position: cursor.walk.hole?.position ?? endPosition,
+        toPosition: endPosition,
+        to: segment.end.offset,
+      });
     }
   }
 
-  async *#entry(cursor: Cursor, header: EntryHeader, position: number): AsyncGenerator<LogItem, void, undefined> {
+  async *#entry(
+    cursor: Cursor,
+    header: EntryHeader,
+    position: number,
+  ): AsyncGenerator<LogItem, void, undefined> {
     const { segment, span, window } = cursor;
     const at = window.indexOf(position);
     if (header.type === ENTRY_TYPE.names) addNames(segment, window.buffer, at, header);
@@ -151,7 +181,8 @@ export class LogReader {
     if (end <= cursor.next) return;
     // The next reader of this pipeline begins here or right behind.
     segment.index.hint({ position, offset: header.firstOffset });
-    const body = header.type === ENTRY_TYPE.data ? decodeData(window.buffer, at, header) : undefined;
+    const body =
+      header.type === ENTRY_TYPE.data ? decodeData(window.buffer, at, header) : undefined;
     if (body === undefined) {
       yield* this.#damage(cursor, { position, toPosition: cursor.walk.position, to: end });
       return;
@@ -159,7 +190,11 @@ export class LogReader {
     yield* this.#blocks(cursor, body, Math.min(end, span.to));
   }
 
-  async *#blocks(cursor: Cursor, body: DataBody, to: number): AsyncGenerator<LogItem, void, undefined> {
+  async *#blocks(
+    cursor: Cursor,
+    body: DataBody,
+    to: number,
+  ): AsyncGenerator<LogItem, void, undefined> {
     const { firstOffset } = body.header;
     for (const head of body.blocks) {
       const blockFrom = firstOffset + head.firstRecord;
@@ -170,23 +205,36 @@ export class LogReader {
       const partTo = Math.min(blockTo, to);
       if (name === undefined) {
         // Whose records these are is lost with every table that named them: nobody can process them.
-        yield* this.#damage(cursor, { position: cursor.walk.position, toPosition: cursor.walk.position, to: partTo });
+        yield* this.#damage(cursor, {
+          position: cursor.walk.position,
+          toPosition: cursor.walk.position,
+          to: partTo,
+        });
         continue;
       }
       const from = cursor.next;
       cursor.next = partTo;
-      yield { kind: "records", block: storedBlock(body, head, name, { from: from - blockFrom, to: partTo - blockFrom }) };
+      yield {
+        kind: "records",
+        block: storedBlock(body, head, name, { from: from - blockFrom, to: partTo - blockFrom }),
+      };
     }
   }
 
   /** Everything from the cursor up to `to` is lost, as far as it was asked for. */
-  async *#damage(cursor: Cursor, range: { readonly position: number; readonly toPosition: number; readonly to: number }): AsyncGenerator<LogItem, void, undefined> {
+  async *#damage(
+    cursor: Cursor,
+    range: { readonly position: number; readonly toPosition: number; readonly to: number },
+  ): AsyncGenerator<LogItem, void, undefined> {
     const { segment, span, window } = cursor;
     // The walk began at an entry that may lie before the range: damage there is another reader's.
     const gap = { from: cursor.next, to: Math.min(range.to, span.to) };
     if (gap.from >= gap.to) return;
     const reason = window.unreadableBytes > 0 ? "unreadable" : "damaged";
-    const bytes = await window.copy(range.position, Math.min(range.toPosition, segment.end.position));
+    const bytes = await window.copy(
+      range.position,
+      Math.min(range.toPosition, segment.end.position),
+    );
     await this.#host.damaged({ ...gap, reason, segment, bytes, position: range.position });
     cursor.next = gap.to;
     yield { kind: "gap", ...gap, reason };

@@ -21,7 +21,9 @@ export interface WalkTarget {
 }
 
 /** What lies at a position: an entry with a valid header, or nothing that is one. */
-export type Sighting = { readonly kind: "entry"; readonly header: EntryHeader; readonly isBodyValid: boolean } | { readonly kind: "nothing" };
+export type Sighting =
+  | { readonly kind: "entry"; readonly header: EntryHeader; readonly isBodyValid: boolean }
+  | { readonly kind: "nothing" };
 
 /** A place where no valid entry is, while the walk looks for the next one. */
 interface Hole {
@@ -58,7 +60,10 @@ export type Step =
   | { readonly kind: "nothing"; readonly walk: Walk };
 
 /** A walk that begins at the first entry of a segment, or at a later one whose offset is known. */
-export function startWalk(target: WalkTarget, place: { readonly position: number; readonly offset: number }): Walk {
+export function startWalk(
+  target: WalkTarget,
+  place: { readonly position: number; readonly offset: number },
+): Walk {
   return {
     target,
     position: place.position,
@@ -73,9 +78,18 @@ export function startWalk(target: WalkTarget, place: { readonly position: number
 
 /** Takes what lies at `walk.position`. */
 export function stepWalk(walk: Walk, sighting: Sighting): Step {
-  if (sighting.kind === "entry" && sighting.isBodyValid && continues(walk, sighting.header)) return accept(walk, sighting.header);
+  if (sighting.kind === "entry" && sighting.isBodyValid && continues(walk, sighting.header))
+    return accept(walk, sighting.header);
   const hole = walk.hole ?? { position: walk.position, expected: walk.expected };
-  return { kind: "nothing", walk: { ...walk, hole, position: walk.position + skippedBytes(walk, sighting), previousHeaderCrc: undefined } };
+  return {
+    kind: "nothing",
+    walk: {
+      ...walk,
+      hole,
+      position: walk.position + skippedBytes(walk, sighting),
+      previousHeaderCrc: undefined,
+    },
+  };
 }
 
 /**
@@ -83,14 +97,23 @@ export function stepWalk(walk: Walk, sighting: Sighting): Step {
  * only `>`: behind a damaged table the next entry has exactly the expected offset.
  */
 function continues(walk: Walk, header: EntryHeader): boolean {
-  if (header.segmentIdLow !== walk.target.segmentId % 2 ** 32 || header.epoch < walk.epoch) return false;
+  if (header.segmentIdLow !== walk.target.segmentId % 2 ** 32 || header.epoch < walk.epoch)
+    return false;
   if (walk.hole !== undefined) return header.firstOffset >= walk.expected;
-  return header.firstOffset === walk.expected && (walk.previousHeaderCrc ?? header.previousHeaderCrc) === header.previousHeaderCrc;
+  return (
+    header.firstOffset === walk.expected &&
+    (walk.previousHeaderCrc ?? header.previousHeaderCrc) === header.previousHeaderCrc
+  );
 }
 
 function accept(walk: Walk, header: EntryHeader): Step {
   const { hole } = walk;
-  const damage = hole && { fromPosition: hole.position, toPosition: walk.position, from: hole.expected, to: header.firstOffset };
+  const damage = hole && {
+    fromPosition: hole.position,
+    toPosition: walk.position,
+    from: hole.expected,
+    to: header.firstOffset,
+  };
   const next: Walk = {
     ...walk,
     position: walk.position + entryDiskBytes(header.entryBytes),
@@ -109,7 +132,8 @@ function accept(walk: Walk, header: EntryHeader): Step {
  * payload may well look like one.
  */
 function skippedBytes(walk: Walk, sighting: Sighting): number {
-  if (sighting.kind === "nothing" || walk.hole !== undefined || !continues(walk, sighting.header)) return ALIGNMENT_BYTES;
+  if (sighting.kind === "nothing" || walk.hole !== undefined || !continues(walk, sighting.header))
+    return ALIGNMENT_BYTES;
   return entryDiskBytes(sighting.header.entryBytes);
 }
 
@@ -139,7 +163,8 @@ export function judgeWalk(walk: Walk, known: KnownEnd): SegmentVerdict {
   return {
     endPosition: walk.hole?.position ?? walk.position,
     endOffset,
-    lostTail: known.provenOffset > endOffset ? { from: endOffset, to: known.provenOffset } : undefined,
+    lostTail:
+      known.provenOffset > endOffset ? { from: endOffset, to: known.provenOffset } : undefined,
     isClosed: walk.last?.type === ENTRY_TYPE.close,
     lastHeaderCrc: walk.last?.headerCrc ?? 0,
     entryCount: walk.entryCount,

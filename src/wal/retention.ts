@@ -73,7 +73,11 @@ export class Retention {
     const [oldest] = this.#segments;
     if (oldest === undefined || this.#segments.length < 2 || oldest.pins > 0) return false;
     return await this.#alone(async () => {
-      const gap: LogGap = { from: Math.max(oldest.identity.baseOffset, this.#released), to: oldest.end.offset, reason: "dropped" };
+      const gap: LogGap = {
+        from: Math.max(oldest.identity.baseOffset, this.#released),
+        to: oldest.end.offset,
+        reason: "dropped",
+      };
       const isNeeded = gap.to > gap.from;
       if (isNeeded) await this.#options.facts.addGap(gap);
       const isFreed = await this.#free(1);
@@ -98,7 +102,8 @@ export class Retention {
     for (const segment of this.#segments.slice(0, -1)) {
       const isFree = segment.end.offset <= this.#released && segment.pins === 0;
       bytes -= segment.identity.capacityBytes;
-      const isKept = !isPressed && (bytes < keepBytes || clock.wallMs() - segment.lastTimeMs < keepMs);
+      const isKept =
+        !isPressed && (bytes < keepBytes || clock.wallMs() - segment.lastTimeMs < keepMs);
       if (!isFree || isKept) break;
       count += 1;
     }
@@ -113,7 +118,10 @@ export class Retention {
     // No reader may enter them from here on, while the floor is on its way to the disk.
     this.#segments = this.#segments.slice(count);
     try {
-      await facts.moveFloor({ segmentId: first.identity.segmentId, offset: first.identity.baseOffset });
+      await facts.moveFloor({
+        segmentId: first.identity.segmentId,
+        offset: first.identity.baseOffset,
+      });
     } catch (cause) {
       this.#segments = [...going, ...this.#segments];
       throw cause;

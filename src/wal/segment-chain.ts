@@ -66,7 +66,10 @@ export class SegmentChain {
 
   /** The first entry of an opening in a segment that was closed in order: from now on its CLOSE is not the last word. */
   async markOpened(): Promise<void> {
-    await this.#active?.writeTables([{ type: ENTRY_TYPE.witness, body: new Uint8Array(0) }], this.stamp());
+    await this.#active?.writeTables(
+      [{ type: ENTRY_TYPE.witness, body: new Uint8Array(0) }],
+      this.stamp(),
+    );
   }
 
   /**
@@ -84,8 +87,14 @@ export class SegmentChain {
     }
     this.#options.channels.trim(oldestEntry, this.#options.segmentBytes * TABLE_SHARE);
     const tables = encodeHead(this.#options.channels);
-    if (active !== undefined && (this.#hasHead || !active.fits(tables.diskBytes + diskBytes)) && (await this.#finish(active)) === "full") return "full";
-    if (this.#active === undefined && (await this.#next(tables.diskBytes + diskBytes)) === "full") return "full";
+    if (
+      active !== undefined &&
+      (this.#hasHead || !active.fits(tables.diskBytes + diskBytes)) &&
+      (await this.#finish(active)) === "full"
+    )
+      return "full";
+    if (this.#active === undefined && (await this.#next(tables.diskBytes + diskBytes)) === "full")
+      return "full";
     return await this.#writeHead(tables, diskBytes);
   }
 
@@ -126,7 +135,8 @@ export class SegmentChain {
    */
   async #writeHead(tables: HeadTables, diskBytes: number): Promise<"ok" | "full"> {
     const writer = this.#active;
-    if (writer === undefined || (await writer.makeRoom(tables.diskBytes + diskBytes)) === "full") return "full";
+    if (writer === undefined || (await writer.makeRoom(tables.diskBytes + diskBytes)) === "full")
+      return "full";
     await writeHead(writer, tables, this.stamp());
     this.#hasHead = true;
     this.#options.started(writer.segment);
@@ -150,7 +160,12 @@ export class SegmentChain {
     this.#leave(active);
     await closeQuietly(active);
     const { end, identity } = active.segment;
-    await this.#options.facts.addCut({ segmentId: identity.segmentId, endPosition: end.position, endOffset: end.offset, lastHeaderCrc: active.previousHeaderCrc });
+    await this.#options.facts.addCut({
+      segmentId: identity.segmentId,
+      endPosition: end.position,
+      endOffset: end.offset,
+      lastHeaderCrc: active.previousHeaderCrc,
+    });
   }
 
   /** Proves the last entry of a burst. */
@@ -167,7 +182,10 @@ export class SegmentChain {
     if (active === undefined) return;
     try {
       if (active.fits(ALIGNMENT_BYTES) && (await active.makeRoom(ALIGNMENT_BYTES)) === "ok") {
-        await active.writeTables([{ type: ENTRY_TYPE.close, body: new Uint8Array(0) }], this.stamp());
+        await active.writeTables(
+          [{ type: ENTRY_TYPE.close, body: new Uint8Array(0) }],
+          this.stamp(),
+        );
       } else if (!active.isSealed) await active.seal(this.stamp());
     } finally {
       this.#leave(active);

@@ -25,7 +25,11 @@ export function encodeHead(table: ChannelTable): HeadTables {
 }
 
 /** Writes the tables as the first entries of a segment: durable before its first record, so that it reads alone. */
-export async function writeHead(writer: SegmentWriter, tables: HeadTables, stamp: EntryStamp): Promise<void> {
+export async function writeHead(
+  writer: SegmentWriter,
+  tables: HeadTables,
+  stamp: EntryStamp,
+): Promise<void> {
   const names = tables.names.map((body) => ({ type: ENTRY_TYPE.names, body }));
   const positions = tables.positions.map((body) => ({ type: ENTRY_TYPE.positions, body }));
   await writer.writeTables([...names, ...positions, ...names, ...positions], stamp);
@@ -41,8 +45,15 @@ export function namesDiskBytes(channels: readonly Channel[]): number {
  * Names channels in a write of its own before their first records. In one write with them a torn one could leave the
  * records and lose the names; then the records would prove the names durable by the rule of recovery.
  */
-export async function writeNames(writer: SegmentWriter, channels: readonly Channel[], stamp: EntryStamp): Promise<void> {
-  const names = encodeNames(channels.map(nameRow)).map((body) => ({ type: ENTRY_TYPE.names, body }));
+export async function writeNames(
+  writer: SegmentWriter,
+  channels: readonly Channel[],
+  stamp: EntryStamp,
+): Promise<void> {
+  const names = encodeNames(channels.map(nameRow)).map((body) => ({
+    type: ENTRY_TYPE.names,
+    body,
+  }));
   await writer.writeTables([...names, ...names], stamp);
   announce(writer.segment, channels);
 }

@@ -10,7 +10,15 @@
  */
 import type { Clock } from "../host/clock.ts";
 import type { FileHandle, Files } from "../host/files.ts";
-import { encodeSegmentHeader, SEGMENT_HEADER_BYTES, SEGMENT_KIND, saltOf, segmentFileName, spareFileName, zeros } from "./format.ts";
+import {
+  encodeSegmentHeader,
+  SEGMENT_HEADER_BYTES,
+  SEGMENT_KIND,
+  saltOf,
+  segmentFileName,
+  spareFileName,
+  zeros,
+} from "./format.ts";
 import { Segment } from "./segment.ts";
 import { isDiskFull, SegmentWriter, writeFully, ZERO_STRIDE_BYTES } from "./segment-writer.ts";
 
@@ -75,7 +83,8 @@ export class SegmentPool {
   async take(request: SegmentRequest): Promise<SegmentWriter | "full"> {
     const isOversized = request.capacityBytesMin > this.#options.segmentBytes;
     // A spare in the making is nearly ready, and its bytes count already.
-    if (!isOversized && this.#spares.length === 0 && this.#preparing !== undefined) await this.#preparing;
+    if (!isOversized && this.#spares.length === 0 && this.#preparing !== undefined)
+      await this.#preparing;
     const spare = isOversized ? undefined : this.#spares.shift();
     return spare === undefined ? await this.#create(request) : await this.#reuse(spare, request);
   }
@@ -84,7 +93,10 @@ export class SegmentPool {
     const { files, segmentBytes } = this.#options;
     try {
       const handle = await files.open(this.#path(spare), "write-durable");
-      return await this.#begin(handle, spare, request, { capacityBytes: segmentBytes, zeroedTo: segmentBytes });
+      return await this.#begin(handle, spare, request, {
+        capacityBytes: segmentBytes,
+        zeroedTo: segmentBytes,
+      });
     } catch (cause) {
       await this.#discard(spare, segmentBytes);
       throw cause;
@@ -99,7 +111,10 @@ export class SegmentPool {
     const spare = spareFileName(this.#newSegmentId());
     try {
       const handle = await files.open(this.#path(spare), "create-durable");
-      return await this.#begin(handle, spare, request, { capacityBytes, zeroedTo: preallocates ? SEGMENT_HEADER_BYTES : capacityBytes });
+      return await this.#begin(handle, spare, request, {
+        capacityBytes,
+        zeroedTo: preallocates ? SEGMENT_HEADER_BYTES : capacityBytes,
+      });
     } catch (cause) {
       await this.#discard(spare, capacityBytes);
       if (isDiskFull(cause)) return "full";
@@ -108,7 +123,12 @@ export class SegmentPool {
   }
 
   /** Steps 1 and 2 of the order above. */
-  async #begin(handle: FileHandle, spare: string, request: SegmentRequest, file: { readonly capacityBytes: number; readonly zeroedTo: number }): Promise<SegmentWriter> {
+  async #begin(
+    handle: FileHandle,
+    spare: string,
+    request: SegmentRequest,
+    file: { readonly capacityBytes: number; readonly zeroedTo: number },
+  ): Promise<SegmentWriter> {
     const { clock, directory, files, logUuid } = this.#options;
     const segmentId = this.#newSegmentId();
     const salt = saltOf(segmentId, logUuid);
@@ -116,7 +136,18 @@ export class SegmentPool {
     const fileName = segmentFileName(baseOffset, segmentId);
     try {
       const createdWallMs = Math.floor(clock.wallMs());
-      const header = encodeSegmentHeader({ kind: SEGMENT_KIND.data, logUuid, segmentId, baseOffset, salt, epoch, capacityBytes: file.capacityBytes, createdWallMs, previousEnd, previousSalt });
+      const header = encodeSegmentHeader({
+        kind: SEGMENT_KIND.data,
+        logUuid,
+        segmentId,
+        baseOffset,
+        salt,
+        epoch,
+        capacityBytes: file.capacityBytes,
+        createdWallMs,
+        previousEnd,
+        previousSalt,
+      });
       await writeFully(handle, header, header.length, 0);
       await files.rename(this.#path(spare), this.#path(fileName));
       await files.syncDirectory(directory);
@@ -125,8 +156,16 @@ export class SegmentPool {
       await this.#removeQuietly(fileName);
       throw cause;
     }
-    const segment = new Segment({ segmentId, baseOffset, salt, epoch, capacityBytes: file.capacityBytes, fileName }, { position: SEGMENT_HEADER_BYTES, offset: baseOffset });
-    return new SegmentWriter(segment, handle, { zeroedTo: file.zeroedTo, previousHeaderCrc: 0, entryCount: 0, firstTimeMs: 0 });
+    const segment = new Segment(
+      { segmentId, baseOffset, salt, epoch, capacityBytes: file.capacityBytes, fileName },
+      { position: SEGMENT_HEADER_BYTES, offset: baseOffset },
+    );
+    return new SegmentWriter(segment, handle, {
+      zeroedTo: file.zeroedTo,
+      previousHeaderCrc: 0,
+      entryCount: 0,
+      firstTimeMs: 0,
+    });
   }
 
   /**
@@ -136,7 +175,10 @@ export class SegmentPool {
   async free(segment: Segment): Promise<void> {
     const { directory, files, preallocates, segmentBytes } = this.#options;
     const { capacityBytes, fileName, segmentId } = segment.identity;
-    const isWhole = preallocates && capacityBytes === segmentBytes && (await files.stat(this.#path(fileName)))?.bytes === segmentBytes;
+    const isWhole =
+      preallocates &&
+      capacityBytes === segmentBytes &&
+      (await files.stat(this.#path(fileName)))?.bytes === segmentBytes;
     if (isWhole && this.#spares.length < SPARES_MAX && !this.#isClosed) {
       const spare = spareFileName(segmentId);
       await files.rename(this.#path(fileName), this.#path(spare));
@@ -159,7 +201,9 @@ export class SegmentPool {
 
   #wantsSpare(): boolean {
     const { bytesMax, segmentBytes } = this.#options;
-    return this.#spares.length < SPARES_MAX && !this.#isClosed && this.#bytes + segmentBytes <= bytesMax;
+    return (
+      this.#spares.length < SPARES_MAX && !this.#isClosed && this.#bytes + segmentBytes <= bytesMax
+    );
   }
 
   async #makeSpares(): Promise<void> {

@@ -4,9 +4,22 @@
  */
 import type { Files } from "../host/files.ts";
 import { decodeData, positionOf } from "./block-codec.ts";
-import { ENTRY_HEADER_BYTES, ENTRY_TYPE, bodyIsValid, decodeEntryHeader, type EntryHeader } from "./entry.ts";
+import {
+  ENTRY_HEADER_BYTES,
+  ENTRY_TYPE,
+  bodyIsValid,
+  decodeEntryHeader,
+  type EntryHeader,
+} from "./entry.ts";
 import { ALIGNMENT_BYTES, SEGMENT_HEADER_BYTES } from "./format.ts";
-import { judgeWalk, type SegmentVerdict, startWalk, stepWalk, type Walk, type WalkDamage } from "./recovery.ts";
+import {
+  judgeWalk,
+  type SegmentVerdict,
+  startWalk,
+  stepWalk,
+  type Walk,
+  type WalkDamage,
+} from "./recovery.ts";
 import type { Segment } from "./segment.ts";
 import { SegmentWindow, readFully } from "./segment-window.ts";
 import { decodeNames, decodePositions, decodeSeal, type NameRow, type Seal } from "./tables.ts";
@@ -50,7 +63,12 @@ interface Collected {
 }
 
 /** Walks a segment from its start. Fills the segment's index and names on the way. */
-export async function scanSegment(files: Files, path: string, segment: Segment, bounds: ScanBounds): Promise<SegmentScan> {
+export async function scanSegment(
+  files: Files,
+  path: string,
+  segment: Segment,
+  bounds: ScanBounds,
+): Promise<SegmentScan> {
   const { identity } = segment;
   const window = new SegmentWindow(files, path, { salt: identity.salt, limit: bounds.endPosition });
   const collected: Collected = {
@@ -66,7 +84,10 @@ export async function scanSegment(files: Files, path: string, segment: Segment, 
     lastTimeMs: 0,
   };
   const damages: WalkDamage[] = [];
-  let walk: Walk = startWalk(identity, { position: SEGMENT_HEADER_BYTES, offset: identity.baseOffset });
+  let walk: Walk = startWalk(identity, {
+    position: SEGMENT_HEADER_BYTES,
+    offset: identity.baseOffset,
+  });
   try {
     while (walk.position < bounds.endPosition) {
       const position = walk.position;
@@ -76,8 +97,13 @@ export async function scanSegment(files: Files, path: string, segment: Segment, 
       walk = step.walk;
       if (step.kind !== "accepted" || sighting.kind !== "entry") continue;
       if (step.damage !== undefined) damages.push(step.damage);
-      if (sighting.header.recordCount > 0) segment.index.add({ position, offset: sighting.header.firstOffset });
-      collect(collected, { bytes: window.buffer, at: window.indexOf(position), header: sighting.header }, segment);
+      if (sighting.header.recordCount > 0)
+        segment.index.add({ position, offset: sighting.header.firstOffset });
+      collect(
+        collected,
+        { bytes: window.buffer, at: window.indexOf(position), header: sighting.header },
+        segment,
+      );
     }
   } finally {
     await window.close();
@@ -135,18 +161,31 @@ function collectPositions(collected: Collected, { bytes, at, header }: EntryInWi
 }
 
 /** The SEAL in the last block of a file of `sizeBytes`, or undefined when there is none. One small read. */
-export async function readSeal(files: Files, path: string, segment: { readonly segmentId: number; readonly salt: number; readonly sizeBytes: number }): Promise<{ readonly seal: Seal; readonly header: EntryHeader } | undefined> {
+export async function readSeal(
+  files: Files,
+  path: string,
+  segment: { readonly segmentId: number; readonly salt: number; readonly sizeBytes: number },
+): Promise<{ readonly seal: Seal; readonly header: EntryHeader } | undefined> {
   if (segment.sizeBytes < SEGMENT_HEADER_BYTES + ALIGNMENT_BYTES) return undefined;
   const bytes = await readBlock(files, path, segment.sizeBytes - ALIGNMENT_BYTES);
   const header = bytes && decodeEntryHeader(bytes, 0, segment.salt);
-  if (bytes === undefined || header === undefined || header.type !== ENTRY_TYPE.seal) return undefined;
-  if (header.segmentIdLow !== segment.segmentId % 2 ** 32 || !bodyIsValid(bytes, 0, header, segment.salt)) return undefined;
+  if (bytes === undefined || header === undefined || header.type !== ENTRY_TYPE.seal)
+    return undefined;
+  if (
+    header.segmentIdLow !== segment.segmentId % 2 ** 32 ||
+    !bodyIsValid(bytes, 0, header, segment.salt)
+  )
+    return undefined;
   const seal = decodeSeal(bytes.subarray(ENTRY_HEADER_BYTES, header.entryBytes));
   return seal && { seal, header };
 }
 
 /** One block of a file, or undefined when it cannot be read: what it would have said is then unknown, as if damaged. */
-export async function readBlock(files: Files, path: string, position: number): Promise<Uint8Array | undefined> {
+export async function readBlock(
+  files: Files,
+  path: string,
+  position: number,
+): Promise<Uint8Array | undefined> {
   const handle = await files.open(path, "read");
   try {
     const bytes = new Uint8Array(ALIGNMENT_BYTES);

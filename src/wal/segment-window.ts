@@ -29,7 +29,11 @@ export class SegmentWindow {
   #length = 0;
   #unreadableBytes = 0;
 
-  constructor(files: Files, path: string, segment: { readonly salt: number; readonly limit: number; readonly buffer?: Uint8Array }) {
+  constructor(
+    files: Files,
+    path: string,
+    segment: { readonly salt: number; readonly limit: number; readonly buffer?: Uint8Array },
+  ) {
     this.#files = files;
     this.#path = path;
     this.#salt = segment.salt;
@@ -61,9 +65,15 @@ export class SegmentWindow {
     const header = this.#headerAt(position);
     if (header === undefined) return NOTHING;
     if (!wantsBody(header)) return { kind: "entry", header, isBodyValid: true };
-    if (position + header.entryBytes > this.#limit) return { kind: "entry", header, isBodyValid: false };
+    if (position + header.entryBytes > this.#limit)
+      return { kind: "entry", header, isBodyValid: false };
     if (!this.#holds(position, header.entryBytes)) await this.#load(position, header.entryBytes);
-    const isBodyValid = bodyIsValid(this.#buffer.subarray(0, this.#length), this.indexOf(position), header, this.#salt);
+    const isBodyValid = bodyIsValid(
+      this.#buffer.subarray(0, this.#length),
+      this.indexOf(position),
+      header,
+      this.#salt,
+    );
     return { kind: "entry", header, isBodyValid };
   }
 
@@ -73,7 +83,11 @@ export class SegmentWindow {
     const header = this.#headerAt(position);
     if (header === undefined) return NOTHING;
     if (!this.#holds(position, header.entryBytes)) return undefined;
-    return { kind: "entry", header, isBodyValid: bodyIsValid(this.#buffer, this.indexOf(position), header, this.#salt) };
+    return {
+      kind: "entry",
+      header,
+      isBodyValid: bodyIsValid(this.#buffer, this.indexOf(position), header, this.#salt),
+    };
   }
 
   /** Forgets what was read: the next look asks the disk again. */
@@ -96,7 +110,11 @@ export class SegmentWindow {
   }
 
   #headerAt(position: number): EntryHeader | undefined {
-    return decodeEntryHeader(this.#buffer.subarray(0, this.#length), this.indexOf(position), this.#salt);
+    return decodeEntryHeader(
+      this.#buffer.subarray(0, this.#length),
+      this.indexOf(position),
+      this.#salt,
+    );
   }
 
   #holds(position: number, bytes: number): boolean {
@@ -163,7 +181,11 @@ export class SegmentWindow {
 }
 
 /** Fills `target` from `position` on; zeros behind the end of the file. */
-export async function readFully(handle: FileHandle, target: Uint8Array, position: number): Promise<void> {
+export async function readFully(
+  handle: FileHandle,
+  target: Uint8Array,
+  position: number,
+): Promise<void> {
   let done = 0;
   while (done < target.length) {
     const count = await handle.read(target, done, target.length - done, position + done);

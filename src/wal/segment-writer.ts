@@ -4,7 +4,15 @@
  */
 import { HoldfastError } from "../errors.ts";
 import type { FileHandle } from "../host/files.ts";
-import { ENTRY_HEADER_BYTES, ENTRY_TYPE, encodeEntry, entryDiskBytes, type EntryHeader, recordlessFields, sealEntry } from "./entry.ts";
+import {
+  ENTRY_HEADER_BYTES,
+  ENTRY_TYPE,
+  encodeEntry,
+  entryDiskBytes,
+  type EntryHeader,
+  recordlessFields,
+  sealEntry,
+} from "./entry.ts";
 import type { EntryBuffer } from "./entry-buffer.ts";
 import { ALIGNMENT_BYTES, SEGMENT_HEADER_BYTES, zeros } from "./format.ts";
 import type { Segment } from "./segment.ts";
@@ -64,7 +72,9 @@ export class SegmentWriter {
 
   /** Share of the room for entries that is used, 0 .. 1. */
   get fill(): number {
-    return (this.segment.end.position - SEGMENT_HEADER_BYTES) / (this.#limit - SEGMENT_HEADER_BYTES);
+    return (
+      (this.segment.end.position - SEGMENT_HEADER_BYTES) / (this.#limit - SEGMENT_HEADER_BYTES)
+    );
   }
 
   /** Whether this many bytes of entries still fit. */
@@ -98,7 +108,9 @@ export class SegmentWriter {
 
   /** Starts zeroing one stride further when the writer comes near; errors show in the next `makeRoom`. */
   zeroAhead(): void {
-    const isNear = this.#zeroedTo < this.#limit && this.#zeroedTo - this.segment.end.position < ZERO_STRIDE_BYTES;
+    const isNear =
+      this.#zeroedTo < this.#limit &&
+      this.#zeroedTo - this.segment.end.position < ZERO_STRIDE_BYTES;
     if (!isNear || this.#zeroing !== undefined || this.#isSealed) return;
     this.#zeroing = this.#zeroStride().then(
       () => this.#zeroingDone(),
@@ -124,7 +136,13 @@ export class SegmentWriter {
   async writeRecords(entry: EntryBuffer, stamp: EntryStamp): Promise<void> {
     const { end, identity } = this.segment;
     const sealed = entry.seal(
-      { firstOffset: end.offset, durableEnd: end.offset, epoch: stamp.epoch, segmentId: identity.segmentId, previousHeaderCrc: this.#previousHeaderCrc },
+      {
+        firstOffset: end.offset,
+        durableEnd: end.offset,
+        epoch: stamp.epoch,
+        segmentId: identity.segmentId,
+        previousHeaderCrc: this.#previousHeaderCrc,
+      },
       identity.salt,
     );
     await writeAll(this.#handle, sealed.bytes, sealed.diskBytes, end.position);
@@ -132,18 +150,32 @@ export class SegmentWriter {
   }
 
   /** Writes an entry of another segment again: `bytes[at]` holds its header and body and is sealed anew. */
-  async writeCopy(bytes: Uint8Array, at: number, header: EntryHeader, stamp: EntryStamp): Promise<void> {
+  async writeCopy(
+    bytes: Uint8Array,
+    at: number,
+    header: EntryHeader,
+    stamp: EntryStamp,
+  ): Promise<void> {
     const { end, identity } = this.segment;
     const entry = new Uint8Array(entryDiskBytes(header.entryBytes));
     entry.set(bytes.subarray(at, at + header.entryBytes));
-    const fields = { ...header, durableEnd: end.offset, epoch: stamp.epoch, segmentId: identity.segmentId, previousHeaderCrc: this.#previousHeaderCrc };
+    const fields = {
+      ...header,
+      durableEnd: end.offset,
+      epoch: stamp.epoch,
+      segmentId: identity.segmentId,
+      previousHeaderCrc: this.#previousHeaderCrc,
+    };
     const headerCrc = sealEntry(entry, 0, fields, identity.salt);
     await writeAll(this.#handle, entry, entry.length, end.position);
     this.#written({ diskBytes: entry.length, headerCrc }, header.recordCount, header.baseTimeMs);
   }
 
   /** Writes entries without records, one after the other in one call. As {@link writeRecords}. */
-  async writeTables(tables: readonly { readonly type: number; readonly body: Uint8Array }[], stamp: EntryStamp): Promise<void> {
+  async writeTables(
+    tables: readonly { readonly type: number; readonly body: Uint8Array }[],
+    stamp: EntryStamp,
+  ): Promise<void> {
     const { end, identity } = this.segment;
     const encoded: { readonly bytes: Uint8Array; readonly headerCrc: number }[] = [];
     let previousHeaderCrc = this.#previousHeaderCrc;
@@ -155,7 +187,8 @@ export class SegmentWriter {
     }
     const bytes = concatenate(encoded.map((entry) => entry.bytes));
     await writeAll(this.#handle, bytes, bytes.length, end.position);
-    for (const entry of encoded) this.#written({ diskBytes: entry.bytes.length, headerCrc: entry.headerCrc }, 0, stamp.wallMs);
+    for (const entry of encoded)
+      this.#written({ diskBytes: entry.bytes.length, headerCrc: entry.headerCrc }, 0, stamp.wallMs);
   }
 
   /**
@@ -173,7 +206,11 @@ export class SegmentWriter {
       firstTimeMs: this.#firstTimeMs,
       lastTimeMs: this.segment.lastTimeMs,
     });
-    const { bytes } = encodeEntry(body, this.#recordless(ENTRY_TYPE.seal, body, stamp), identity.salt);
+    const { bytes } = encodeEntry(
+      body,
+      this.#recordless(ENTRY_TYPE.seal, body, stamp),
+      identity.salt,
+    );
     await writeAll(this.#handle, bytes, bytes.length, this.#limit);
     this.#zeroedTo = identity.capacityBytes;
     this.#isSealed = true;
@@ -186,7 +223,11 @@ export class SegmentWriter {
     await this.#handle.close();
   }
 
-  #recordless(type: number, body: Uint8Array, stamp: EntryStamp): ReturnType<typeof recordlessFields> {
+  #recordless(
+    type: number,
+    body: Uint8Array,
+    stamp: EntryStamp,
+  ): ReturnType<typeof recordlessFields> {
     const { end, identity } = this.segment;
     return recordlessFields({
       type,
@@ -200,10 +241,17 @@ export class SegmentWriter {
     });
   }
 
-  #written(entry: { readonly diskBytes: number; readonly headerCrc: number }, recordCount: number, timeMs: number): void {
+  #written(
+    entry: { readonly diskBytes: number; readonly headerCrc: number },
+    recordCount: number,
+    timeMs: number,
+  ): void {
     const { end } = this.segment;
     if (recordCount > 0) this.segment.index.add(end);
-    this.segment.end = { position: end.position + entry.diskBytes, offset: end.offset + recordCount };
+    this.segment.end = {
+      position: end.position + entry.diskBytes,
+      offset: end.offset + recordCount,
+    };
     this.#previousHeaderCrc = entry.headerCrc;
     this.#entryCount += 1;
     if (this.#firstTimeMs === 0) this.#firstTimeMs = timeMs;
@@ -220,19 +268,37 @@ export function tablesDiskBytes(bodies: readonly Uint8Array[]): number {
  * Writes everything, in several calls if need be: for what is no entry and may be written again. A disk that gets full takes
  * less than asked and says so in the next call only.
  */
-export async function writeFully(handle: FileHandle, bytes: Uint8Array, length: number, position: number): Promise<void> {
+export async function writeFully(
+  handle: FileHandle,
+  bytes: Uint8Array,
+  length: number,
+  position: number,
+): Promise<void> {
   let done = 0;
   while (done < length) {
     const written = await handle.write(bytes, done, length - done, position + done);
-    if (written === 0) throw new HoldfastError("LOG_FAILED", `${handle.path}: 0 of ${length - done} bytes were written at ${position + done}`);
+    if (written === 0)
+      throw new HoldfastError(
+        "LOG_FAILED",
+        `${handle.path}: 0 of ${length - done} bytes were written at ${position + done}`,
+      );
     done += written;
   }
 }
 
 /** Writes everything in one call or throws: a short write is an error, because a part of an entry is none. */
-export async function writeAll(handle: FileHandle, bytes: Uint8Array, length: number, position: number): Promise<void> {
+export async function writeAll(
+  handle: FileHandle,
+  bytes: Uint8Array,
+  length: number,
+  position: number,
+): Promise<void> {
   const written = await handle.write(bytes, 0, length, position);
-  if (written !== length) throw new HoldfastError("LOG_FAILED", `${handle.path}: ${written} of ${length} bytes were written at ${position}`);
+  if (written !== length)
+    throw new HoldfastError(
+      "LOG_FAILED",
+      `${handle.path}: ${written} of ${length} bytes were written at ${position}`,
+    );
 }
 
 /** Whether an error says that the disk, or the owner's share of it, is full. */

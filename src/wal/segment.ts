@@ -45,7 +45,9 @@ export class EntryIndex {
     const index = this.#indexBefore(offset);
     const point = { offset: this.#offsets[index] ?? 0, position: this.#positions[index] ?? 0 };
     const hint = this.#hint;
-    return hint !== undefined && hint.offset <= offset && hint.position > point.position ? hint : point;
+    return hint !== undefined && hint.offset <= offset && hint.position > point.position
+      ? hint
+      : point;
   }
 
   /**
@@ -55,7 +57,10 @@ export class EntryIndex {
   bytesBefore(offset: number, end: SegmentPlace): number {
     const index = this.#indexBefore(offset);
     const from = { offset: this.#offsets[index] ?? 0, position: this.#positions[index] ?? 0 };
-    const to = { offset: this.#offsets[index + 1] ?? end.offset, position: this.#positions[index + 1] ?? end.position };
+    const to = {
+      offset: this.#offsets[index + 1] ?? end.offset,
+      position: this.#positions[index + 1] ?? end.position,
+    };
     const share = to.offset > from.offset ? (offset - from.offset) / (to.offset - from.offset) : 0;
     return from.position + Math.min(share, 1) * (to.position - from.position);
   }
@@ -70,8 +75,14 @@ export class EntryIndex {
       else high = middle - 1;
     }
     const from = { offset: this.#offsets[low] ?? 0, position: this.#positions[low] ?? 0 };
-    const to = { offset: this.#offsets[low + 1] ?? end.offset, position: this.#positions[low + 1] ?? end.position };
-    const share = to.position > from.position ? Math.max(bytes - from.position, 0) / (to.position - from.position) : 0;
+    const to = {
+      offset: this.#offsets[low + 1] ?? end.offset,
+      position: this.#positions[low + 1] ?? end.position,
+    };
+    const share =
+      to.position > from.position
+        ? Math.max(bytes - from.position, 0) / (to.position - from.position)
+        : 0;
     return Math.min(Math.floor(from.offset + share * (to.offset - from.offset)), end.offset);
   }
 

@@ -154,7 +154,10 @@ export function decodeNames(body: Uint8Array): Table<NameRow> | undefined {
     const receiver = textOf(body.subarray(at + 8, at + 8 + receiverBytes));
     const channel = textOf(body.subarray(at + 8 + receiverBytes, end));
     if (receiver === undefined || channel === undefined) return undefined;
-    return { row: { channelId: view.getUint32(at, true), receiver, channel }, next: at + padTo8(end - at) };
+    return {
+      row: { channelId: view.getUint32(at, true), receiver, channel },
+      next: at + padTo8(end - at),
+    };
   });
 }
 
@@ -163,7 +166,10 @@ export function decodePositions(body: Uint8Array): Table<PositionRow> | undefine
   return decodeTable(body, (view, at) => {
     const end = at + 8 + view.getUint32(at + 4, true);
     if (end > body.length) return undefined;
-    return { row: { channelId: view.getUint32(at, true), position: body.slice(at + 8, end) }, next: at + padTo8(end - at) };
+    return {
+      row: { channelId: view.getUint32(at, true), position: body.slice(at + 8, end) },
+      next: at + padTo8(end - at),
+    };
   });
 }
 
@@ -182,7 +188,13 @@ export function decodeKeys(body: Uint8Array): Table<KeyRow> | undefined {
   });
 }
 
-function decodeTable<Row>(body: Uint8Array, decodeRow: (view: DataView, at: number) => { readonly row: Row; readonly next: number } | undefined): Table<Row> | undefined {
+function decodeTable<Row>(
+  body: Uint8Array,
+  decodeRow: (
+    view: DataView,
+    at: number,
+  ) => { readonly row: Row; readonly next: number } | undefined,
+): Table<Row> | undefined {
   if (body.length < TABLE_HEADER_BYTES) return undefined;
   const view = viewOf(body);
   const count = view.getUint32(0, true);
@@ -211,7 +223,14 @@ function textOf(bytes: Uint8Array): string | undefined {
 export function encodeSeal(seal: Seal): Uint8Array {
   const bytes = new Uint8Array(SEAL_BODY_BYTES);
   const view = viewOf(bytes);
-  const numbers = [seal.baseOffset, seal.endOffset, seal.endPosition, seal.entryCount, seal.firstTimeMs, seal.lastTimeMs];
+  const numbers = [
+    seal.baseOffset,
+    seal.endOffset,
+    seal.endPosition,
+    seal.entryCount,
+    seal.firstTimeMs,
+    seal.lastTimeMs,
+  ];
   for (const [index, value] of numbers.entries()) writeU64(view, index * 8, value);
   return bytes;
 }

@@ -30,16 +30,28 @@ export interface TailCopyParts {
 
 /** Whether a segment that ended uncleanly is small and whole enough to be moved. */
 export function isCopyWorthIt({ header, scan, segment }: FoundSegment): boolean {
-  if (header === undefined || scan === undefined || scan.damages.length > 0 || scan.verdict.lostTail !== undefined) return false;
+  if (
+    header === undefined ||
+    scan === undefined ||
+    scan.damages.length > 0 ||
+    scan.verdict.lostTail !== undefined
+  )
+    return false;
   const usedBytes = segment.end.position - SEGMENT_HEADER_BYTES;
-  return segment.end.offset > segment.identity.baseOffset && usedBytes <= segment.identity.capacityBytes * TAIL_SHARE_MAX;
+  return (
+    segment.end.offset > segment.identity.baseOffset &&
+    usedBytes <= segment.identity.capacityBytes * TAIL_SHARE_MAX
+  );
 }
 
 /**
  * Moves the tail and returns the writer of its new segment; undefined when there was no room or it could not be written: then
  * the old file is as it was. Rejects when the old file may or may not be gone: the next opening sees which.
  */
-export async function copyTail(parts: TailCopyParts, found: FoundSegment): Promise<SegmentWriter | undefined> {
+export async function copyTail(
+  parts: TailCopyParts,
+  found: FoundSegment,
+): Promise<SegmentWriter | undefined> {
   const { channels, epoch, pool } = parts;
   const { header, segment } = found;
   if (header === undefined) return undefined;
@@ -48,7 +60,13 @@ export async function copyTail(parts: TailCopyParts, found: FoundSegment): Promi
   const { baseOffset, previousEnd, previousSalt } = header;
   let copy: SegmentWriter | "full";
   try {
-    copy = await pool.take({ baseOffset, epoch, previousEnd, previousSalt, capacityBytesMin: alignUp(usedBytes + SEGMENT_HEADER_BYTES + ALIGNMENT_BYTES) });
+    copy = await pool.take({
+      baseOffset,
+      epoch,
+      previousEnd,
+      previousSalt,
+      capacityBytesMin: alignUp(usedBytes + SEGMENT_HEADER_BYTES + ALIGNMENT_BYTES),
+    });
   } catch {
     // The writer will meet what is wrong when it needs a segment itself, and tell it.
     return undefined;
@@ -65,11 +83,18 @@ interface Copying {
   readonly usedBytes: number;
 }
 
-async function tryCopy(parts: TailCopyParts, found: FoundSegment, { copy, tables, usedBytes }: Copying): Promise<boolean> {
+async function tryCopy(
+  parts: TailCopyParts,
+  found: FoundSegment,
+  { copy, tables, usedBytes }: Copying,
+): Promise<boolean> {
   try {
     if ((await copy.makeRoom(usedBytes)) === "ok") {
       await writeHead(copy, tables, stampOf(parts));
-      await copyEntries(parts, found, { copy, named: new Set(tables.channels.map((channel) => channel.id)) });
+      await copyEntries(parts, found, {
+        copy,
+        named: new Set(tables.channels.map((channel) => channel.id)),
+      });
       if (copy.segment.end.offset === found.segment.end.offset) return true;
     }
   } catch {
@@ -81,10 +106,17 @@ async function tryCopy(parts: TailCopyParts, found: FoundSegment, { copy, tables
 }
 
 /** Records, and names that the new head does not hold; other entries say nothing more. */
-async function copyEntries(parts: TailCopyParts, { segment }: FoundSegment, { copy, named }: { readonly copy: SegmentWriter; readonly named: ReadonlySet<number> }): Promise<void> {
+async function copyEntries(
+  parts: TailCopyParts,
+  { segment }: FoundSegment,
+  { copy, named }: { readonly copy: SegmentWriter; readonly named: ReadonlySet<number> },
+): Promise<void> {
   const { directory, files } = parts.options;
   const { fileName, salt } = segment.identity;
-  const window = new SegmentWindow(files, `${directory}/${fileName}`, { salt, limit: segment.end.position });
+  const window = new SegmentWindow(files, `${directory}/${fileName}`, {
+    salt,
+    limit: segment.end.position,
+  });
   try {
     let position = SEGMENT_HEADER_BYTES;
     while (position < segment.end.position) {
@@ -92,7 +124,10 @@ async function copyEntries(parts: TailCopyParts, { segment }: FoundSegment, { co
       if (sighting.kind === "nothing" || !sighting.isBodyValid) return;
       const { header } = sighting;
       const at = window.indexOf(position);
-      if (header.type === ENTRY_TYPE.data || (header.type === ENTRY_TYPE.names && addsNames(window.buffer, at, header, named))) {
+      if (
+        header.type === ENTRY_TYPE.data ||
+        (header.type === ENTRY_TYPE.names && addsNames(window.buffer, at, header, named))
+      ) {
         await copy.writeCopy(window.buffer, at, header, stampOf(parts));
       }
       position += alignUp(header.entryBytes);
@@ -103,11 +138,19 @@ async function copyEntries(parts: TailCopyParts, { segment }: FoundSegment, { co
   for (const [channelId, name] of segment.names) copy.segment.names.set(channelId, name);
 }
 
-function addsNames(bytes: Uint8Array, at: number, header: EntryHeader, named: ReadonlySet<number>): boolean {
+function addsNames(
+  bytes: Uint8Array,
+  at: number,
+  header: EntryHeader,
+  named: ReadonlySet<number>,
+): boolean {
   const table = decodeNames(bytes.subarray(at + ENTRY_HEADER_BYTES, at + header.entryBytes));
   return table?.rows.some((row) => !named.has(row.channelId)) ?? false;
 }
 
-function stampOf({ epoch, options }: TailCopyParts): { readonly epoch: number; readonly wallMs: number } {
+function stampOf({ epoch, options }: TailCopyParts): {
+  readonly epoch: number;
+  readonly wallMs: number;
+} {
   return { epoch, wallMs: Math.floor(options.clock.wallMs()) };
 }

@@ -7,7 +7,7 @@ import type { RecordBlock, Stored } from "../contract/record.ts";
 import { codeOf, HoldfastError, toError } from "../errors.ts";
 import type { Cancel, Clock } from "../host/clock.ts";
 import type { ChannelTable } from "./channels.ts";
-import { blockBytes } from "./entry-buffer.ts";
+import { blockBytes } from "./block-shape.ts";
 import { EntryQueue, type PendingEntry } from "./entry-queue.ts";
 import type { ResolvedLogOptions } from "./log-options.ts";
 import { namesDiskBytes, writeNames } from "./segment-head.ts";
@@ -25,7 +25,12 @@ export const RESCUE_WINDOW_MS: number = 60 * 60 * 1000;
 /** What the writer tells the log. */
 export interface WriterHost {
   /** Records are on disk: called before their callers hear. */
-  committed(commit: { readonly recordCount: number; readonly bytes: number; readonly seconds: number; readonly durableEnd: number }): void;
+  committed(commit: {
+    readonly recordCount: number;
+    readonly bytes: number;
+    readonly seconds: number;
+    readonly durableEnd: number;
+  }): void;
   stateChanged(state: LogState, cause: Error | undefined): void;
   pressure(full: boolean): void;
   /** The log is full: true when room was made by dropping something. */
@@ -45,7 +50,7 @@ export class LogWriter {
   readonly #chain: SegmentChain;
   readonly #channels: ChannelTable;
   readonly #host: WriterHost;
-  readonly #queue = new EntryQueue();
+  readonly #queue: EntryQueue;
   #pumping: Promise<void> | undefined;
   #failure: HoldfastError | undefined;
   #isClosing = false;
@@ -61,9 +66,17 @@ export class LogWriter {
   #idleTimer: Cancel | undefined;
   #wake: (() => void) | undefined;
 
-  constructor(options: ResolvedLogOptions, parts: { readonly chain: SegmentChain; readonly channels: ChannelTable; readonly host: WriterHost }) {
+  constructor(
+    options: ResolvedLogOptions,
+    parts: {
+      readonly chain: SegmentChain;
+      readonly channels: ChannelTable;
+      readonly host: WriterHost;
+    },
+  ) {
     this.#options = options;
     this.#clock = options.clock;
+    this.#queue = new EntryQueue(options.clock);
     this.#chain = parts.chain;
     this.#channels = parts.channels;
     this.#host = parts.host;
@@ -99,10 +112,14 @@ export class LogWriter {
     const bytes = blockBytes(block);
     const { blockBytesMax } = this.#options;
     if (bytes > blockBytesMax) {
-      throw new HoldfastError("BLOCK_TOO_LARGE", `${receiver}: block of ${bytes} bytes with its columns, limit ${blockBytesMax}`, { fix: "hand over fewer records at once" });
+      throw new HoldfastError(
+        "BLOCK_TOO_LARGE",
+        `${receiver}: block of ${bytes} bytes with its columns, limit ${blockBytesMax}`,
+        { fix: "hand over fewer records at once" },
+      );
     }
     const channel = this.#channels.channelFor(receiver, epoch, block.channel);
-    return this.#queue.add(block, channel, { epoch, wallMs: this.#clock.wallMs(), monotonicMs: this.#clock.monotonicMs() });
+    return this.#queue.add(block, channel, { epoch, wallMs: this.#clock.wallMs() });
   }
 
   /** Refuses older epochs at once, and resolves when what was accepted is settled. */
@@ -145,16 +162,23 @@ export class LogWriter {
   #schedule(): void {
     const waitMs = this.#holdBackMs();
     if (waitMs <= 0) this.#run();
-    else this.#intervalTimer ??= this.#clock.after(waitMs, () => {
-      this.#intervalTimer = undefined;
-      this.#run();
-    });
+    else
+      this.#intervalTimer ??= this.#clock.after(waitMs, () => {
+        this.#intervalTimer = undefined;
+        this.#run();
+      });
   }
 
   /** How long the head is held back to spare the disk; 0 when much waits, or someone does. */
   #holdBackMs(): number {
     const { minCommitIntervalMs } = this.#options;
-    if (minCommitIntervalMs === 0 || this.#isClosing || this.#queue.isUrgent || this.#queue.waitingBytes >= ENTRY_BYTES_SOFT) return 0;
+    if (
+      minCommitIntervalMs === 0 ||
+      this.#isClosing ||
+      this.#queue.isUrgent ||
+      this.#queue.waitingBytes >= ENTRY_BYTES_SOFT
+    )
+      return 0;
     return this.#lastCommitMs + minCommitIntervalMs - this.#clock.monotonicMs();
   }
 
@@ -203,7 +227,9 @@ export class LogWriter {
   }
 
   async #ensureRoom(diskBytes: number): Promise<"ok" | "full" | "failed"> {
-    const room = await this.#attempt(() => this.#chain.ensureRoom(diskBytes, this.#queue.oldestNumber));
+    const room = await this.#attempt(() =>
+      this.#chain.ensureRoom(diskBytes, this.#queue.oldestNumber),
+    );
     if (room === undefined) return "failed";
     return room === "full" && (await this.#host.makeRoom()) ? "ok" : room;
   }
@@ -222,8 +248,15 @@ export class LogWriter {
     if (isDone === undefined) return;
     this.#triesFailed = 0;
     const { entryBytes, recordCount } = entry.buffer;
-    entry.buffer.forEachPosition((channelId, position) => this.#channels.movePosition(channelId, position));
-    this.#host.committed({ recordCount, bytes: entryBytes, seconds: (this.#clock.monotonicMs() - startedMs) / 1000, durableEnd: firstOffset + recordCount });
+    entry.buffer.forEachPosition((channelId, position) =>
+      this.#channels.movePosition(channelId, position),
+    );
+    this.#host.committed({
+      recordCount,
+      bytes: entryBytes,
+      seconds: (this.#clock.monotonicMs() - startedMs) / 1000,
+      durableEnd: firstOffset + recordCount,
+    });
     this.#queue.resolveFlight(firstOffset);
     this.#afterCommit(active);
   }
@@ -233,7 +266,8 @@ export class LogWriter {
     if (!this.#hasCommitted || active.fill >= 0.5) this.#host.prepare();
     this.#hasCommitted = true;
     this.#needsWitness = false;
-    if (this.#idleTimer === undefined && this.#options.witnessAfterMs > 0 && !this.#isClosing) this.#armIdleTimer(this.#options.witnessAfterMs);
+    if (this.#idleTimer === undefined && this.#options.witnessAfterMs > 0 && !this.#isClosing)
+      this.#armIdleTimer(this.#options.witnessAfterMs);
   }
 
   /** One timer for many commits: when it fires too early it waits for the rest. */
@@ -242,7 +276,8 @@ export class LogWriter {
       this.#idleTimer = undefined;
       if (this.#isClosing || this.#failure !== undefined) return;
       const leftMs = this.#lastCommitMs + this.#options.witnessAfterMs - this.#clock.monotonicMs();
-      if (leftMs > 0 || this.#queue.head !== undefined) return this.#armIdleTimer(Math.max(leftMs, 1));
+      if (leftMs > 0 || this.#queue.head !== undefined)
+        return this.#armIdleTimer(Math.max(leftMs, 1));
       this.#needsWitness = true;
       this.#queue.shrink();
       this.#host.idle();
@@ -266,21 +301,30 @@ export class LogWriter {
   async #rescue(cause: Error): Promise<void> {
     const nowMs = this.#clock.monotonicMs();
     this.#triesFailed += 1;
-    this.#rescueTimesMs = [...this.#rescueTimesMs.filter((timeMs) => nowMs - timeMs < RESCUE_WINDOW_MS), nowMs];
+    this.#rescueTimesMs = [
+      ...this.#rescueTimesMs.filter((timeMs) => nowMs - timeMs < RESCUE_WINDOW_MS),
+      nowMs,
+    ];
     try {
       await this.#chain.poison();
     } catch (second) {
       // Without the fact the next opening decides from the disk alone, and it may find the failed entry.
       return this.#fail(toError(second));
     }
-    const isHopeless = this.#triesFailed > 1 || this.#rescueTimesMs.length > RESCUES_MAX || codeOf(cause) === "LEDGER_FENCED";
+    const isHopeless =
+      this.#triesFailed > 1 ||
+      this.#rescueTimesMs.length > RESCUES_MAX ||
+      codeOf(cause) === "LEDGER_FENCED";
     if (isHopeless) return this.#fail(cause);
     this.#host.stateChanged("degraded", cause);
   }
 
   #fail(cause: Error): void {
     if (this.#failure !== undefined) return;
-    this.#failure = new HoldfastError("LOG_FAILED", `the log cannot be written: ${cause.message}`, { cause, fix: "check the disk; the log is opened again by its supervisor" });
+    this.#failure = new HoldfastError("LOG_FAILED", `the log cannot be written: ${cause.message}`, {
+      cause,
+      fix: "check the disk; the log is opened again by its supervisor",
+    });
     this.#idleTimer?.();
     this.#intervalTimer?.();
     this.#queue.rejectAll(this.#failure);
@@ -292,7 +336,10 @@ export class LogWriter {
     this.#setFull(true, undefined);
     const deadlineMs = head.buffer.firstAppendMs + this.#options.storeTimeoutMs;
     const leftMs = deadlineMs - this.#clock.monotonicMs();
-    if (this.#isClosing) return this.#queue.rejectHead(new HoldfastError("LOG_CLOSED", "the log was closed while it was full"));
+    if (this.#isClosing)
+      return this.#queue.rejectHead(
+        new HoldfastError("LOG_CLOSED", "the log was closed while it was full"),
+      );
     if (leftMs <= 0) return this.#queue.rejectHead(this.#fullError());
     await new Promise<void>((resolve) => {
       const cancel = this.#clock.after(Math.min(leftMs, PROBE_MS), resolve);
@@ -315,9 +362,13 @@ export class LogWriter {
 
   #fullError(): HoldfastError {
     const { bytes, bytesMax } = this.#host.space();
-    return new HoldfastError("LOG_FULL", `the log has ${bytes} bytes of ${bytesMax} and found no room for ${this.#options.storeTimeoutMs} ms`, {
-      fix: "repair the sink that holds it (holdfast status), free disk space, or raise log.bytesMax",
-    });
+    return new HoldfastError(
+      "LOG_FULL",
+      `the log has ${bytes} bytes of ${bytesMax} and found no room for ${this.#options.storeTimeoutMs} ms`,
+      {
+        fix: "repair the sink that holds it (holdfast status), free disk space, or raise log.bytesMax",
+      },
+    );
   }
 
   #setFull(isFull: boolean, cause: Error | undefined): void {
@@ -331,7 +382,8 @@ export class LogWriter {
   #updatePressure(): void {
     const limit = this.#options.openEntryBytesPause;
     const waiting = this.#queue.waitingBytes;
-    const hasPressure = this.#isFull || waiting >= limit || (this.#hasPressure && waiting > limit / 2);
+    const hasPressure =
+      this.#isFull || waiting >= limit || (this.#hasPressure && waiting > limit / 2);
     if (hasPressure === this.#hasPressure) return;
     this.#hasPressure = hasPressure;
     this.#host.pressure(hasPressure);

@@ -7,10 +7,6 @@ test("kill -9 loop: 20 kills lose nothing that was acknowledged and repeat nothi
   context.diagnostic(`seed ${seed}`);
   const report = await runCrashLoop({ seed, kills: 20, keep: false, tell: () => {} });
   for (const line of showReport(report).split("\n")) context.diagnostic(line);
-  deepEqual(
-    report.problems,
-    [],
-    `replay with: npm run test:crash -- --kills 20 --seed ${seed}`,
-  );
+  deepEqual(report.problems, [], `replay with: npm run test:crash -- --kills 20 --seed ${seed}`);
   ok(report.acknowledged > 0);
 });

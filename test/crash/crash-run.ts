@@ -4,29 +4,31 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { eventually, pause, within } from "../support/deadline.ts";
-import { startedLine } from "../support/gateway-example.ts";
-import { scrape } from "../support/metrics.ts";
-import { programPath, RunningProgram } from "../support/running-program.ts";
+import { pause, within } from "../support/deadline.ts";
+import type { RunningProgram } from "../support/running-program.ts";
 import { createSeededRandom, type SeededRandom } from "../support/seeded-random.ts";
 import { type Gateway, layOutGateway } from "./gateway.ts";
 import { runHttpClient } from "./http-client.ts";
-import { judge } from "./judge.ts";
+import {
+  countStored,
+  firstLine,
+  listening,
+  processAndStop,
+  startGateway,
+  type Stored,
+  whileAlive,
+  written,
+} from "./incarnation.ts";
 import { drawKill, type Kill } from "./kill-plan.ts";
 import { RecordBook } from "./record-book.ts";
-import { idsOfParts, idsOfTable, openParts } from "./stored-ids.ts";
 import { runTcpClient } from "./tcp-client.ts";
 
 const tcpClients = 2;
 const httpClients = 2;
 /** Acknowledgements that the last, undisturbed incarnation gives before it is stopped. */
 const lastAcknowledgements = 500;
-/** Deadlines only turn a hang into a message: each is many times what the step takes. */
-const readyDeadlineMs = 30_000;
-const loadDeadlineMs = 60_000;
+/** A deadline only turns a hang into a message. */
 const clientsDeadlineMs = 30_000;
-const drainDeadlineMs = 60_000;
-const stopDeadlineMs = 30_000;
 
 /** What to do, and whom to tell. */
 export interface CrashOptions {
@@ -38,15 +40,9 @@ export interface CrashOptions {
 }
 
 /** What happened. The promise held when `problems` is empty. */
-export interface CrashReport {
+export interface CrashReport extends Stored {
   readonly seed: number;
   readonly kills: Readonly<Record<Kill["kind"], number>>;
-  readonly sent: number;
-  readonly acknowledged: number;
-  readonly unacknowledgedStored: number;
-  readonly inParts: number;
-  readonly inTable: number;
-  readonly problems: readonly string[];
   readonly directory: string;
 }
 
@@ -70,7 +66,12 @@ export async function runCrashLoop(options: CrashOptions): Promise<CrashReport> 
   try {
     const kills = await killAgainAndAgain(run, options);
     await liveAndStop(run);
-    const report = { ...(await countStored(run.gateway, run.book)), seed: options.seed, kills, directory };
+    const report = {
+      ...(await countStored(run.gateway, run.book)),
+      seed: options.seed,
+      kills,
+      directory,
+    };
     if (report.problems.length === 0 && !options.keep)
       await rm(directory, { recursive: true, force: true });
     return report;
@@ -121,7 +122,7 @@ async function liveAndDie(run: Run, kill: Kill): Promise<void> {
       case "while-starting":
         return await pause(kill.delayMs);
       case "at-first-line":
-        await within(readyDeadlineMs, "first line", program.line(/./));
+        await firstLine(program);
         return;
       case "at-acknowledgements":
         return await underLoad(run, program, async () => {
@@ -166,11 +167,7 @@ interface Clients {
 
 async function startClients(run: Run, program: RunningProgram): Promise<Clients> {
   const { gateway, book, random } = run;
-  await within(
-    readyDeadlineMs,
-    "start",
-    program.line(startedLine(gateway)),
-  );
+  await listening(gateway, program);
   run.incarnation += 1;
   const control = new AbortController();
   const optionsOf = (kind: "t" | "h", port: number, index: number) => {
@@ -197,13 +194,6 @@ async function startClients(run: Run, program: RunningProgram): Promise<Clients>
 
 async function acknowledged({ book }: Run, program: RunningProgram, count: number): Promise<void> {
   await whileAlive(program, `${count} acknowledgements`, book.acknowledgedMore(count));
-}
-
-/** Rows of all sinks since the start. The console is asked while it runs, which is load of its own kind. */
-async function written({ consolePort }: Gateway, rows: number): Promise<void> {
-  const enough = async (): Promise<boolean> =>
-    (await scrape(consolePort)).sum("holdfast_sink_rows_total", 0) >= rows;
-  await eventually(`${rows} written rows`, enough, { everyMs: 5, deadlineMs: loadDeadlineMs });
 }
 
 /** The last incarnation: some load, clients that end by themselves, everything processed, a clean stop. */

@@ -44,7 +44,9 @@ test("compile: rows pass filter, map and flatMap in record order", () => {
 test("compile: a shared stream is decoded once, and branches see the same rows", () => {
   let decoded = 0;
   const decoder = {
-    ...json(),
+    kind: "decoder" as const,
+    format: "json",
+    faithful: true,
     decode: (bytes: Buffer, start: number, end: number) => (
       decoded++, JSON.parse(bytes.toString("utf8", start, end))
     ),

@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { within } from "./deadline.ts";
 
 /** Lines of output that are kept for messages. */
-const linesMax = 200;
+const linesMax = 60;
 /** How long a child may take to be gone after SIGKILL. */
 const killDeadlineMs = 30_000;
 

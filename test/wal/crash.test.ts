@@ -21,7 +21,10 @@ async function work(scene: Scene, witness: Witness, rounds: number): Promise<voi
   const storeBlock = async (texts: readonly string[], channel: string): Promise<void> => {
     witness.sent.push(...texts);
     const position = Buffer.from(texts.at(-1) ?? "");
-    const { firstOffset } = await opened.log.append(lines(texts, { channel, position }), { receiver: "meters", epoch: 1 });
+    const { firstOffset } = await opened.log.append(lines(texts, { channel, position }), {
+      receiver: "meters",
+      epoch: 1,
+    });
     for (const [index, text] of texts.entries()) witness.acked.set(firstOffset + index, text);
   };
   const next = (): string => `${witness.sent.length}`;
@@ -52,34 +55,55 @@ async function workUntilDark(scene: Scene, witness: Witness, rounds: number): Pr
 async function check(scene: Scene, witness: Witness, why: string): Promise<void> {
   const opened = await open(scene);
   const { oldestOffset } = opened.log.status();
-  ok(oldestOffset <= witness.released, `${why}: oldest ${oldestOffset}, released ${witness.released}`);
+  ok(
+    oldestOffset <= witness.released,
+    `${why}: oldest ${oldestOffset}, released ${witness.released}`,
+  );
   const { gaps, texts } = await readBack(opened);
   deepEqual(gaps, [], why);
-  for (const [offset, text] of witness.acked) if (offset >= oldestOffset) equal(texts[offset - oldestOffset], text, `${why}: offset ${offset}`);
+  for (const [offset, text] of witness.acked)
+    if (offset >= oldestOffset)
+      equal(texts[offset - oldestOffset], text, `${why}: offset ${offset}`);
   equal(new Set(texts).size, texts.length, `${why}: a record twice`);
-  ok(texts.every((text) => witness.sent.includes(text)), why);
+  ok(
+    texts.every((text) => witness.sent.includes(text)),
+    why,
+  );
   for (const channel of ["a", "b"]) {
     const position = opened.log.position("meters", channel);
     const newest = texts.findLast((text) => text === Buffer.from(position ?? []).toString());
-    ok(position === undefined || newest !== undefined || oldestOffset > 0, `${why}: position of ${channel} is of no record`);
+    ok(
+      position === undefined || newest !== undefined || oldestOffset > 0,
+      `${why}: position of ${channel} is of no record`,
+    );
   }
-  const { firstOffset } = await opened.log.append(lines([`after ${why}`]), { receiver: "meters", epoch: 2 });
+  const { firstOffset } = await opened.log.append(lines([`after ${why}`]), {
+    receiver: "meters",
+    epoch: 2,
+  });
   equal(firstOffset, oldestOffset + texts.length, why);
   equal((await readBack(opened)).texts.at(-1), `after ${why}`);
   scene.crash("none");
   const again = await open(scene);
   equal(again.log.durableEnd, firstOffset + 1, why);
-  deepEqual((await readBack(again)).texts.slice(0, -1), texts.slice(again.log.status().oldestOffset - oldestOffset), why);
+  deepEqual(
+    (await readBack(again)).texts.slice(0, -1),
+    texts.slice(again.log.status().oldestOffset - oldestOffset),
+    why,
+  );
   await again.log.close();
 }
 
 const keeps: readonly (readonly [string, (seed: number) => Keep])[] = [
   ["all", () => "all"],
   ["none", () => "none"],
-  ["some", (seed) => {
-    const random = createSeededRandom(seed);
-    return () => random.chance(0.5);
-  }],
+  [
+    "some",
+    (seed) => {
+      const random = createSeededRandom(seed);
+      return () => random.chance(0.5);
+    },
+  ],
 ];
 
 for (const [word, keepOf] of keeps) {
@@ -93,7 +117,10 @@ for (const [word, keepOf] of keeps) {
       let nth = 1;
       for (let isDone = false; !isDone; nth += 1 + (nth % 5)) {
         const scene = newScene(base.clone());
-        Object.assign(scene.facts, structuredClone(hasLedger ? factsOf(before.facts) : factsOf(new MemoryFacts())));
+        Object.assign(
+          scene.facts,
+          structuredClone(hasLedger ? factsOf(before.facts) : factsOf(new MemoryFacts())),
+        );
         const witness = new Witness();
         witness.sent.push(...first.sent);
         for (const [offset, text] of first.acked) witness.acked.set(offset, text);
@@ -113,7 +140,21 @@ function factsOf({ cuts, floor, gaps, nextOffsetMin, segmentIdMax }: MemoryFacts
   return { cuts, floor, gaps, nextOffsetMin, segmentIdMax };
 }
 
-for (const kind of ["open", "create", "read", "write", "sync", "close", "list", "rename", "remove", "syncDirectory", "stat", "fileSystem", "makeDirectory"] as const) {
+for (const kind of [
+  "open",
+  "create",
+  "read",
+  "write",
+  "sync",
+  "close",
+  "list",
+  "rename",
+  "remove",
+  "syncDirectory",
+  "stat",
+  "fileSystem",
+  "makeDirectory",
+] as const) {
   for (const effect of ["none", "disk"] as const) {
     test(`crash: each ${kind} fails once (${effect === "none" ? "without" : "after its"} effect), then the process dies`, async () => {
       for (let nth = 1; ; nth += 1) {
@@ -136,7 +177,12 @@ test("crash: a log that failed is opened again beside what it left, many times",
   const scene = newScene();
   const witness = new Witness();
   for (let round = 1; round <= 30; round += 1) {
-    scene.disk.failCall({ kind: "write", nth: round, code: "EIO", effect: round % 2 === 0 ? "disk" : "none" });
+    scene.disk.failCall({
+      kind: "write",
+      nth: round,
+      code: "EIO",
+      effect: round % 2 === 0 ? "disk" : "none",
+    });
     scene.disk.failCall({ kind: "write", nth: round + 1, code: "EIO", effect: "none" });
     await work(scene, witness, 7).catch(() => undefined);
     scene.crash(round % 3 === 0 ? "all" : "none");

@@ -1,7 +1,15 @@
 /**
  * A log on a disk in memory, small enough that a few records fill a segment.
  */
-import type { GapReason, LogFacts, LogFloor, LogGap, LogListener, LogState, SegmentCut } from "../../src/contract/log.ts";
+import type {
+  GapReason,
+  LogFacts,
+  LogFloor,
+  LogGap,
+  LogListener,
+  LogState,
+  SegmentCut,
+} from "../../src/contract/log.ts";
 import type { RecordBlock, Stored } from "../../src/contract/record.ts";
 import { valueOf } from "../../src/contract/record.ts";
 import { VirtualClock } from "../../src/testing/virtual-clock.ts";
@@ -66,10 +74,18 @@ export class Told implements LogListener {
   readonly states: LogState[] = [];
   readonly gaps: LogGap[] = [];
   readonly pressures: boolean[] = [];
-  readonly commits: { readonly recordCount: number; readonly bytes: number; readonly durableEnd: number }[] = [];
+  readonly commits: {
+    readonly recordCount: number;
+    readonly bytes: number;
+    readonly durableEnd: number;
+  }[] = [];
   readonly copies: string[] = [];
 
-  committed(commit: { readonly recordCount: number; readonly bytes: number; readonly durableEnd: number }): void {
+  committed(commit: {
+    readonly recordCount: number;
+    readonly bytes: number;
+    readonly durableEnd: number;
+  }): void {
     this.commits.push(commit);
   }
 
@@ -92,7 +108,8 @@ export class Told implements LogListener {
 
 /** The disk as one process sees it: once that is dead, what is left of it in memory reaches the disk no more. */
 function filesOfProcess(disk: MemoryDisk, isAlive: () => boolean): Files {
-  const live = <Result>(call: () => Promise<Result>): Promise<Result> => (isAlive() ? call() : new Promise(() => undefined));
+  const live = <Result>(call: () => Promise<Result>): Promise<Result> =>
+    isAlive() ? call() : new Promise(() => undefined);
   return {
     open: (path, mode) => live(() => disk.open(path, mode)),
     makeDirectory: (path) => live(() => disk.makeDirectory(path)),
@@ -137,8 +154,22 @@ export function newScene(disk: MemoryDisk = new MemoryDisk()): Scene {
 
 export function open(scene: Scene, options: Partial<LogOptions> = {}): Promise<OpenedLog> {
   const { clock, facts, told } = scene;
-  const base = { directory: DIRECTORY, clock, files: scene.files(), random: createSeededRandom(1), listener: told, facts, logUuid: UUID };
-  return openLog({ ...base, segmentBytes: SEGMENT_BYTES, bytesMax: 64 * SEGMENT_BYTES, witnessAfterMs: 0, ...options });
+  const base = {
+    directory: DIRECTORY,
+    clock,
+    files: options.files ?? scene.files(),
+    random: createSeededRandom(1),
+    listener: told,
+    facts,
+    logUuid: UUID,
+  };
+  return openLog({
+    ...base,
+    segmentBytes: SEGMENT_BYTES,
+    bytesMax: 64 * SEGMENT_BYTES,
+    witnessAfterMs: 0,
+    ...options,
+  });
 }
 
 /** A block of lines with their newline, as a TCP receiver hands them over. */
@@ -146,11 +177,24 @@ export function lines(texts: readonly string[], more: Partial<RecordBlock> = {})
   const values = Buffer.from(texts.map((text) => `${text}\n`).join(""));
   const valueEnds = new Uint32Array(texts.length);
   let end = 0;
-  for (const [index, text] of texts.entries()) valueEnds[index] = end += Buffer.byteLength(text) + 1;
-  return { count: texts.length, values, valuesStart: 0, valueEnds, delimiterBytes: 1, channel: "", ...more };
+  for (const [index, text] of texts.entries())
+    valueEnds[index] = end += Buffer.byteLength(text) + 1;
+  return {
+    count: texts.length,
+    values,
+    valuesStart: 0,
+    valueEnds,
+    delimiterBytes: 1,
+    channel: "",
+    ...more,
+  };
 }
 
-export function store({ log }: OpenedLog, texts: readonly string[], more: Partial<RecordBlock> = {}): Promise<Stored> {
+export function store(
+  { log }: OpenedLog,
+  texts: readonly string[],
+  more: Partial<RecordBlock> = {},
+): Promise<Stored> {
   return log.append(lines(texts, more), { receiver: "meters", epoch: 1 });
 }
 
@@ -166,11 +210,19 @@ export function numbered(count: number, from = 0): string[] {
 /** What reading gave, as plain values. */
 export interface ReadBack {
   readonly texts: readonly string[];
-  readonly gaps: readonly { readonly from: number; readonly to: number; readonly reason: GapReason }[];
+  readonly gaps: readonly {
+    readonly from: number;
+    readonly to: number;
+    readonly reason: GapReason;
+  }[];
 }
 
 /** Reads a range and checks that items meet without holes or overlap. */
-export async function readBack({ log }: OpenedLog, from: number = log.status().oldestOffset, to: number = log.durableEnd): Promise<ReadBack> {
+export async function readBack(
+  { log }: OpenedLog,
+  from: number = log.status().oldestOffset,
+  to: number = log.durableEnd,
+): Promise<ReadBack> {
   const texts: string[] = [];
   const gaps: ReadBack["gaps"][number][] = [];
   let next = from;
@@ -183,7 +235,8 @@ export async function readBack({ log }: OpenedLog, from: number = log.status().o
       continue;
     }
     next += item.block.count;
-    for (let index = 0; index < item.block.count; index += 1) texts.push(Buffer.from(valueOf(item.block, index)).toString());
+    for (let index = 0; index < item.block.count; index += 1)
+      texts.push(Buffer.from(valueOf(item.block, index)).toString());
   }
   if (next !== to) throw new Error(`reading ended at ${next}, expected ${to}`);
   return { texts, gaps };

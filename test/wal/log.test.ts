@@ -1,7 +1,19 @@
 import { deepEqual, equal, ok, rejects } from "node:assert/strict";
 import { test } from "node:test";
 
-import { lines, newScene, numbered, open, readBack, SEGMENT_BYTES, segmentPaths, store, storeEach } from "./log-scene.ts";
+import type { Column, StoredBlock } from "../../src/contract/record.ts";
+import type { OpenedLog } from "../../src/wal/open-log.ts";
+import {
+  lines,
+  newScene,
+  numbered,
+  open,
+  readBack,
+  SEGMENT_BYTES,
+  segmentPaths,
+  store,
+  storeEach,
+} from "./log-scene.ts";
 
 test("log: what was stored is read back in order, with offsets from 0", async () => {
   const opened = await open(newScene());
@@ -19,7 +31,13 @@ test("log: records fill many segments, and any range of them is read", async () 
   await storeEach(opened, texts);
   ok(segmentPaths(scene).length >= 7);
   deepEqual((await readBack(opened)).texts, texts);
-  for (const [from, to] of [[0, 1], [13, 17], [50, 99], [99, 100], [40, 40]] as const) {
+  for (const [from, to] of [
+    [0, 1],
+    [13, 17],
+    [50, 99],
+    [99, 100],
+    [40, 40],
+  ] as const) {
     deepEqual(await readBack(opened, from, to), { texts: texts.slice(from, to), gaps: [] });
   }
   await opened.log.close();
@@ -59,10 +77,18 @@ test("log: a block that is too large or contradicts itself is refused and nothin
   const origin = { receiver: "meters", epoch: 1 };
   await rejects(store(opened, ["x".repeat(10_000)]), { code: "BLOCK_TOO_LARGE" });
   await rejects(opened.log.append(lines(["a"], { count: 0 }), origin), { code: "BLOCK_INVALID" });
-  await rejects(opened.log.append(lines(["a", "b"], { valueEnds: Uint32Array.of(4, 2) }), origin), { code: "BLOCK_INVALID" });
-  await rejects(opened.log.append(lines(["a"], { valueEnds: Uint32Array.of(99) }), origin), { code: "BLOCK_INVALID" });
-  await rejects(opened.log.append(lines(["a"], { position: new Uint8Array(4097) }), origin), { code: "BLOCK_INVALID" });
-  await rejects(opened.log.append(lines(["a"], { channel: "c".repeat(2000) }), origin), { code: "BLOCK_INVALID" });
+  await rejects(opened.log.append(lines(["a", "b"], { valueEnds: Uint32Array.of(4, 2) }), origin), {
+    code: "BLOCK_INVALID",
+  });
+  await rejects(opened.log.append(lines(["a"], { valueEnds: Uint32Array.of(99) }), origin), {
+    code: "BLOCK_INVALID",
+  });
+  await rejects(opened.log.append(lines(["a"], { position: new Uint8Array(4097) }), origin), {
+    code: "BLOCK_INVALID",
+  });
+  await rejects(opened.log.append(lines(["a"], { channel: "c".repeat(2000) }), origin), {
+    code: "BLOCK_INVALID",
+  });
   deepEqual(await store(opened, ["good"]), { firstOffset: 0, recordCount: 1 });
   deepEqual((await readBack(opened)).texts, ["good"]);
   await opened.log.close();
@@ -82,26 +108,40 @@ test("log: a block larger than a segment gets a segment of its own", async () =>
   await again.log.close();
 });
 
+/** The first block of a range, which must be in one. */
+async function blockOf(opened: OpenedLog, from: number, to: number): Promise<StoredBlock> {
+  for await (const item of opened.log.read({ from, to }, new AbortController().signal))
+    if (item.kind === "records") return item.block;
+  throw new Error("no records");
+}
+
+function column(texts: readonly string[]): Column {
+  let end = 0;
+  return {
+    bytes: Buffer.from(texts.join("")),
+    ends: Uint32Array.from(texts, (text) => (end += text.length)),
+  };
+}
+
 test("log: keys, timestamps, headers and receive times come back, also of a part of a block", async () => {
   const scene = newScene();
   const opened = await open(scene);
-  const column = (texts: readonly string[]): { bytes: Uint8Array; ends: Uint32Array } => {
-    let end = 0;
-    return { bytes: Buffer.from(texts.join("")), ends: Uint32Array.from(texts, (text) => (end += text.length)) };
-  };
   await scene.clock.advance(5);
-  await store(opened, ["a", "b", "c"], { keys: column(["k1", "", "k3"]), timestampsMs: Float64Array.of(1.5, Number.NaN, 3), headers: column(["{}", '{"x":"1"}', ""]) });
-  const items = [];
-  for await (const item of opened.log.read({ from: 1, to: 3 }, new AbortController().signal)) items.push(item);
-  const block = items[0]?.kind === "records" ? items[0].block : undefined;
-  equal(items.length, 1);
-  equal(block?.firstOffset, 1);
-  equal(block?.receivedAtMs(0), scene.clock.wallMs());
-  deepEqual([...(block?.keys?.ends ?? [])], [0, 2]);
-  equal(Buffer.from(block?.keys?.bytes ?? []).toString(), "k3");
-  deepEqual([...(block?.timestampsMs ?? [])], [Number.NaN, 3]);
-  deepEqual([...(block?.headers?.ends ?? [])], [9, 9]);
-  equal(Buffer.from(block?.headers?.bytes ?? []).toString(), '{"x":"1"}');
+  await store(opened, ["a", "b", "c"], {
+    keys: column(["k1", "", "k3"]),
+    timestampsMs: Float64Array.of(1.5, Number.NaN, 3),
+    headers: column(["{}", '{"x":"1"}', ""]),
+  });
+  const block = await blockOf(opened, 1, 3);
+  const { count, firstOffset, headers, keys, timestampsMs } = block;
+  deepEqual([firstOffset, count, block.receivedAtMs(0)], [1, 2, scene.clock.wallMs()]);
+  deepEqual(keys && [Buffer.from(keys.bytes).toString(), ...keys.ends], ["k3", 0, 2]);
+  deepEqual(timestampsMs && [...timestampsMs], [Number.NaN, 3]);
+  deepEqual(headers && [Buffer.from(headers.bytes).toString(), ...headers.ends], [
+    '{"x":"1"}',
+    9,
+    9,
+  ]);
   await opened.log.close();
 });
 
@@ -191,7 +231,10 @@ test("log: an older epoch is refused, and fence waits for what was accepted", as
   hold.release();
   await fenced;
   await stored;
-  deepEqual(await opened.log.append(lines(["new"]), { receiver: "meters", epoch: 2 }), { firstOffset: 2, recordCount: 1 });
+  deepEqual(await opened.log.append(lines(["new"]), { receiver: "meters", epoch: 2 }), {
+    firstOffset: 2,
+    recordCount: 1,
+  });
   await rejects(store(opened, ["late"]), { code: "STORE_FENCED" });
   await opened.log.append(lines(["other"]), { receiver: "gates", epoch: 1 });
   await opened.log.close();
@@ -201,7 +244,10 @@ test("log: opening many times loses nothing, invents nothing and does not eat th
   const scene = newScene();
   const texts: string[] = [];
   for (let round = 0; round < 40; round += 1) {
-    const opened = await open(scene, { segmentBytes: 4 * SEGMENT_BYTES, bytesMax: 40 * SEGMENT_BYTES });
+    const opened = await open(scene, {
+      segmentBytes: 4 * SEGMENT_BYTES,
+      bytesMax: 40 * SEGMENT_BYTES,
+    });
     deepEqual((await readBack(opened)).texts, texts);
     const next = numbered(round % 3, texts.length);
     await storeEach(opened, next);
@@ -209,12 +255,23 @@ test("log: opening many times loses nothing, invents nothing and does not eat th
     if (round % 4 === 0) await opened.log.close();
     else scene.crash(round % 2 === 0 ? "all" : "none");
   }
-  ok(segmentPaths(scene).length < 6, `${segmentPaths(scene).length} segments for ${texts.length} records`);
+  ok(
+    segmentPaths(scene).length < 6,
+    `${segmentPaths(scene).length} segments for ${texts.length} records`,
+  );
   deepEqual(scene.told.gaps, []);
 });
 
 test("log: options out of range are refused with both numbers", async () => {
-  for (const wrong of [{ segmentBytes: 5000 }, { segmentBytes: 65_537 }, { bytesMax: 65_536 }, { minCommitIntervalMs: -1 }, { blockBytesMax: 8 * 1024 * 1024 }, { logUuid: new Uint8Array(3) }, { storeTimeoutMs: Number.NaN }]) {
+  for (const wrong of [
+    { segmentBytes: 5000 },
+    { segmentBytes: 65_537 },
+    { bytesMax: 65_536 },
+    { minCommitIntervalMs: -1 },
+    { blockBytesMax: 8 * 1024 * 1024 },
+    { logUuid: new Uint8Array(3) },
+    { storeTimeoutMs: Number.NaN },
+  ]) {
     await rejects(open(newScene(), wrong), { code: "CONFIG_OUT_OF_RANGE" });
   }
 });

@@ -2,8 +2,28 @@ import { deepEqual, equal, ok, rejects } from "node:assert/strict";
 import { test } from "node:test";
 
 import { decodeEntryHeader, ENTRY_TYPE, type EntryHeader } from "../../src/wal/entry.ts";
-import { encodeSegmentHeader, parseFileName, saltOf, SEGMENT_HEADER_BYTES, SEGMENT_KIND, segmentFileName } from "../../src/wal/format.ts";
-import { DIRECTORY, MemoryFacts, newScene, numbered, open, readBack, type Scene, SEGMENT_BYTES, segmentPaths, store, storeEach, UUID } from "./log-scene.ts";
+import {
+  encodeSegmentHeader,
+  parseFileName,
+  saltOf,
+  SEGMENT_HEADER_BYTES,
+  SEGMENT_KIND,
+  segmentFileName,
+} from "../../src/wal/format.ts";
+import {
+  DIRECTORY,
+  MemoryFacts,
+  newScene,
+  numbered,
+  open,
+  readBack,
+  type Scene,
+  SEGMENT_BYTES,
+  segmentPaths,
+  store,
+  storeEach,
+  UUID,
+} from "./log-scene.ts";
 
 interface FoundEntry {
   readonly position: number;
@@ -55,8 +75,15 @@ test("recovery: cut anywhere in the last entries, what is whole stays and nothin
     again.disk.cut(path, bytes);
     const opened = await open(again);
     const whole = last.filter(({ header, position }) => position + header.entryBytes <= bytes);
-    const end = whole.at(-1)?.header ?? { firstOffset: from?.header.firstOffset ?? 0, recordCount: 0 };
-    deepEqual(await readBack(opened), { texts: texts.slice(0, end.firstOffset + end.recordCount), gaps: [] }, `cut at ${bytes}`);
+    const end = whole.at(-1)?.header ?? {
+      firstOffset: from?.header.firstOffset ?? 0,
+      recordCount: 0,
+    };
+    deepEqual(
+      await readBack(opened),
+      { texts: texts.slice(0, end.firstOffset + end.recordCount), gaps: [] },
+      `cut at ${bytes}`,
+    );
   }
 });
 
@@ -88,7 +115,25 @@ test("recovery: a flipped bit anywhere costs at most the records of its entry, a
     const entries = entriesOf(scene, path);
     for (const [index, { header, position }] of entries.entries()) {
       const isLastOfLog = path === segmentPaths(scene).at(-1) && index === entries.length - 1;
-      const flips = [0, 4, 8, 13, 17, 25, 33, 41, 45, 49, 53, 57, 61, 65, 70, 73, header.entryBytes - 1].filter((byte) => byte < header.entryBytes);
+      const flips = [
+        0,
+        4,
+        8,
+        13,
+        17,
+        25,
+        33,
+        41,
+        45,
+        49,
+        53,
+        57,
+        61,
+        65,
+        70,
+        73,
+        header.entryBytes - 1,
+      ].filter((byte) => byte < header.entryBytes);
       for (const byte of flips) {
         const again = twin(scene);
         again.facts.nextOffsetMin = isLastOfLog ? 28 : 0;
@@ -97,10 +142,23 @@ test("recovery: a flipped bit anywhere costs at most the records of its entry, a
         const { firstOffset, recordCount } = header;
         const why = `${path} entry ${index} type ${header.type} byte ${byte}`;
         const reason = isLastOfLog ? ("lost-tail" as const) : ("damaged" as const);
-        const gaps = recordCount === 0 ? [] : [{ from: firstOffset, to: firstOffset + recordCount, reason }];
-        deepEqual(await readBack(opened), { texts: texts.filter((_, offset) => !(offset >= firstOffset && offset < firstOffset + recordCount)), gaps }, why);
+        const gaps =
+          recordCount === 0 ? [] : [{ from: firstOffset, to: firstOffset + recordCount, reason }];
+        deepEqual(
+          await readBack(opened),
+          {
+            texts: texts.filter(
+              (_, offset) => !(offset >= firstOffset && offset < firstOffset + recordCount),
+            ),
+            gaps,
+          },
+          why,
+        );
         deepEqual(again.told.gaps, gaps, why);
-        ok(again.told.copies.length === (recordCount > 0 ? 1 : 0) || header.type === ENTRY_TYPE.seal, why);
+        ok(
+          again.told.copies.length === (recordCount > 0 ? 1 : 0) || header.type === ENTRY_TYPE.seal,
+          why,
+        );
         deepEqual(await store(opened, ["new"]), { firstOffset: 28, recordCount: 1 }, why);
       }
     }
@@ -141,13 +199,18 @@ test("recovery: a segment that is gone is a gap from its neighbours' numbers", a
   const front = twin(scene);
   front.facts.floor = { segmentId: 1, offset: 0 };
   front.disk.take(first);
-  deepEqual((await readBack(await open(front), 0)).gaps, [{ from: 0, to: secondBase, reason: "missing-segment" }]);
+  deepEqual((await readBack(await open(front), 0)).gaps, [
+    { from: 0, to: secondBase, reason: "missing-segment" },
+  ]);
   const all = twin(scene);
   all.facts.nextOffsetMin = 28;
   all.facts.floor = { segmentId: 1, offset: 0 };
   for (const path of segmentPaths(scene)) all.disk.take(path);
   const emptied = await open(all);
-  deepEqual(await readBack(emptied, 0), { texts: [], gaps: [{ from: 0, to: 28, reason: "lost-tail" }] });
+  deepEqual(await readBack(emptied, 0), {
+    texts: [],
+    gaps: [{ from: 0, to: 28, reason: "lost-tail" }],
+  });
   deepEqual(await store(emptied, ["new"]), { firstOffset: 28, recordCount: 1 });
 });
 
@@ -157,10 +220,22 @@ test("recovery: copies, strangers and other files change nothing", async () => {
   scene.disk.put(`${DIRECTORY}/${segmentFileName(999, 0x77)}`, scene.disk.contents(first));
   scene.disk.put(`${DIRECTORY}/${segmentFileName(5, 0x78)}`, scene.disk.contents(second));
   const foreign = encodeSegmentHeader({
-    kind: SEGMENT_KIND.data, logUuid: new Uint8Array(16).fill(1), segmentId: 0x99, baseOffset: 0, salt: saltOf(0x99, new Uint8Array(16).fill(1)),
-    epoch: 1, capacityBytes: SEGMENT_BYTES, createdWallMs: 0, previousEnd: 0, previousSalt: 0,
+    kind: SEGMENT_KIND.data,
+    logUuid: new Uint8Array(16).fill(1),
+    segmentId: 0x99,
+    baseOffset: 0,
+    salt: saltOf(0x99, new Uint8Array(16).fill(1)),
+    epoch: 1,
+    capacityBytes: SEGMENT_BYTES,
+    createdWallMs: 0,
+    previousEnd: 0,
+    previousSalt: 0,
   });
-  const strangers = [`${DIRECTORY}/${segmentFileName(0, 0x99)}`, `${DIRECTORY}/notes.txt`, `${DIRECTORY}/seg-x.hfw`];
+  const strangers = [
+    `${DIRECTORY}/${segmentFileName(0, 0x99)}`,
+    `${DIRECTORY}/notes.txt`,
+    `${DIRECTORY}/seg-x.hfw`,
+  ];
   for (const path of strangers) scene.disk.put(path, foreign);
   const opened = await open(scene);
   deepEqual(await readBack(opened), { texts, gaps: [] });
@@ -202,7 +277,15 @@ test("recovery: a log whose ledger is lost adopts the identity of its segments",
   const { logUuid: _, ...rest } = { logUuid: undefined };
   const { openLog } = await import("../../src/wal/open-log.ts");
   const { createSeededRandom } = await import("../support/seeded-random.ts");
-  const opened = await openLog({ directory: DIRECTORY, clock: scene.clock, files: scene.files(), random: createSeededRandom(9), listener: scene.told, segmentBytes: SEGMENT_BYTES, ...rest });
+  const opened = await openLog({
+    directory: DIRECTORY,
+    clock: scene.clock,
+    files: scene.files(),
+    random: createSeededRandom(9),
+    listener: scene.told,
+    segmentBytes: SEGMENT_BYTES,
+    ...rest,
+  });
   deepEqual(opened.recovery.logUuid, UUID);
   deepEqual(await readBack(opened), { texts, gaps: [] });
   await opened.log.close();
@@ -243,7 +326,10 @@ test("recovery: a series of power cuts leaves one small tail in one segment", as
   }
   equal(segmentPaths(scene).length, 1);
   const opened = await open(scene, { segmentBytes: size, bytesMax: 8 * size });
-  deepEqual((await readBack(opened)).texts, numbered(6).map((_, index) => `round ${index}`));
+  deepEqual(
+    (await readBack(opened)).texts,
+    numbered(6).map((_, index) => `round ${index}`),
+  );
 });
 
 test("recovery: opening reads little of a large backlog", async () => {

@@ -2,7 +2,17 @@ import { deepEqual, equal, ok, rejects } from "node:assert/strict";
 import { test } from "node:test";
 
 import { MemoryDisk } from "../support/memory-disk.ts";
-import { lines, newScene, numbered, open, readBack, SEGMENT_BYTES, segmentPaths, store, storeEach } from "./log-scene.ts";
+import {
+  lines,
+  newScene,
+  numbered,
+  open,
+  readBack,
+  SEGMENT_BYTES,
+  segmentPaths,
+  store,
+  storeEach,
+} from "./log-scene.ts";
 
 const FOUR = 4 * SEGMENT_BYTES;
 
@@ -54,7 +64,8 @@ test("space: a segment is not given away under a reader", async () => {
   const opened = await open(scene);
   const texts = numbered(60);
   await storeEach(opened, texts);
-  const reading = opened.log.read({ from: 0, to: 60 }, new AbortController().signal)[Symbol.asyncIterator]();
+  const items = opened.log.read({ from: 0, to: 60 }, new AbortController().signal);
+  const reading = items[Symbol.asyncIterator]();
   await reading.next();
   await opened.log.release(60);
   equal(opened.log.status().oldestOffset, 0);
@@ -216,7 +227,10 @@ test("space: with drop-oldest the oldest segment goes, counted and as a gap", as
   ok(opened.log.status().bytes <= FOUR);
   const { oldestOffset, gapRecords } = opened.log.status();
   equal(gapRecords, oldestOffset);
-  equal(scene.told.gaps.reduce((sum, gap) => sum + gap.to - gap.from, 0), oldestOffset);
+  equal(
+    scene.told.gaps.reduce((sum, gap) => sum + gap.to - gap.from, 0),
+    oldestOffset,
+  );
   ok(scene.told.gaps.every((gap) => gap.reason === "dropped"));
   deepEqual((await readBack(opened)).texts, numbered(200).slice(oldestOffset));
   await opened.log.close();
@@ -242,7 +256,10 @@ test("space: a thousand times full and free again, within the budget", async () 
 test("space: after freeing everything a new opening knows the next offset and the channels", async () => {
   const scene = newScene();
   const opened = await open(scene);
-  await opened.log.append(lines(["a"], { channel: "orders", position: Buffer.from("p") }), { receiver: "meters", epoch: 1 });
+  await opened.log.append(lines(["a"], { channel: "orders", position: Buffer.from("p") }), {
+    receiver: "meters",
+    epoch: 1,
+  });
   await storeEach(opened, numbered(50));
   await opened.log.release(51);
   scene.crash("all");

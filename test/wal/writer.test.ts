@@ -3,7 +3,17 @@ import { test } from "node:test";
 
 import type { Stored } from "../../src/contract/record.ts";
 import { HoldfastError } from "../../src/errors.ts";
-import { lines, newScene, numbered, open, readBack, SEGMENT_BYTES, segmentPaths, store, storeEach } from "./log-scene.ts";
+import {
+  lines,
+  newScene,
+  numbered,
+  open,
+  readBack,
+  SEGMENT_BYTES,
+  segmentPaths,
+  store,
+  storeEach,
+} from "./log-scene.ts";
 
 /** Opens a log whose channel is named and whose spares are made, so that the next write is an entry of records. */
 async function openQuiet(...[scene, options]: Parameters<typeof open>): ReturnType<typeof open> {
@@ -17,9 +27,14 @@ test("writer: blocks handed over in one go share one commit, and settle in the o
   const scene = newScene();
   const opened = await openQuiet(scene);
   const settled: number[] = [];
-  const all = numbered(20).map((text) => store(opened, [text]).then(({ firstOffset }) => settled.push(firstOffset)));
+  const all = numbered(20).map((text) =>
+    store(opened, [text]).then(({ firstOffset }) => settled.push(firstOffset)),
+  );
   await Promise.all(all);
-  deepEqual(settled, Array.from({ length: 20 }, (_, index) => index + 1));
+  deepEqual(
+    settled,
+    Array.from({ length: 20 }, (_, index) => index + 1),
+  );
   equal(scene.told.commits.length, 2);
   deepEqual((await readBack(opened)).texts, ["first", ...numbered(20)]);
   await opened.log.close();
@@ -40,8 +55,14 @@ test("writer: while one commit is on its way the next one fills, and only one is
   await scene.clock.settle();
   equal(hold.waiting, 1);
   hold.release();
-  deepEqual(await Promise.all(rest), [2, 3, 4].map((firstOffset) => ({ firstOffset, recordCount: 1 })));
-  deepEqual(scene.told.commits.map((commit) => commit.recordCount), [1, 1, 3]);
+  deepEqual(
+    await Promise.all(rest),
+    [2, 3, 4].map((firstOffset) => ({ firstOffset, recordCount: 1 })),
+  );
+  deepEqual(
+    scene.told.commits.map((commit) => commit.recordCount),
+    [1, 1, 3],
+  );
   await opened.log.close();
 });
 
@@ -73,7 +94,11 @@ test("writer: with a minimum interval the first commit is at once and the next o
 
 test("writer: the minimum interval holds back neither a large entry, nor a fence, nor the close", async () => {
   const scene = newScene();
-  const opened = await openQuiet(scene, { minCommitIntervalMs: 10_000, segmentBytes: 4 * 1024 * 1024, bytesMax: 64 * 1024 * 1024 });
+  const opened = await openQuiet(scene, {
+    minCommitIntervalMs: 10_000,
+    segmentBytes: 4 * 1024 * 1024,
+    bytesMax: 64 * 1024 * 1024,
+  });
   await store(opened, ["x".repeat(1024 * 1024)]);
   const fenced = store(opened, ["a"]);
   await opened.log.fence("meters", 2);
@@ -101,17 +126,24 @@ test("writer: receivers pause when the open entry is long, and resume at half", 
 
 test("writer: more than the disk can take for long is refused as busy, and the rest is stored", async () => {
   const scene = newScene();
-  const opened = await openQuiet(scene, { segmentBytes: 16 * 1024 * 1024, bytesMax: 256 * 1024 * 1024 });
+  const opened = await openQuiet(scene, {
+    segmentBytes: 16 * 1024 * 1024,
+    bytesMax: 256 * 1024 * 1024,
+  });
   const hold = scene.disk.hold({ kind: "write" });
   const big = lines(["x".repeat(4_000_000)]);
   const origin = { receiver: "meters", epoch: 1 };
-  const settled = Promise.allSettled(Array.from({ length: 20 }, () => opened.log.append(big, origin)));
+  const settled = Promise.allSettled(
+    Array.from({ length: 20 }, () => opened.log.append(big, origin)),
+  );
   await scene.clock.settle();
   equal(opened.log.status().unacknowledgedBytes > 60_000_000, true);
   hold.release();
   const results = await settled;
   equal(results.filter((result) => result.status === "fulfilled").length, 16);
-  const refused = results.filter((result) => result.status === "rejected").map((result) => result.reason);
+  const refused = results
+    .filter((result) => result.status === "rejected")
+    .map((result) => result.reason);
   ok(refused.every((reason) => reason instanceof HoldfastError && reason.code === "BUSY"));
   await opened.log.close();
 });
@@ -130,11 +162,21 @@ test("writer: after a second without commits a witness proves the last entry, on
   await opened.log.close();
 });
 
-for (const fault of [{ what: "error before the bytes", effect: "none" }, { what: "error behind the cache", effect: "cache" }, { what: "error after the bytes were durable", effect: "disk" }] as const) {
+for (const fault of [
+  { what: "error before the bytes", effect: "none" },
+  { what: "error behind the cache", effect: "cache" },
+  { what: "error after the bytes were durable", effect: "disk" },
+] as const) {
   test(`writer: after a failed write (${fault.what}) the same records go to another segment`, async () => {
     const scene = newScene();
     const opened = await openQuiet(scene);
-    scene.disk.failCall({ kind: "write", path: "/log/", nth: 1, code: "EIO", effect: fault.effect });
+    scene.disk.failCall({
+      kind: "write",
+      path: "/log/",
+      nth: 1,
+      code: "EIO",
+      effect: fault.effect,
+    });
     deepEqual(await store(opened, ["a", "b"]), { firstOffset: 1, recordCount: 2 });
     equal(opened.log.status().state, "degraded");
     equal(scene.facts.cuts.length, 1);
@@ -203,9 +245,12 @@ test("writer: too many rescues in an hour fail the log", async () => {
     stored += 1;
     await scene.clock.settle();
   };
-  await rejects(async () => {
-    for (;;) await storeWithFault();
-  }, { code: "LOG_FAILED" });
+  await rejects(
+    async () => {
+      for (;;) await storeWithFault();
+    },
+    { code: "LOG_FAILED" },
+  );
   equal(stored, 8);
   await opened.log.close();
 });
@@ -240,7 +285,10 @@ test("writer: on a copy-on-write file system nothing is prepared and nothing rec
   await storeEach(opened, numbered(40));
   await scene.clock.settle();
   await opened.log.release(40);
-  deepEqual(scene.disk.paths().filter((path) => path.includes("spare-")), []);
+  deepEqual(
+    scene.disk.paths().filter((path) => path.includes("spare-")),
+    [],
+  );
   deepEqual((await readBack(opened)).texts, numbered(40).slice(opened.log.status().oldestOffset));
   ok(opened.log.status().bytes <= 2 * SEGMENT_BYTES);
   await opened.log.close();
