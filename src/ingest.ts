@@ -48,6 +48,8 @@ export function createIngest<const N extends string>(options: IngestOptions<N>):
 }
 
 const STOP_TIMEOUT_MS = 10_000;
+/** A start that resolves without its pipelines waits this long for them: a store that is away may stay away. */
+const PIPELINES_OPEN_MS = 3_000;
 
 class RunningIngest implements Ingest {
   readonly #options: ResolvedIngestOptions;
@@ -207,10 +209,11 @@ class RunningIngest implements Ingest {
       this.#tree.receivers.start(intake.definition());
     }
     // Together: a slow store must not keep devices from being acknowledged.
-    await this.#tree.settled([
-      ...opened.map(({ name }) => `receivers/${name}`),
-      ...pipelines.map(({ name }) => `pipelines/${name}`),
-    ]);
+    await this.#tree.settled(opened.map(({ name }) => `receivers/${name}`));
+    await this.#tree.settled(
+      pipelines.map(({ name }) => `pipelines/${name}`),
+      PIPELINES_OPEN_MS,
+    );
     if (consoleOptions === undefined) return;
     this.#tree.root.start(
       consoleUnit({
@@ -345,7 +348,7 @@ class RunningIngest implements Ingest {
       .filter(({ status }) => status !== "running" && status !== "paused" && status !== "stopped")
       .map(({ unit, status, lastError }) => ({
         unit,
-        code: codeText(lastError),
+        code: lastError === undefined ? status : codeText(lastError),
         message: lastError?.message ?? status,
       }));
     if (!this.#storage.isOpen)
@@ -389,6 +392,6 @@ function isStop(cause: unknown): boolean {
   return cause instanceof HoldfastError && cause.code === "UNIT_STOPPED";
 }
 
-function codeText(error: Error | undefined): string {
+function codeText(error: Error): string {
   return error instanceof HoldfastError ? error.code : "INTERNAL";
 }

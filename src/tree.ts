@@ -25,10 +25,10 @@ export interface Tree {
   readonly receivers: Supervisor;
   readonly pipelines: Supervisor;
   /**
-   * Resolves when each unit has run or failed once: what is down later is the supervisor's business. Rejects when one
-   * failed for a reason that only a person can change: a taken port, a wrong configuration.
+   * Resolves when each unit has run or failed once, or after `withinMs`: what is down later is the supervisor's
+   * business. Rejects when one failed for a reason that only a person can change: a taken port, a wrong configuration.
    */
-  settled(paths: readonly string[]): Promise<void>;
+  settled(paths: readonly string[], withinMs?: number): Promise<void>;
   isRunning(path: string): boolean;
 }
 
@@ -63,9 +63,28 @@ export function createTree({ host, emit, supervision, gaveUp }: TreeOptions): Tr
     root,
     pipelines: root.group("pipelines", supervision.pipelines ?? PIPELINES),
     receivers: root.group("receivers", supervision.receivers ?? RECEIVERS),
-    settled: (paths) => outcomes.settled(paths),
+    settled: (paths, withinMs) => settledWithin(host, outcomes, { paths, withinMs }),
     isRunning: (path) => root.find(path)?.state().status === "running",
   };
+}
+
+/** A unit that is waited for no longer goes on opening. */
+async function settledWithin(
+  { clock }: Host,
+  outcomes: Outcomes,
+  { paths, withinMs }: { readonly paths: readonly string[]; readonly withinMs: number | undefined },
+): Promise<void> {
+  const all = outcomes.settled(paths);
+  if (withinMs === undefined) return all;
+  let cancel = (): void => undefined;
+  const late = new Promise<void>((resolve) => {
+    cancel = clock.after(withinMs, resolve);
+  });
+  try {
+    await Promise.race([all, late]);
+  } finally {
+    cancel();
+  }
 }
 
 /** The first outcome of each unit. */

@@ -82,8 +82,11 @@ function pipelineLine(
 
 function notRunning(name: string, reasons: readonly HealthReason[]): string {
   const reason = reasons.find(({ unit }) => unit === `pipelines/${name}`);
-  const why = reason === undefined ? "" : `: ${reason.code}: ${reason.message}`;
-  return `${name} is not running yet${why}`;
+  if (reason === undefined) return `${name} is not running yet`;
+  // Without an error the code is the unit's status: it waits for a store that does not answer yet.
+  if (reason.code === reason.message)
+    return `${name} is not running yet: it is ${reason.code}, its sinks are not open`;
+  return `${name} is not running yet: ${reason.code}: ${reason.message}`;
 }
 
 /** Where a sink writes, if its settings name a file or a directory. */

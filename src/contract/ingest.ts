@@ -57,4 +57,3 @@ export interface Ingest extends AsyncDisposable {
   address(receiver: Receiver): Endpoint;
   addListener(listener: Listener): Disposable;
 }
-

@@ -4,7 +4,7 @@
 import type { LogStatus } from "./log.ts";
 import type { UnitState } from "./unit.ts";
 
-/** Why an ingest is not ready: one unit, the code of its error, and a sentence. */
+/** Why an ingest is not ready: one unit, and the code and message of its error; its status where it has none. */
 export interface HealthReason {
   /** Path of the unit: `receivers/meters`, `log`. */
   readonly unit: string;

@@ -46,6 +46,7 @@ export const realClock: Clock = {
     const timer = setTimeout(callback, Math.min(Math.max(ms, 0), TIMER_MS_MAX));
     return () => clearTimeout(timer);
   },
-  sleep: (ms, signal) => sleepWith(realClock.after, ms, signal),
+  sleep: (ms, signal) =>
+    sleepWith((delayMs, callback) => realClock.after(delayMs, callback), ms, signal),
   yield: () => new Promise((resolve) => setImmediate(resolve)),
 };

@@ -21,5 +21,8 @@ export interface HostProcess {
   /** Resident memory of this process in bytes. */
   residentBytes(): number;
   /** Calls for each of these signals, which then no longer end the process; the result undoes it. */
-  onSignals(signals: readonly ("SIGINT" | "SIGTERM")[], callback: (signal: string) => void): () => void;
+  onSignals(
+    signals: readonly ("SIGINT" | "SIGTERM")[],
+    callback: (signal: string) => void,
+  ): () => void;
 }

@@ -12,7 +12,10 @@ export interface Random {
 }
 
 /** The machine's generator. */
-export const realRandom: Random = { next: () => Math.random(), bytes: (count) => randomBytes(count) };
+export const realRandom: Random = {
+  next: () => Math.random(),
+  bytes: (count) => randomBytes(count),
+};
 
 /** Lower-case hex of `byteCount` random bytes: identities such as writer ids. */
 export function randomHex(random: Random, byteCount: number): string {

@@ -52,7 +52,11 @@ export interface ListenOptions extends Endpoint {
 /** Streams of the host. */
 export interface Sockets {
   /** Resolves when bound; rejects with PORT_IN_USE or ADDRESS_UNAVAILABLE. */
-  listen(options: ListenOptions, onConnection: (connection: Connection) => void, onError: (cause: Error) => void): Promise<Listener>;
+  listen(
+    options: ListenOptions,
+    onConnection: (connection: Connection) => void,
+    onError: (cause: Error) => void,
+  ): Promise<Listener>;
   /** Resolves when connected; rejects with CONNECTION_FAILED, or the signal's reason. */
   connect(endpoint: Endpoint, signal: AbortSignal): Promise<Connection>;
 }

@@ -45,8 +45,6 @@ export const ENTRY_TYPE = {
   facts: 17,
 } as const;
 
-/** Types with this bit may be skipped by readers that do not know them. */
-export const ENTRY_TYPE_SKIPPABLE = 0x80;
 /** How a body is stored. Deflate is reserved: it comes with an incompatible feature bit. */
 export const ENTRY_CODEC = { none: 0, deflate: 1 } as const;
 

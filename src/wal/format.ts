@@ -24,7 +24,7 @@ import { crc32 } from "node:zlib";
 /** Entries begin at multiples of this; no write ever touches a unit that holds acknowledged bytes. */
 export const ALIGNMENT_BYTES = 4096;
 /** The header block of a segment. */
-export const SEGMENT_HEADER_BYTES: number = ALIGNMENT_BYTES;
+export const SEGMENT_HEADER_BYTES = 4096;
 /** Used part of the header block. */
 export const SEGMENT_HEADER_FIELDS_BYTES = 88;
 export const FORMAT_MAJOR = 1;

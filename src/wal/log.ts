@@ -153,6 +153,8 @@ export class SegmentedLog implements Log {
   }
 
   async release(offset: number): Promise<void> {
+    // The directory may belong to the next opening already.
+    if (this.#closing !== undefined) return;
     await this.#parts.retention.release(Math.min(offset, this.#durableEnd));
   }
 
@@ -163,6 +165,7 @@ export class SegmentedLog implements Log {
 
   async #closeOnce(): Promise<void> {
     await this.#writer.close();
+    await this.#parts.retention.close();
     await this.#parts.pool.close();
     this.#isClosed = true;
     this.#tellState(undefined);

@@ -115,9 +115,14 @@ class Opening {
     const isClean = newest === undefined || this.#endedInOrder(newest);
     const active = await this.#settleTail(pool, newest);
     const older = this.#survey.segments.slice(0, active === undefined ? undefined : -1);
-    await this.#cutUnsealed(older);
     const log = this.#assemble({ pool, gaps, older, active, isDegraded: news.length > 0 });
-    await log.start(active !== undefined);
+    try {
+      await this.#cutUnsealed(older);
+      await log.start(active !== undefined);
+    } catch (cause) {
+      await log.close();
+      throw cause;
+    }
     const { epoch, logUuid } = this.#identity;
     return {
       log,

@@ -27,6 +27,7 @@ export class Retention {
   #segments: readonly Segment[];
   #released = 0;
   #running: Promise<boolean> | undefined;
+  #isClosed = false;
 
   constructor(options: RetentionOptions) {
     this.#options = options;
@@ -62,7 +63,7 @@ export class Retention {
   /** Frees what may go, `isPressed` also what is only kept while there is room. True when something went. */
   async collect(isPressed: boolean): Promise<boolean> {
     while (this.#running !== undefined) await this.#running.catch(() => false);
-    const count = this.#freeCount(isPressed);
+    const count = this.#isClosed ? 0 : this.#freeCount(isPressed);
     if (count === 0) return false;
     return await this.#alone(() => this.#free(count));
   }
@@ -71,7 +72,8 @@ export class Retention {
   async dropOldest(): Promise<boolean> {
     while (this.#running !== undefined) await this.#running.catch(() => false);
     const [oldest] = this.#segments;
-    if (oldest === undefined || this.#segments.length < 2 || oldest.pins > 0) return false;
+    if (oldest === undefined || this.#segments.length < 2 || oldest.pins > 0 || this.#isClosed)
+      return false;
     return await this.#alone(async () => {
       const gap: LogGap = {
         from: Math.max(oldest.identity.baseOffset, this.#released),
@@ -84,6 +86,12 @@ export class Retention {
       if (isFreed && isNeeded) this.#options.dropped(gap);
       return isFreed;
     });
+  }
+
+  /** Frees nothing from now on: the directory may soon be another opening's. May be called twice. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    while (this.#running !== undefined) await this.#running.catch(() => false);
   }
 
   async #alone(step: () => Promise<boolean>): Promise<boolean> {

@@ -176,6 +176,14 @@ export class SegmentChain {
     await active.writeTables([{ type: ENTRY_TYPE.witness, body: new Uint8Array(0) }], this.stamp());
   }
 
+  /** Closes the file as it is: the log has failed, and the next opening decides what is in it. */
+  async abandon(): Promise<void> {
+    const active = this.#active;
+    if (active === undefined) return;
+    this.#leave(active);
+    await closeQuietly(active);
+  }
+
   /** Marks the end as orderly and closes the file. A full segment is sealed instead, which says the same. */
   async close(): Promise<void> {
     const active = this.#active;

@@ -73,8 +73,13 @@ export async function copyTail(
   }
   if (copy === "full") return undefined;
   if (!(await tryCopy(parts, found, { copy, tables, usedBytes }))) return undefined;
-  await pool.free(segment);
-  return copy;
+  try {
+    await pool.free(segment);
+    return copy;
+  } catch (cause) {
+    await copy.close().catch(() => undefined);
+    throw cause;
+  }
 }
 
 interface Copying {

@@ -156,6 +156,8 @@ export class LogWriter {
     await this.#pumping;
     // Without an orderly end the next opening takes another segment, so nothing depends on this write.
     if (this.#failure === undefined) await this.#chain.close().catch(() => undefined);
+    else await this.#chain.abandon();
+    this.#endPressure();
   }
 
   /** Runs the pump now, or when the minimum interval since the last commit is over. */
@@ -328,6 +330,7 @@ export class LogWriter {
     this.#idleTimer?.();
     this.#intervalTimer?.();
     this.#queue.rejectAll(this.#failure);
+    this.#endPressure();
     this.#host.stateChanged("failed", this.#failure);
   }
 
@@ -375,6 +378,12 @@ export class LogWriter {
     if (this.#isFull === isFull) return;
     this.#isFull = isFull;
     this.#host.stateChanged(isFull ? "full" : "running", cause);
+    this.#updatePressure();
+  }
+
+  /** The log is over: whoever waits for it to get better would wait for ever. */
+  #endPressure(): void {
+    this.#isFull = false;
     this.#updatePressure();
   }
 

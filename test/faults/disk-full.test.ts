@@ -11,7 +11,7 @@ import { runTcpClient } from "../crash/tcp-client.ts";
 import { within } from "../support/deadline.ts";
 import { createSeededRandom } from "../support/seeded-random.ts";
 import { layOut, type Place } from "./place.ts";
-import { mountSmall } from "./tmpfs.ts";
+import { smallDisk } from "./tmpfs.ts";
 
 const LIMIT = { timeout: 60_000 };
 
@@ -39,9 +39,10 @@ async function post({ httpPort }: Place, record: string): Promise<Response> {
 }
 
 test("disk full: receivers wait, nothing acknowledged is lost, and it goes on when there is room", LIMIT, async (context) => {
-  const place = await layOut(context);
-  if (!(await mountSmall(context, place.dataDirectory, diskMebibytes))) return;
-  const ballast = await fillUp(place.dataDirectory);
+  const disk = await smallDisk(context, diskMebibytes);
+  if (disk === undefined) return;
+  const ballast = await fillUp(disk);
+  const place = await layOut(context, { dataDirectory: join(disk, "data") });
   const program = startGateway(place);
   const book = new RecordBook();
   const ended = new AbortController();

@@ -16,11 +16,16 @@ export interface Place extends Gateway {
   readonly dataDirectory: string;
 }
 
-/** Changes the example's document further. */
-export type Change = (document: Document) => void;
+/** What differs from the example. */
+export interface Layout {
+  /** Where data goes; beside the sinks unless given. */
+  readonly dataDirectory?: string;
+  /** Changes the document further. */
+  readonly change?: (document: Document) => void;
+}
 
-/** Lays a gateway out in a directory that is removed after the test. Nothing runs, and nothing but the file is there. */
-export async function layOut(context: TestContext, change: Change = same): Promise<Place> {
+/** Lays a gateway out in a directory that is removed after the test. Nothing runs yet. */
+export async function layOut(context: TestContext, layout: Layout = {}): Promise<Place> {
   const directory = await mkdtemp(join(tmpdir(), "holdfast-fault-"));
   context.after(() => rm(directory, { recursive: true, force: true }));
   const [tcpPort = 0, httpPort = 0, consolePort = 0] = await freePorts(3);
@@ -29,28 +34,24 @@ export async function layOut(context: TestContext, change: Change = same): Promi
     tcpPort,
     httpPort,
     consolePort,
-    dataDirectory: join(directory, "data"),
+    dataDirectory: layout.dataDirectory ?? join(directory, "data"),
     configPath: join(directory, "holdfast.yaml"),
     databasePath: join(directory, "sinks", "readings.db"),
     partsDirectory: join(directory, "sinks", "parts"),
   };
   await mkdir(join(directory, "sinks"));
-  await configure(place, place.configPath, change);
+  await configure(place, layout);
   return place;
 }
 
-/** Writes the configuration of a place, which may have changed since, or another one beside it. */
-export async function configure(place: Place, path: string, change: Change = same): Promise<void> {
+/** Writes the configuration of a place; a copy of one with another directory has the same sinks and ports. */
+export async function configure(place: Place, { change }: Layout = {}): Promise<void> {
   const document = await gatewayDocument(place);
   document.setIn(["data"], place.dataDirectory);
   document.setIn(["log", "segmentMax"], "4MiB");
   document.setIn(["log", "bytesMax"], "64MiB");
   document.setIn(["sinks", "store", "file"], place.databasePath);
   document.setIn(["sinks", "files", "directory"], place.partsDirectory);
-  change(document);
-  await writeFile(path, String(document));
-}
-
-function same(): void {
-  // The example as it is.
+  change?.(document);
+  await writeFile(place.configPath, String(document));
 }

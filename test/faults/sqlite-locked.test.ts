@@ -16,6 +16,7 @@ import { RunningProgram } from "../support/running-program.ts";
 import { createSeededRandom } from "../support/seeded-random.ts";
 import { openSqlite } from "../support/sqlite-reader.ts";
 import { layOut, type Place } from "./place.ts";
+import { readiness } from "./session.ts";
 
 const LIMIT = { timeout: 60_000 };
 
@@ -45,7 +46,7 @@ async function rowCount({ databasePath }: Place): Promise<number> {
 }
 
 test("sqlite: while another process holds the file acknowledgements go on, and every row arrives once it is free", LIMIT, async (context) => {
-  const place = await layOut(context, impatient);
+  const place = await layOut(context, { change: impatient });
   const program = startGateway(place);
   const book = new RecordBook();
   const ended = new AbortController();
@@ -74,18 +75,19 @@ test("sqlite: while another process holds the file acknowledgements go on, and e
 });
 
 test("sqlite: a file that is locked at the start holds back its pipeline and no acknowledgement", LIMIT, async (context) => {
-  const place = await layOut(context, impatient);
+  const place = await layOut(context, { change: impatient });
   const holder = await holdDatabase(place);
   const program = startGateway(place);
   const book = new RecordBook();
   const ended = new AbortController();
   try {
-    await whileAlive(program, "start", program.line(/"event":"receiver-started"|receiver listens|^meters tcp/));
+    await listening(place, program);
+    await whileAlive(program, "notice", program.line(/^readings is not running yet: /));
     const options = { port: place.tcpPort, random: createSeededRandom(1), book };
     const client = runTcpClient({ ...options, name: "t", stop: ended.signal });
     await whileAlive(program, "acknowledgements", book.acknowledgedMore(acknowledgements));
+    equal((await readiness(place)).status, 503);
     await holder.kill();
-    await listening(place, program);
     ended.abort();
     await within(deadlineMs, "end of the client", client);
     await processAndStop(place, program);

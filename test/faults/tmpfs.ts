@@ -3,28 +3,31 @@
  * test says so and is skipped.
  */
 import { execFile } from "node:child_process";
-import { mkdir } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { promisify } from "node:util";
 
 const runFile = promisify(execFile);
 
 /**
- * Mounts a tmpfs of this many MiB on a directory, made if needed, until the test ends. False when that is not
- * allowed here: then the test has been skipped.
+ * A directory on a tmpfs of this many MiB of its own, until the test ends. Undefined when that is not allowed here:
+ * then the test has been skipped.
  */
-export async function mountSmall(
-  context: TestContext,
-  directory: string,
-  mebibytes: number,
-): Promise<boolean> {
-  await mkdir(directory, { recursive: true });
+export async function smallDisk(context: TestContext, mebibytes: number): Promise<string | undefined> {
+  const directory = await mkdtemp(join(tmpdir(), "holdfast-disk-"));
+  const options = `size=${mebibytes}m,mode=0700`;
   try {
-    await runFile("mount", ["-t", "tmpfs", "-o", `size=${mebibytes}m,mode=0700`, "tmpfs", directory]);
+    await runFile("mount", ["-t", "tmpfs", "-o", options, "tmpfs", directory]);
   } catch {
+    await rm(directory, { recursive: true });
     context.skip("this Node runs without the right to mount a tmpfs");
-    return false;
+    return undefined;
   }
-  context.after(() => runFile("umount", ["-l", directory]));
-  return true;
+  context.after(async () => {
+    await runFile("umount", ["-l", directory]);
+    await rm(directory, { recursive: true });
+  });
+  return directory;
 }

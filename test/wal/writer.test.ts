@@ -293,3 +293,46 @@ test("writer: on a copy-on-write file system nothing is prepared and nothing rec
   ok(opened.log.status().bytes <= 2 * SEGMENT_BYTES);
   await opened.log.close();
 });
+
+test("writer: a log that fails or closes while receivers are paused lets them go", async () => {
+  for (const isFailing of [true, false]) {
+    const scene = newScene();
+    const opened = await openQuiet(scene, { openEntryBytesPause: 1_000 });
+    const hold = scene.disk.hold({ kind: "write" });
+    const first = store(opened, ["a"]);
+    await scene.clock.settle();
+    const settled = Promise.allSettled([first, store(opened, ["b".repeat(2_000)])]);
+    deepEqual(scene.told.pressures, [true]);
+    if (isFailing)
+      for (let nth = 1; nth <= 3; nth += 1)
+        scene.disk.failCall({ kind: "write", nth, code: "EIO" });
+    const closed = opened.log.close();
+    hold.release();
+    const results = (await settled).map((result) => result.status);
+    deepEqual(results, isFailing ? ["fulfilled", "rejected"] : ["fulfilled", "fulfilled"]);
+    await closed;
+    deepEqual(scene.told.pressures, [true, false]);
+  }
+});
+
+test("writer: after close nothing is freed any more, the directory may be another opening's", async () => {
+  const scene = newScene();
+  const old = await open(scene);
+  await storeEach(old, numbered(40));
+  await old.log.close();
+  const before = segmentPaths(scene);
+  await old.log.release(40);
+  deepEqual(segmentPaths(scene), before);
+});
+
+test("writer: an opening that fails leaves no open file and can be repeated", async () => {
+  const scene = newScene();
+  const first = await open(scene);
+  await storeEach(first, numbered(3));
+  scene.crash("none");
+  scene.facts.failures.push(new Error("ledger gone"));
+  await rejects(open(scene), /ledger gone/);
+  const again = await open(scene);
+  deepEqual((await readBack(again)).texts, numbered(3));
+  await again.log.close();
+});
