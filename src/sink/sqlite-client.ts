@@ -8,6 +8,9 @@ import type { Answers, Reply, Request } from "./sqlite-protocol.ts";
 /** The worker's file, as it is called once it is compiled. */
 const WORKER_URL: URL = new URL("./sqlite-worker.js", import.meta.url);
 
+/** What is packed for the worker dies at once: more room for it would only be more memory. */
+const YOUNG_MIB = 12;
+
 interface Waiting {
   resolve(answer: Answers[keyof Answers]): void;
   reject(cause: Error): void;
@@ -27,7 +30,10 @@ export class SqliteClient {
    */
   constructor(sink: string, died: (cause: Error) => void, worker: URL = WORKER_URL) {
     this.#sink = sink;
-    this.#worker = new Worker(worker, { name: `holdfast-${sink}` });
+    this.#worker = new Worker(worker, {
+      name: `holdfast-${sink}`,
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MIB },
+    });
     this.#worker.on("message", (reply: Reply) => this.#settle(reply));
     let cause: unknown;
     this.#worker.on("error", (error) => (cause = error));

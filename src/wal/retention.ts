@@ -119,7 +119,7 @@ export class Retention {
   }
 
   async #free(count: number): Promise<boolean> {
-    const { facts, freed, pool } = this.#options;
+    const { facts, freed } = this.#options;
     const going = this.#segments.slice(0, count);
     const first = this.#segments[count];
     if (first === undefined) return false;
@@ -134,17 +134,25 @@ export class Retention {
       this.#segments = [...going, ...this.#segments];
       throw cause;
     }
-    for (const segment of going) await this.#freeWhenLeft(segment, pool);
+    const left = await this.#freeFiles(going);
+    this.#segments = [...left, ...this.#segments];
     freed();
-    return true;
+    return left.length < count;
   }
 
-  /** A file that cannot be given back stays as it is; the floor frees it at the next opening. */
-  async #freeWhenLeft(segment: Segment, pool: SegmentPool): Promise<void> {
-    try {
-      await pool.free(segment);
-    } catch {
-      // Its bytes count until then, which is what the budget is for.
+  /**
+   * Gives files back, oldest first, and returns the segments that are left after the first failure. A younger one must not
+   * go while an older one may come back after a power cut: without a ledger that would look like a hole.
+   */
+  async #freeFiles(going: readonly Segment[]): Promise<readonly Segment[]> {
+    for (const [index, segment] of going.entries()) {
+      try {
+        if ((await this.#options.pool.free(segment)) === "unsynced") return going.slice(index + 1);
+      } catch {
+        // The file is as it was, counts as before, and is tried again at the next release.
+        return going.slice(index);
+      }
     }
+    return [];
   }
 }

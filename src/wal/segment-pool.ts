@@ -170,9 +170,10 @@ export class SegmentPool {
 
   /**
    * Takes back the file of a segment that nobody needs; the caller has made that durable. A crash in between leaves the
-   * segment, which is then free again by the same fact.
+   * segment, which is then free again by the same fact. Throws when the file is as it was; `unsynced`: it is gone, and a power
+   * cut may bring it back.
    */
-  async free(segment: Segment): Promise<void> {
+  async free(segment: Segment): Promise<"freed" | "unsynced"> {
     const { directory, files, preallocates, segmentBytes } = this.#options;
     const { capacityBytes, fileName, segmentId } = segment.identity;
     const isWhole =
@@ -187,7 +188,12 @@ export class SegmentPool {
       await files.remove(this.#path(fileName));
       this.#bytes -= capacityBytes;
     }
-    await files.syncDirectory(directory);
+    try {
+      await files.syncDirectory(directory);
+      return "freed";
+    } catch {
+      return "unsynced";
+    }
   }
 
   /** Makes spares in the background until there are {@link SPARES_MAX}, as far as budget and disk allow. */

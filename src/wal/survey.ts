@@ -64,6 +64,9 @@ export interface SurveyOptions {
 /** Looks at everything. Throws LOG_VERSION when a segment is of a format that this program does not read. */
 export async function surveyDirectory(options: SurveyOptions): Promise<Survey> {
   const { directory, facts, files } = options;
+  // A process that was killed may have left names that only the system's memory knows. What is decided
+  // here is built upon, so it must be what a power cut would leave.
+  await files.syncDirectory(directory);
   const notes: string[] = [];
   const spares: { fileName: string; sizeBytes: number }[] = [];
   const candidates: Candidate[] = [];
@@ -179,6 +182,7 @@ async function settleEnd(
     offset: identity.baseOffset,
   });
   const path = `${options.directory}/${identity.fileName}`;
+  await syncFile(options.files, path);
   const scan = await scanSegment(
     options.files,
     path,
@@ -188,6 +192,19 @@ async function settleEnd(
   segment.end = { position: scan.verdict.endPosition, offset: scan.verdict.endOffset };
   segment.lastTimeMs = scan.lastTimeMs;
   return { segment, sizeBytes, header, seal, scan };
+}
+
+/**
+ * Makes durable what a killed process left in the system's memory: its last entry may be whole there and torn on the disk, and
+ * whoever reads it must be able to rely on it.
+ */
+async function syncFile(files: Files, path: string): Promise<void> {
+  const handle = await files.open(path, "write");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
 }
 
 /** Where the entries of a segment without SEAL and CUT may lie, and what others know of its end. */

@@ -6,6 +6,7 @@
  * files are there the old one counts, and nothing is acknowledged from the copy. Only when the copy is durable the
  * old file goes, and only when that is durable the copy is appended to.
  */
+import { HoldfastError } from "../errors.ts";
 import type { ChannelTable } from "./channels.ts";
 import { ENTRY_HEADER_BYTES, ENTRY_TYPE, type EntryHeader } from "./entry.ts";
 import { ALIGNMENT_BYTES, alignUp, SEGMENT_HEADER_BYTES } from "./format.ts";
@@ -74,8 +75,9 @@ export async function copyTail(
   if (copy === "full") return undefined;
   if (!(await tryCopy(parts, found, { copy, tables, usedBytes }))) return undefined;
   try {
-    await pool.free(segment);
-    return copy;
+    // As long as a power cut may bring the old file back, nothing may be acknowledged from the copy.
+    if ((await pool.free(segment)) === "freed") return copy;
+    throw new HoldfastError("LOG_FAILED", `${parts.options.directory} cannot be synced`);
   } catch (cause) {
     await copy.close().catch(() => undefined);
     throw cause;

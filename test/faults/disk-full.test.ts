@@ -5,7 +5,13 @@ import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { rm, statfs, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { countStored, listening, processAndStop, startGateway, whileAlive } from "../crash/incarnation.ts";
+import {
+  countStored,
+  listening,
+  processAndStop,
+  startGateway,
+  whileAlive,
+} from "../crash/incarnation.ts";
 import { RecordBook } from "../crash/record-book.ts";
 import { runTcpClient } from "../crash/tcp-client.ts";
 import { within } from "../support/deadline.ts";
@@ -38,42 +44,46 @@ async function post({ httpPort }: Place, record: string): Promise<Response> {
   });
 }
 
-test("disk full: receivers wait, nothing acknowledged is lost, and it goes on when there is room", LIMIT, async (context) => {
-  const disk = await smallDisk(context, diskMebibytes);
-  if (disk === undefined) return;
-  const ballast = await fillUp(disk);
-  const place = await layOut(context, { dataDirectory: join(disk, "data") });
-  const program = startGateway(place);
-  const book = new RecordBook();
-  const ended = new AbortController();
-  try {
-    await listening(place, program);
-    const options = { port: place.tcpPort, random: createSeededRandom(1), book, filler };
-    const client = runTcpClient({ ...options, name: "t", stop: ended.signal });
-    await whileAlive(program, "a full disk", program.line(/"event":"log-full"/));
+test(
+  "disk full: receivers wait, nothing acknowledged is lost, and it goes on when there is room",
+  LIMIT,
+  async (context) => {
+    const disk = await smallDisk(context, diskMebibytes);
+    if (disk === undefined) return;
+    const ballast = await fillUp(disk);
+    const place = await layOut(context, { dataDirectory: join(disk, "data") });
+    const program = startGateway(place);
+    const book = new RecordBook();
+    const ended = new AbortController();
+    try {
+      await listening(place, program);
+      const options = { port: place.tcpPort, random: createSeededRandom(1), book, filler };
+      const client = runTcpClient({ ...options, name: "t", stop: ended.signal });
+      await whileAlive(program, "a full disk", program.line(/"event":"log-full"/));
 
-    const refused = await post(place, book.write("refused", 0));
-    equal(refused.status, 503);
-    match(refused.headers.get("retry-after") ?? "", /^[1-9]\d*$/);
-    const waiting = book.acknowledged.size;
-    equal((await post(place, book.write("refused-again", 0))).status, 503);
-    ok(waiting > 0 && waiting < book.sent.size - 2, `${waiting} of ${book.sent.size}`);
-    equal(book.acknowledged.size, waiting, "acknowledged with a full disk");
+      const refused = await post(place, book.write("refused", 0));
+      equal(refused.status, 503);
+      match(refused.headers.get("retry-after") ?? "", /^[1-9]\d*$/);
+      const waiting = book.acknowledged.size;
+      equal((await post(place, book.write("refused-again", 0))).status, 503);
+      ok(waiting > 0 && waiting < book.sent.size - 2, `${waiting} of ${book.sent.size}`);
+      equal(book.acknowledged.size, waiting, "acknowledged with a full disk");
 
-    await rm(ballast);
-    await whileAlive(program, "acknowledgements with room", book.acknowledgedMore(100));
-    ended.abort();
-    await within(clientDeadlineMs, "end of the client", client);
-    equal((await post(place, book.write("accepted", 0))).status, 200);
-    book.acknowledge(["accepted"]);
-    await processAndStop(place, program);
-  } finally {
-    ended.abort();
-    await program.kill();
-  }
-  const stored = await countStored(place, book);
-  deepEqual(stored.problems, []);
-  // The connection that waited was not broken: in the end everything it sent is acknowledged, and what was refused is not.
-  equal(stored.acknowledged, stored.sent - 2);
-  equal(stored.unacknowledgedStored, 0);
-});
+      await rm(ballast);
+      await whileAlive(program, "acknowledgements with room", book.acknowledgedMore(100));
+      ended.abort();
+      await within(clientDeadlineMs, "end of the client", client);
+      equal((await post(place, book.write("accepted", 0))).status, 200);
+      book.acknowledge(["accepted"]);
+      await processAndStop(place, program);
+    } finally {
+      ended.abort();
+      await program.kill();
+    }
+    const stored = await countStored(place, book);
+    deepEqual(stored.problems, []);
+    // The connection that waited was not broken: in the end everything it sent is acknowledged, and what was refused is not.
+    equal(stored.acknowledged, stored.sent - 2);
+    equal(stored.unacknowledgedStored, 0);
+  },
+);

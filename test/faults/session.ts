@@ -37,7 +37,9 @@ export async function runOnce(place: Place, ids: readonly string[]): Promise<voi
 
 /** Sends a record for each id over one connection; all of them are acknowledged when this resolves. */
 export async function send({ tcpPort }: Place, ids: readonly string[]): Promise<void> {
-  const text = ids.map((id) => `${JSON.stringify({ id, device: "a", temperature: 20 })}\n`).join("");
+  const text = ids
+    .map((id) => `${JSON.stringify({ id, device: "a", temperature: 20 })}\n`)
+    .join("");
   const answer = new Promise<string>((resolve, reject) => {
     let heard = "";
     const socket = connect(tcpPort, "127.0.0.1", () => socket.end(text));
@@ -51,7 +53,9 @@ export async function send({ tcpPort }: Place, ids: readonly string[]): Promise<
 export async function tableIds({ databasePath }: Place): Promise<readonly string[]> {
   const database = await openSqlite(databasePath);
   try {
-    const rows = database.prepare("SELECT CAST(body AS TEXT) AS body FROM readings ORDER BY rowid").all();
+    const rows = database
+      .prepare("SELECT CAST(body AS TEXT) AS body FROM readings ORDER BY rowid")
+      .all();
     return rows.map(({ body }) => idOf(String(body)));
   } finally {
     database.close();
@@ -59,7 +63,9 @@ export async function tableIds({ databasePath }: Place): Promise<readonly string
 }
 
 /** Ids in each finished part, by its name. */
-export async function partIds({ partsDirectory }: Place): Promise<Readonly<Record<string, readonly string[]>>> {
+export async function partIds({
+  partsDirectory,
+}: Place): Promise<Readonly<Record<string, readonly string[]>>> {
   const parts: Record<string, readonly string[]> = {};
   for (const name of (await readdir(partsDirectory)).toSorted()) {
     if (name.startsWith(".")) continue;

@@ -15,7 +15,10 @@ const runFile = promisify(execFile);
  * A directory on a tmpfs of this many MiB of its own, until the test ends. Undefined when that is not allowed here:
  * then the test has been skipped.
  */
-export async function smallDisk(context: TestContext, mebibytes: number): Promise<string | undefined> {
+export async function smallDisk(
+  context: TestContext,
+  mebibytes: number,
+): Promise<string | undefined> {
   const directory = await mkdtemp(join(tmpdir(), "holdfast-disk-"));
   const options = `size=${mebibytes}m,mode=0700`;
   try {

@@ -1,10 +1,19 @@
 import { deepEqual, equal, ok } from "node:assert/strict";
 import { test } from "node:test";
 
+import type { Files } from "../../src/host/files.ts";
 import type { Keep } from "../support/memory-disk.ts";
 import { MemoryDisk } from "../support/memory-disk.ts";
 import { createSeededRandom } from "../support/seeded-random.ts";
-import { lines, MemoryFacts, newScene, open, readBack, type Scene } from "./log-scene.ts";
+import {
+  lines,
+  MemoryFacts,
+  newScene,
+  open,
+  readBack,
+  type Scene,
+  SEGMENT_BYTES,
+} from "./log-scene.ts";
 
 /** What was asked of the log, and what it promised. */
 class Witness {
@@ -189,3 +198,36 @@ test("crash: a log that failed is opened again beside what it left, many times",
   }
   await check(scene, witness, "after 30 failures");
 });
+
+/** Files whose durable writes, or whose directories, stay in the system's memory: the last moment before a kill. */
+function unsyncedFiles(files: Files, what: "writes" | "names"): Files {
+  if (what === "names") return { ...files, syncDirectory: () => Promise.resolve() };
+  return {
+    ...files,
+    open: (path, mode) => files.open(path, mode === "write-durable" ? "write" : mode),
+  };
+}
+
+for (const what of ["writes", "names"] as const) {
+  test(`crash: unsynced ${what} of a killed process are made durable before anything is built on them`, async () => {
+    const scene = newScene();
+    const size = { segmentBytes: 4 * SEGMENT_BYTES, bytesMax: 16 * SEGMENT_BYTES };
+    const origin = { receiver: "meters", epoch: 1 };
+    const first = await open(scene, size);
+    await first.log.append(lines(["a"]), origin);
+    await scene.clock.settle();
+    scene.kill();
+    const second = await open(scene, { ...size, files: unsyncedFiles(scene.files(), what) });
+    await second.log.append(lines(["b"]), origin);
+    scene.kill();
+    const third = await open(scene, size);
+    deepEqual((await readBack(third)).texts, ["a", "b"]);
+    scene.kill();
+    const fourth = await open(scene, size);
+    await fourth.log.append(lines(["c"]), origin);
+    scene.crash("none");
+    const fifth = await open(scene, size);
+    deepEqual(await readBack(fifth), { texts: ["a", "b", "c"], gaps: [] });
+    await fifth.log.close();
+  });
+}

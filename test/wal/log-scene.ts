@@ -15,7 +15,7 @@ import { valueOf } from "../../src/contract/record.ts";
 import { VirtualClock } from "../../src/testing/virtual-clock.ts";
 import type { LogOptions } from "../../src/wal/log-options.ts";
 import { openLog, type OpenedLog } from "../../src/wal/open-log.ts";
-import type { Files } from "../../src/host/files.ts";
+import type { FileHandle, Files } from "../../src/host/files.ts";
 import { type Keep, MemoryDisk } from "../support/memory-disk.ts";
 import { createSeededRandom } from "../support/seeded-random.ts";
 
@@ -110,8 +110,17 @@ export class Told implements LogListener {
 function filesOfProcess(disk: MemoryDisk, isAlive: () => boolean): Files {
   const live = <Result>(call: () => Promise<Result>): Promise<Result> =>
     isAlive() ? call() : new Promise(() => undefined);
+  const handleOf = (handle: FileHandle): FileHandle => ({
+    path: handle.path,
+    read: (...call) => live(() => handle.read(...call)),
+    write: (...call) => live(() => handle.write(...call)),
+    sync: () => live(() => handle.sync()),
+    truncate: (bytes) => live(() => handle.truncate(bytes)),
+    size: () => live(() => handle.size()),
+    close: () => live(() => handle.close()),
+  });
   return {
-    open: (path, mode) => live(() => disk.open(path, mode)),
+    open: (path, mode) => live(async () => handleOf(await disk.open(path, mode))),
     makeDirectory: (path) => live(() => disk.makeDirectory(path)),
     list: (path) => live(() => disk.list(path)),
     rename: (from, to) => live(() => disk.rename(from, to)),
@@ -139,6 +148,11 @@ export class Scene {
     this.#life += 1;
     const life = this.#life;
     return filesOfProcess(this.disk, () => life === this.#life);
+  }
+
+  /** The process is killed; what it had not synced is still in the system's memory, and a later power cut takes it. */
+  kill(): void {
+    this.#life += 1;
   }
 
   /** The process dies; "all" keeps what it had written, the rest loses what was not synced. */

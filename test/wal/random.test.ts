@@ -50,15 +50,19 @@ class Run {
   async live(): Promise<void> {
     const { random, scene } = this;
     if (!this.hasLedger) scene.facts = new MemoryFacts();
-    scene.disk.capacityBytes = random.chance(0.3) ? random.integer(6, 30) * SEGMENT_BYTES : Infinity;
-    if (random.chance(0.5)) this.#addFault();
+    scene.disk.capacityBytes = random.chance(0.3)
+      ? random.integer(6, 30) * SEGMENT_BYTES
+      : Infinity;
+    const hasFault = random.chance(0.5);
+    if (hasFault) this.#addFault();
     const opened = await this.#tryOpen();
     if (opened !== undefined) {
       const steps = random.integer(1, 25);
       for (let step = 0; step < steps; step += 1) await this.#step(opened);
       if (random.chance(0.3)) await this.#settled(opened.log.close());
     }
-    scene.crash(random.pick(["all", "none", () => random.chance(0.5)] as const));
+    if (!hasFault && random.chance(0.4)) scene.kill();
+    else scene.crash(random.pick(["all", "none", () => random.chance(0.5)] as const));
   }
 
   #addFault(): void {
@@ -87,13 +91,13 @@ class Run {
 
   /** What a promise came to, or undefined when it failed or its process is dead. */
   async #settled<Value>(promise: Promise<Value>): Promise<Value | undefined> {
-    let value: Value | undefined;
+    const values: Value[] = [];
     promise.then(
-      (settled) => (value = settled),
+      (value) => values.push(value),
       () => undefined,
     );
-    for (let turn = 0; turn < 8 && value === undefined; turn += 1) await this.scene.clock.settle();
-    return value;
+    for (let turn = 0; turn < 8 && values.length === 0; turn += 1) await this.scene.clock.settle();
+    return values[0];
   }
 
   async #step(opened: OpenedLog): Promise<void> {
