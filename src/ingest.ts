@@ -276,6 +276,7 @@ class RunningIngest implements Ingest {
       },
       stateChanged: (state, cause) => this.#logStateChanged(state, cause),
       gap: (gap) => this.#emit("log-gap", gap),
+      quarantined: (copy) => this.#emit("log-quarantined", copy),
       pressure: (isFull) => {
         for (const intake of this.#intakes.values()) {
           if (isFull) intake.pause("log");
@@ -310,7 +311,7 @@ class RunningIngest implements Ingest {
     await this.#lock?.release();
     return {
       flushedRecords: this.#processedRecords - before,
-      notStopped,
+      notStopped: [...new Set(notStopped)],
       nextOffset: log.nextOffset,
       pipelines: pipelines.map(({ pipeline, batchId, lagRecords }) => ({
         pipeline,

@@ -35,6 +35,9 @@ const LEDGER_BYTES = 4 * MIB;
 const OPEN_DEADLINE_MS = 120_000;
 const CLOSE_DEADLINE_MS = 10_000;
 
+/** What making a directory says when a file is in its place. */
+const NO_DIRECTORY: readonly string[] = ["EEXIST", "ENOTDIR"];
+
 /**
  * Makes the data directory if needed and takes it for this process.
  *
@@ -46,14 +49,12 @@ export async function lockDirectory(host: Host, directory: string): Promise<File
     return await host.process.lockFile(join(directory, LOCK_FILE));
   } catch (cause) {
     if (cause instanceof HoldfastError) throw cause;
-    throw new HoldfastError(
-      "DIRECTORY_UNWRITABLE",
-      `${resolve(directory)} cannot be written: ${codeOf(cause)}`,
-      {
-        cause,
-        fix: "choose another directory with `data:`, or give this user the right to write there",
-      },
-    );
+    const code = codeOf(cause);
+    const why = NO_DIRECTORY.includes(code) ? "is no directory" : "cannot be written";
+    throw new HoldfastError("DIRECTORY_UNWRITABLE", `${resolve(directory)} ${why}: ${code}`, {
+      cause,
+      fix: "choose another directory with `data:`, or give this user the right to write there",
+    });
   }
 }
 

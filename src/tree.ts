@@ -3,7 +3,7 @@
  */
 import { createSupervisor, equalJitter, oneForOne } from "../supervisors/index.ts";
 import type { Emit } from "./contract/events.ts";
-import type { Strategy, Supervisor, UnitEvent } from "./contract/unit.ts";
+import type { Strategy, Supervisor, UnitEvent, UnitState } from "./contract/unit.ts";
 import { CODES, HoldfastError } from "./errors.ts";
 import type { Host } from "./host/host.ts";
 
@@ -55,7 +55,7 @@ export function createTree({ host, emit, supervision, gaveUp }: TreeOptions): Tr
     random: host.random,
     onEvent: (event) => {
       outcomes.note(event);
-      publish(event, emit);
+      publish(event, emit, root.find(event.unit)?.state());
     },
     onEscalated: gaveUp,
   });
@@ -108,7 +108,7 @@ class Outcomes {
         await new Promise<void>((resolve) => this.#waiting.set(path, resolve));
       const first = this.#first.get(path);
       if (first instanceof HoldfastError && CODES[first.code].exitCode >= EXIT_UNAVAILABLE)
-        throw first;
+        throw named(path, first);
     }
   }
 }
@@ -116,12 +116,24 @@ class Outcomes {
 /** From here on exit codes say that a person has to change something: 69 unavailable, 78 configuration. */
 const EXIT_UNAVAILABLE = 69;
 
-function publish(event: UnitEvent, emit: Emit): void {
+/** A socket does not know who listens on it: the unit says which of several ports is meant. */
+function named(path: string, error: HoldfastError): HoldfastError {
+  if (error.code !== "PORT_IN_USE" && error.code !== "ADDRESS_UNAVAILABLE") return error;
+  const { code, fix, cause } = error;
+  return new HoldfastError(code, `${path.replace("/", ".")}: ${error.message}`, { fix, cause });
+}
+
+function publish(event: UnitEvent, emit: Emit, state: UnitState | undefined): void {
   const { unit, epoch } = event;
   switch (event.kind) {
     case "started":
       return event.restarted
-        ? emit("unit-restarted", { unit, epoch, restarts: 0, maxRestarts: 0 })
+        ? emit("unit-restarted", {
+            unit,
+            epoch,
+            restarts: state?.restarts ?? 0,
+            maxRestarts: state?.maxRestarts ?? 0,
+          })
         : undefined;
     case "failed":
       return publishFailure(event, emit);

@@ -32,6 +32,19 @@ function exchange(port: number, line: string): Promise<string> {
   });
 }
 
+/** What the example has stored; rejects while there is no table. */
+async function rows(path: string): Promise<readonly object[]> {
+  const database = await openSqlite(path);
+  try {
+    return database
+      .prepare("SELECT device, temperature FROM readings")
+      .all()
+      .map((row) => ({ ...row }));
+  } finally {
+    database.close();
+  }
+}
+
 test("README: the example runs, acknowledges a record and stores it", async (context) => {
   const directory = await mkdtemp(join(tmpdir(), "holdfast-readme-"));
   const [port = 0] = await freePorts(1);
@@ -53,18 +66,11 @@ test("README: the example runs, acknowledges a record and stores it", async (con
     await within(LIMIT_MS, "the count", exchange(port, '{"device":"a","temperature":21.5}\n')),
     "1\n",
   );
+  // It listens before its store is open: what is stopped that early is processed at the next start.
+  const store = join(directory, "data", "readings.db");
+  const stored = async (): Promise<boolean> => (await rows(store).catch(() => [])).length > 0;
+  await eventually("the row", stored, { everyMs: 50, deadlineMs: LIMIT_MS });
   program.signal("SIGTERM");
   deepEqual(await within(LIMIT_MS, "the end", program.exited), { code: 0, signal: null });
-  const database = await openSqlite(join(directory, "data", "readings.db"));
-  try {
-    deepEqual(
-      database
-        .prepare("SELECT device, temperature FROM readings")
-        .all()
-        .map((row) => ({ ...row })),
-      [{ device: "a", temperature: 21.5 }],
-    );
-  } finally {
-    database.close();
-  }
+  deepEqual(await rows(store), [{ device: "a", temperature: 21.5 }]);
 });

@@ -1,7 +1,7 @@
 /**
  * Finds and loads the configuration file of a command, and shows what is wrong with it.
  */
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { ConfigInput } from "../config/load.ts";
 import type { ProblemReport } from "../config/problems.ts";
@@ -68,8 +68,12 @@ async function readConfig(path: string, file: string): Promise<string> {
         fix: "holdfast init, or name a file",
       });
     }
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new HoldfastError("CONFIG_NOT_FOUND", `${file} cannot be read: ${why}`, { cause });
+    const code = codeOf(cause);
+    const why = code === "EISDIR" ? "it is a directory" : code;
+    throw new HoldfastError("CONFIG_NOT_FOUND", `${file} cannot be read: ${why}`, {
+      cause,
+      fix: code === "EISDIR" ? join(file, CONFIG_FILE) : "give this user the right to read it",
+    });
   }
 }
 

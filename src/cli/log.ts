@@ -25,7 +25,7 @@ import {
 import { findLedger } from "../wal/ledger-recovery.ts";
 import type { Call } from "./command.ts";
 import { dataDirectory, requireDirectory } from "./config-file.ts";
-import { showCount, showTable } from "./render.ts";
+import { counted, showCount, showTable } from "./render.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** The logs of a data directory. */
@@ -74,7 +74,7 @@ function inspectionLines(name: string, inspection: LogInspection): readonly stri
   } = inspection;
   const spares = spareCount === 0 ? "" : `, ${showCount(spareCount)} spare`;
   return [
-    `${name}: ${showCount(recordCount)} records, offsets ${showCount(oldestOffset)} to ${showCount(nextOffset)}, ${showCount(segments.length)} ${segments.length === 1 ? "segment" : "segments"} of ${showSize(fileBytes)}${spares}`,
+    `${name}: ${counted(recordCount, "record")}, offsets ${showCount(oldestOffset)} to ${showCount(nextOffset)}, ${counted(segments.length, "segment")} of ${showSize(fileBytes)}${spares}`,
     ...indented(
       segments.length === 0
         ? []
@@ -142,10 +142,8 @@ function showVerdict(
   terminal: Terminal,
 ): void {
   for (const finding of findings) terminal.complain(findingLine(name, finding));
-  const summary = isWhole ? "whole" : `damaged, ${showCount(lostRecords)} records lost`;
-  terminal.print(
-    `${name}: ${summary}; ${showCount(inspection.recordCount)} records in ${showCount(inspection.entryCount)} entries read`,
-  );
+  const summary = isWhole ? "whole" : `damaged, ${counted(lostRecords, "record")} lost`;
+  terminal.print(`${name}: ${summary}; ${counted(inspection.recordCount, "record")} read`);
 }
 
 function findingLine(
@@ -169,7 +167,7 @@ async function verifyLedger(files: Files, directory: string, terminal: Terminal)
     terminal.complain(`LOG_DAMAGED: ledger: ${showCount(recovery.lostFacts)} facts are gone`);
   const isWhole = recovery.kind === "new" || recovery.kind === "recovered";
   terminal.print(
-    `ledger: ${isWhole ? "whole" : "damaged"}; ${showCount(state.factCount)} facts, ${showCount(state.pipelines.size)} pipelines`,
+    `ledger: ${isWhole ? "whole" : "damaged"}; ${counted(state.factCount, "fact")}, ${counted(state.pipelines.size, "pipeline")}`,
   );
   return isWhole;
 }

@@ -3,7 +3,7 @@
  * they are called, so that help and wrong usage are answered at once.
  */
 import { suggestion } from "../config/suggest.ts";
-import { CODES, HoldfastError } from "../errors.ts";
+import { CODES, codeOf, HoldfastError } from "../errors.ts";
 import { readCall } from "./command.ts";
 import { commandHelp, COMMANDS, programHelp } from "./commands.ts";
 import { renderError } from "./render.ts";
@@ -56,8 +56,23 @@ function unknownCommand(name: string): HoldfastError {
   });
 }
 
+/** What a file says that this user may not use. */
+const REFUSALS: readonly string[] = ["EACCES", "EPERM", "EROFS"];
+
+/** A file that was refused is nothing that `--debug` has to explain. */
+function asKnown(thrown: unknown): unknown {
+  const code = codeOf(thrown);
+  if (!(thrown instanceof Error) || !REFUSALS.includes(code)) return thrown;
+  const path = "path" in thrown ? String(thrown.path) : "a file";
+  return new HoldfastError("DIRECTORY_UNWRITABLE", `this user may not use ${path}: ${code}`, {
+    cause: thrown,
+    fix: "run as the user that it belongs to, or in another directory",
+  });
+}
+
 /** Shows a failure and gives the exit code that goes with it. */
-export function fail(error: unknown, args: readonly string[], terminal: Terminal): number {
+export function fail(thrown: unknown, args: readonly string[], terminal: Terminal): number {
+  const error = asKnown(thrown);
   const isDebug = args.includes("--debug");
   terminal.complain(
     renderError(error, { color: terminal.hasColor, debug: isDebug, textOf: () => undefined }),

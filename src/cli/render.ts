@@ -77,6 +77,11 @@ export function showCount(count: number): string {
   return String(Math.round(count)).replace(/\B(?=(?:\d{3})+$)/g, ",");
 }
 
+/** A count with its noun: `1 record`, `1,204 records`. */
+export function counted(count: number, noun: string): string {
+  return `${showCount(count)} ${noun}${count === 1 ? "" : "s"}`;
+}
+
 /** Rows in columns, the first row being their heads; the last column is not padded. */
 export function showTable(rows: readonly (readonly string[])[]): readonly string[] {
   const columnCount = Math.max(0, ...rows.map((row) => row.length));

@@ -3,6 +3,7 @@
  */
 import type { Call } from "./command.ts";
 import { CONFIG_FILE, loadFor } from "./config-file.ts";
+import { counted } from "./render.ts";
 
 export async function main(call: Call): Promise<number> {
   const loaded = await loadFor(call, call.positionals[0] ?? CONFIG_FILE);
@@ -16,8 +17,4 @@ export async function main(call: Call): Promise<number> {
   ];
   call.terminal.print(`${loaded.file} is valid: ${parts.join(", ")}`);
   return 0;
-}
-
-function counted(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }

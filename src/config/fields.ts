@@ -158,7 +158,8 @@ export function duration(range: Range): Field<number> {
   return scalarField(wanted, schema, (node, scope) => {
     const ms =
       node.value === 0 ? 0 : typeof node.value === "string" ? parseDuration(node.value) : undefined;
-    if (ms === undefined) return wrongType(node, scope, wanted, unitFix(node, "ms"));
+    if (ms === undefined)
+      return wrongType(node, scope, wanted, unitFix(node, range, { ms: 1, s: 1_000, m: 60_000 }));
     return inRange(ms, { node, scope, range, show: showDuration });
   });
 }
@@ -174,13 +175,26 @@ export function size(range: Range): Field<number> {
   return scalarField(wanted, schema, (node, scope) => {
     const bytes =
       node.value === 0 ? 0 : typeof node.value === "string" ? parseSize(node.value) : undefined;
-    if (bytes === undefined) return wrongType(node, scope, wanted, unitFix(node, "B"));
+    if (bytes === undefined)
+      return wrongType(
+        node,
+        scope,
+        wanted,
+        unitFix(node, range, { B: 1, KiB: 2 ** 10, MiB: 2 ** 20 }),
+      );
     return inRange(bytes, { node, scope, range, show: showSize });
   });
 }
 
-function unitFix({ value, text: written }: ScalarNode, unit: string): string {
-  return typeof value === "number" ? `${written}${unit}` : "";
+/** A bare number with the smallest unit that makes it large enough. */
+function unitFix(
+  { value, text: written }: ScalarNode,
+  { min }: Range,
+  units: Readonly<Record<string, number>>,
+): string {
+  if (typeof value !== "number") return "";
+  const fitting = Object.entries(units).find(([, size]) => value * size >= min);
+  return fitting === undefined ? "" : `${written}${fitting[0]}`;
 }
 
 /** One of a few words or numbers. */

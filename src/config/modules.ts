@@ -83,7 +83,9 @@ export class Modules {
       throw new HoldfastError("CONFIG_MODULE", message, {
         at,
         cause,
-        fix: "paths of modules count from the directory of this file",
+        fix: isMissing
+          ? "paths of modules count from the directory of this file"
+          : `node ${absolute} shows where`,
       });
     }
   }

@@ -5,6 +5,7 @@
  * and the log makes one call per group commit.
  */
 import * as fs from "node:fs";
+import { dirname } from "node:path";
 
 import { codeOf } from "../errors.ts";
 import type { DirectoryEntry, FileHandle, Files, FileStat, FileSystem, OpenMode } from "./files.ts";
@@ -73,6 +74,29 @@ async function unlessMissing<T>(call: Promise<T>, fallback: T): Promise<T> {
     if (codeOf(error) === "ENOENT") return fallback;
     throw error;
   }
+}
+
+/**
+ * Not Node's `recursive`: below a directory that takes no names (`/proc`, an automounter's) that tries
+ * for ever and never calls back.
+ */
+async function makeDirectory(path: string): Promise<void> {
+  const make = (): Promise<void> => settled((done) => fs.mkdir(path, DIRECTORY_MODE, done));
+  try {
+    await make();
+  } catch (error) {
+    if (codeOf(error) === "EEXIST") return await assertDirectory(path, error);
+    const parent = dirname(path);
+    if (codeOf(error) !== "ENOENT" || parent === path) throw error;
+    await makeDirectory(parent);
+    // Once more and no more often; another process may have been quicker.
+    await make().catch((again: unknown) => assertDirectory(path, again));
+  }
+}
+
+async function assertDirectory(path: string, error: unknown): Promise<void> {
+  const stat = await called<fs.Stats>((done) => fs.stat(path, done)).catch(() => undefined);
+  if (stat?.isDirectory() !== true) throw error;
 }
 
 class RealFile implements FileHandle {
@@ -204,11 +228,7 @@ export const realFiles: Files = {
   stat,
   syncDirectory,
   fileSystem,
-  async makeDirectory(path) {
-    await called<string | undefined>((settle) =>
-      fs.mkdir(path, { recursive: true, mode: DIRECTORY_MODE }, settle),
-    );
-  },
+  makeDirectory,
   rename: (from, to) => settled((settle) => fs.rename(from, to, settle)),
   remove: (path) =>
     unlessMissing(

@@ -86,7 +86,7 @@ function lockedError(path: string): HoldfastError {
   const own = holder.pid === String(process.pid) ? " (this one)" : "";
   const since = holder.since === "" ? "" : ` since ${humanTime(holder.since, new Date())}`;
   return new HoldfastError("DATA_LOCKED", `${dirname(path)} is in use by ${who}${own}${since}`, {
-    fix: "`holdfast stop`, or another `data:`",
+    fix: "stop that process, or give this one another `data:`",
   });
 }
 

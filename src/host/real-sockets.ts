@@ -115,22 +115,29 @@ function listenerOf(server: Server, options: Endpoint): Listener {
   };
 }
 
+const NO_SUCH_ADDRESS = {
+  why: "no such address on this machine",
+  fix: "host: 127.0.0.1, or 0.0.0.0 for all addresses of this machine",
+};
+const LISTEN_REFUSALS: ReadonlyMap<string, { readonly why: string; readonly fix: string }> =
+  new Map([
+    ["EACCES", { why: "this user may not listen there", fix: "a port from 1024" }],
+    ["EADDRNOTAVAIL", NO_SUCH_ADDRESS],
+    ["ENOTFOUND", NO_SUCH_ADDRESS],
+    ["EAI_AGAIN", NO_SUCH_ADDRESS],
+  ]);
+
 /** Node's reasons why a port cannot be bound, as ours. */
 export function listenError(cause: Error, { host, port }: Endpoint): Error {
   const code = "code" in cause ? cause.code : undefined;
   if (code === "EADDRINUSE") {
     return new HoldfastError("PORT_IN_USE", `${host}:${port} is taken`, {
-      fix: "another port, or stop the program that listens there",
+      fix: "another `port:`, or stop the program that listens there",
       cause,
     });
   }
-  const why =
-    code === "EACCES"
-      ? "this user may not listen there"
-      : code === "EADDRNOTAVAIL" || code === "ENOTFOUND"
-        ? "no such address on this machine"
-        : cause.message;
-  return new HoldfastError("ADDRESS_UNAVAILABLE", `${host}:${port}: ${why}`, { cause });
+  const { why, fix } = LISTEN_REFUSALS.get(String(code)) ?? { why: cause.message, fix: "" };
+  return new HoldfastError("ADDRESS_UNAVAILABLE", `${host}:${port}: ${why}`, { cause, fix });
 }
 
 /** An accepted socket, read through the shared buffer where that can be had. */

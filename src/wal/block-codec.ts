@@ -1,6 +1,6 @@
 /**
- * The body of a DATA entry, read back. Payloads come first, as they came from the socket, because their number is
- * unknown while an entry fills; what describes them follows.
+ * The body of a DATA entry, read back. Payloads come first, as they came from the socket, because
+ * their number is unknown while an entry fills; what describes them follows.
  *
  * ```
  * payloads, delimiters included        | pad to 8
@@ -57,12 +57,15 @@ export interface DataBody {
   readonly blocks: readonly BlockHead[];
 }
 
-/** Whether numbers of this machine lie in memory as they lie in the file: columns are viewed in place. */
+/**
+ * Whether numbers of this machine lie in memory as they lie in the file: columns are viewed in
+ * place.
+ */
 export const LITTLE_ENDIAN: boolean = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1;
 
 /**
- * Decodes the body of the DATA entry at `bytes[at]`, whose checksums were found right. Undefined when its inner sizes
- * do not add up: no read goes beyond the entry whatever it says.
+ * Decodes the body of the DATA entry at `bytes[at]`, whose checksums were found right. Undefined
+ * when its inner sizes do not add up: no read goes beyond the entry whatever it says.
  */
 export function decodeData(
   bytes: Uint8Array,
@@ -145,8 +148,9 @@ export function positionOf(body: DataBody, head: BlockHead): Uint8Array | undefi
 }
 
 /**
- * The records `[fromRecord, toRecord)` of a block, counted in the block, as readers get them. Views into the buffer; only
- * column ends of a block that is cut in front are copied, because they count from 0.
+ * The records `[fromRecord, toRecord)` of a block, counted in the block, as readers get them. Views
+ * into the buffer; only column ends of a block that is cut in front are copied, because they count
+ * from 0.
  */
 export function storedBlock(
   body: DataBody,
@@ -220,7 +224,10 @@ function listColumn(
   };
 }
 
-/** Numbers in place, or copied where the buffer does not lie as they need; fewer at the end of the buffer. */
+/**
+ * Numbers in place, or copied where the buffer does not lie as they need; fewer at the end of the
+ * buffer.
+ */
 function uint32View(bytes: Uint8Array, at: number, count: number): Uint32Array {
   const fitting = Math.max(0, Math.min(count, Math.floor((bytes.length - at) / 4)));
   const start = bytes.byteOffset + at;

@@ -45,7 +45,10 @@ export function columnsOf(block: RecordBlock): number {
   );
 }
 
-/** Throws BLOCK_INVALID where counts and sizes contradict each other; the value ends are checked while they are copied. */
+/**
+ * Throws BLOCK_INVALID where counts and sizes contradict each other; the value ends are checked
+ * while they are copied.
+ */
 export function checkShape(block: RecordBlock): void {
   const { count, valuesStart, delimiterBytes } = block;
   if (!(Number.isSafeInteger(count) && count > 0))

@@ -1,5 +1,6 @@
 /**
- * Channels of the log: their ids, names and newest durable positions, and the epochs of their receivers.
+ * Channels of the log: their ids, names and newest durable positions, and the epochs of their
+ * receivers.
  */
 import { HoldfastError } from "../errors.ts";
 import { NAME_BYTES_MAX, type NameRow, nameRowBytes, type PositionRow } from "./tables.ts";
@@ -126,8 +127,9 @@ export class ChannelTable {
   }
 
   /**
-   * Forgets the least recently used channels of receivers that have too many, and further ones until names and
-   * positions fit in `tableBytesMax`. Those that an unwritten entry uses (number `oldestOpenEntry` or above) stay.
+   * Forgets the least recently used channels of receivers that have too many, and further ones
+   * until names and positions fit in `tableBytesMax`. Those that an unwritten entry uses (number
+   * `oldestOpenEntry` or above) stay.
    */
   trim(oldestOpenEntry: number, tableBytesMax: number): void {
     for (const { channels } of this.#receivers.values()) {

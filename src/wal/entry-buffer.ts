@@ -1,6 +1,6 @@
 /**
- * An entry while it fills. `add` copies a block's bytes with one `set` and its ends in one loop; no object is made per
- * record. The buffers are kept from entry to entry and grow on demand.
+ * An entry while it fills. `add` copies a block's bytes with one `set` and its ends in one loop; no
+ * object is made per record. The buffers are kept from entry to entry and grow on demand.
  */
 import type { RecordBlock, Stored } from "../contract/record.ts";
 import { BLOCK_HEADER_BYTES, RECORD_OVERHEAD_BYTES } from "./block-codec.ts";
@@ -28,7 +28,9 @@ export interface Settler {
   readonly reject: (cause: Error) => void;
 }
 
-/** The blocks of one commit: first filled, then laid out and sealed, then reset for the next one. */
+/**
+ * The blocks of one commit: first filled, then laid out and sealed, then reset for the next one.
+ */
 export class EntryBuffer {
   #bytes: Uint8Array = new Uint8Array(BUFFER_BYTES_MIN);
   #payloadBytes = 0;
@@ -76,8 +78,8 @@ export class EntryBuffer {
   }
 
   /**
-   * Takes a block. Throws BLOCK_INVALID when its numbers contradict each other; then nothing has changed. The caller has
-   * checked the size.
+   * Takes a block. Throws BLOCK_INVALID when its numbers contradict each other; then nothing has
+   * changed. The caller has checked the size.
    */
   add(
     block: RecordBlock,
@@ -114,7 +116,10 @@ export class EntryBuffer {
     this.#settlers.push(settler);
   }
 
-  /** Copies the ends, moved to where the payloads will lie. Returns the end of the last value in the block. */
+  /**
+   * Copies the ends, moved to where the payloads will lie. Returns the end of the last value in the
+   * block.
+   */
   #rebaseEnds(block: RecordBlock): number {
     const { count, delimiterBytes } = block;
     const source = block.valueEnds;
@@ -124,7 +129,8 @@ export class EntryBuffer {
     let previous = block.valuesStart;
     for (let index = 0; index < count; index += 1) {
       const end = source[index] ?? 0;
-      // Also catches ends that fall. What was written to the scratch array so far is behind its used part.
+      // Also catches ends that fall. What was written to the scratch array so far is behind its
+      // used part.
       if (end - previous < delimiterBytes)
         throw invalidBlock(
           `value ${index} ends at ${end} and begins at ${previous} with ${delimiterBytes} delimiter bytes`,
@@ -137,7 +143,9 @@ export class EntryBuffer {
     return previous;
   }
 
-  /** A wall clock that went back inside an entry counts as no time passed: receive times are labels. */
+  /**
+   * A wall clock that went back inside an entry counts as no time passed: receive times are labels.
+   */
   #fillTimes(count: number, wallMs: number): void {
     const delta = Math.min(Math.max(Math.round((wallMs - this.#baseTimeMs) * 1000), 0), UINT32_MAX);
     if (count === 1) this.#timeDeltas[this.#recordCount] = delta;
@@ -145,8 +153,9 @@ export class EntryBuffer {
   }
 
   /**
-   * Describes the block. Neighbours of one channel that carry nothing but values become one block, so that many small
-   * appends are read back as few blocks; one with a position stays apart, because the position is its own.
+   * Describes the block. Neighbours of one channel that carry nothing but values become one block,
+   * so that many small appends are read back as few blocks; one with a position stays apart,
+   * because the position is its own.
    */
   #addHead(block: RecordBlock, channel: { readonly id: number; readonly epoch: number }): void {
     const columns = columnsOf(block);
@@ -223,7 +232,10 @@ export class EntryBuffer {
     return padTo8(count * 4 + valueBytes);
   }
 
-  /** Lays the body out behind the payloads. Nothing may be added after; may be called once per reset. */
+  /**
+   * Lays the body out behind the payloads. Nothing may be added after; may be called once per
+   * reset.
+   */
   layOut(): void {
     const bytes = this.#bytes;
     let at = ENTRY_HEADER_BYTES + this.#payloadBytes;
@@ -248,8 +260,9 @@ export class EntryBuffer {
   }
 
   /**
-   * Writes the header in front of the laid-out body. May be called again with other fields and another salt: a rescue
-   * writes the same body to another segment. Returns what is to be written and the header's checksum.
+   * Writes the header in front of the laid-out body. May be called again with other fields and
+   * another salt: a rescue writes the same body to another segment. Returns what is to be written
+   * and the header's checksum.
    */
   seal(
     fields: Pick<
@@ -288,7 +301,9 @@ export class EntryBuffer {
     }
   }
 
-  /** Tells every caller, in the order of their calls, where its records are, and forgets the entry. */
+  /**
+   * Tells every caller, in the order of their calls, where its records are, and forgets the entry.
+   */
   resolveAll(firstOffset: number): void {
     let offset = firstOffset;
     for (const settler of this.#settlers) {

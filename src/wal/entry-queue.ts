@@ -1,6 +1,6 @@
 /**
- * Entries that wait for the disk: usually one that fills while another is written, more only while the disk is slow or
- * the log is full.
+ * Entries that wait for the disk: usually one that fills while another is written, more only while
+ * the disk is slow or the log is full.
  */
 import type { RecordBlock, Stored } from "../contract/record.ts";
 import { HoldfastError } from "../errors.ts";
@@ -12,7 +12,9 @@ import { EntryBuffer } from "./entry-buffer.ts";
 
 /** Accepted and not yet on disk, all entries together; beyond it `append` rejects with BUSY. */
 export const ACCEPTED_BYTES_MAX: number = 64 * 1024 * 1024;
-/** Empty entries that are kept with their buffers: the one that fills and the one that is written. */
+/**
+ * Empty entries that are kept with their buffers: the one that fills and the one that is written.
+ */
 const IDLE_ENTRIES_MAX = 2;
 
 /** An entry on its way: it fills, waits, and is written. */
@@ -63,14 +65,17 @@ export class EntryQueue {
     return this.#waitingBytes + this.#flightBytes;
   }
 
-  /** Number of the oldest entry that is not on disk: channels used from there on must keep their names. */
+  /**
+   * Number of the oldest entry that is not on disk: channels used from there on must keep their
+   * names.
+   */
   get oldestNumber(): number {
     return this.head?.number ?? this.#nextNumber;
   }
 
   /**
-   * Copies a block into the open entry and promises what becomes of it. Throws BUSY, BLOCK_INVALID; then nothing
-   * has changed.
+   * Copies a block into the open entry and promises what becomes of it. Throws BUSY, BLOCK_INVALID;
+   * then nothing has changed.
    */
   add(
     block: RecordBlock,
@@ -131,7 +136,10 @@ export class EntryQueue {
     return entry;
   }
 
-  /** The entry in flight is on disk: its callers hear where, in one turn and in the order of their calls. */
+  /**
+   * The entry in flight is on disk: its callers hear where, in one turn and in the order of their
+   * calls.
+   */
   resolveFlight(firstOffset: number): void {
     const entry = this.#flight;
     if (entry === undefined) return;

@@ -1,6 +1,7 @@
 /**
- * The entry: what one group commit writes. A header of 72 bytes, then the body; it begins at a multiple of 4096 and
- * is written in one call, checksums in front of the bytes they cover, and never touched again.
+ * The entry: what one group commit writes. A header of 72 bytes, then the body; it begins at a
+ * multiple of 4096 and is written in one call, checksums in front of the bytes they cover, and
+ * never touched again.
  *
  * ```
  *  0  u32 magic "HF1\0"             40  u32 epoch of the writer
@@ -13,8 +14,8 @@
  *                                   68  u32 header crc, seed = salt, over [0, 68)
  * ```
  *
- * `durableEnd` is what was known to be on disk when the entry was built. Together with one write in flight it
- * tells a torn tail, which nobody was promised, from damage in the middle.
+ * `durableEnd` is what was known to be on disk when the entry was built. Together with one write in
+ * flight it tells a torn tail, which nobody was promised, from damage in the middle.
  */
 import { ALIGNMENT_BYTES, readU64, seededCrc, viewOf, writeU64 } from "./format.ts";
 
@@ -24,8 +25,8 @@ export const ENTRY_HEADER_BYTES = 72;
 export const ENTRY_BODY_BYTES_MAX: number = 8 * 1024 * 1024;
 
 /**
- * Types of entries. 0 and 255 are never valid: erased and worn-out storage reads so. Bit 7 marks types that a
- * reader may skip when it does not know them.
+ * Types of entries. 0 and 255 are never valid: erased and worn-out storage reads so. Bit 7 marks
+ * types that a reader may skip when it does not know them.
  */
 export const ENTRY_TYPE = {
   data: 1,
@@ -97,8 +98,8 @@ export function entryDiskBytes(entryBytes: number): number {
 }
 
 /**
- * Writes the header in front of a body that is already at `bytes[at + 72, at + entryBytes)`, checksums included.
- * Returns the header's checksum, which the next entry repeats.
+ * Writes the header in front of a body that is already at `bytes[at + 72, at + entryBytes)`,
+ * checksums included. Returns the header's checksum, which the next entry repeats.
  */
 export function sealEntry(
   bytes: Uint8Array,
@@ -143,8 +144,8 @@ export function encodeEntry(
 }
 
 /**
- * The header at `bytes[at]`, or undefined when there is no whole and valid one. The body is checked apart
- * ({@link bodyIsValid}), because it may not be read yet.
+ * The header at `bytes[at]`, or undefined when there is no whole and valid one. The body is checked
+ * apart ({@link bodyIsValid}), because it may not be read yet.
  */
 export function decodeEntryHeader(
   bytes: Uint8Array,
@@ -174,7 +175,10 @@ export function decodeEntryHeader(
   return isInBounds(header, view.getUint8(5), view.getUint32(48, true)) ? header : undefined;
 }
 
-/** Bounds that hold for every entry; a reader allocates by these numbers only. NaN fails each comparison. */
+/**
+ * Bounds that hold for every entry; a reader allocates by these numbers only. NaN fails each
+ * comparison.
+ */
 function isInBounds(header: EntryHeader, codec: number, bodyBytes: number): boolean {
   return (
     header.type !== 0 &&

@@ -21,7 +21,9 @@
  */
 import { crc32 } from "node:zlib";
 
-/** Entries begin at multiples of this; no write ever touches a unit that holds acknowledged bytes. */
+/**
+ * Entries begin at multiples of this; no write ever touches a unit that holds acknowledged bytes.
+ */
 export const ALIGNMENT_BYTES = 4096;
 /** The header block of a segment. */
 export const SEGMENT_HEADER_BYTES = 4096;
@@ -107,9 +109,10 @@ export function readU64(view: DataView, at: number): number {
 }
 
 /**
- * Seed of every checksum in a segment. An odd factor makes it a bijection of the id's low 32 bits, so no two of 2^32
- * segments of a log share it, and what an earlier life left in a recycled file cannot pass. It follows
- * from id and uuid alone, so entries stay readable when the header block is lost.
+ * Seed of every checksum in a segment. An odd factor makes it a bijection of the id's low 32 bits,
+ * so no two of 2^32 segments of a log share it, and what an earlier life left in a recycled file
+ * cannot pass. It follows from id and uuid alone, so entries stay readable when the header block is
+ * lost.
  */
 export function saltOf(segmentId: number, logUuid: Uint8Array): number {
   return (Math.imul(segmentId % UINT32_RANGE, SEGMENT_ID_FACTOR) ^ crc32(logUuid, 0)) >>> 0;
@@ -137,7 +140,10 @@ export function encodeSegmentHeader(header: SegmentHeader): Uint8Array {
   return bytes;
 }
 
-/** Reads a header block. `unsupported`: intact, but of a version or with features that this reader must refuse. */
+/**
+ * Reads a header block. `unsupported`: intact, but of a version or with features that this reader
+ * must refuse.
+ */
 export function decodeSegmentHeader(bytes: Uint8Array): DecodedSegmentHeader {
   if (bytes.length < SEGMENT_HEADER_FIELDS_BYTES)
     return {

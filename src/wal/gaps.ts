@@ -21,7 +21,10 @@ export class GapList {
     return this.#recordCount;
   }
 
-  /** The parts of a gap that are news become facts, durable when it resolves, and are told. True when there were any. */
+  /**
+   * The parts of a gap that are news become facts, durable when it resolves, and are told. True
+   * when there were any.
+   */
   async add(gap: LogGap): Promise<boolean> {
     const parts = uncovered(this.#gaps, gap);
     for (const part of parts) {

@@ -27,19 +27,30 @@ export interface LogOptions {
   readonly segmentBytes?: number;
   /** Segments and spares together: at least two segments. @defaultValue 1 GiB */
   readonly bytesMax?: number;
-  /** Time between the starts of two commits, unless much waits; spares flash cards. 0 .. 60,000. @defaultValue 0 */
+  /**
+   * Time between the starts of two commits, unless much waits; spares flash cards. 0 .. 60,000.
+   * @defaultValue 0
+   */
   readonly minCommitIntervalMs?: number;
   /** How long an append waits for room in a full log: 0 .. 2^31-1. @defaultValue 30,000 */
   readonly storeTimeoutMs?: number;
   /** A longer block is refused: up to 7 MiB. @defaultValue 4 MiB */
   readonly blockBytesMax?: number;
-  /** Receivers pause when the open entry holds this much, and resume at half. @defaultValue 2 MiB */
+  /**
+   * Receivers pause when the open entry holds this much, and resume at half. @defaultValue 2 MiB
+   */
   readonly openEntryBytesPause?: number;
   /** Idle time after which the last entry is made provable; 0 = never. @defaultValue 1,000 */
   readonly witnessAfterMs?: number;
-  /** `block`: appends wait for room. `drop-oldest`: the oldest segment goes, as a gap. @defaultValue block */
+  /**
+   * `block`: appends wait for room. `drop-oldest`: the oldest segment goes, as a gap. @defaultValue
+   * block
+   */
   readonly whenFull?: "block" | "drop-oldest";
-  /** Released segments are kept while all together are smaller than this and there is room. @defaultValue 0 */
+  /**
+   * Released segments are kept while all together are smaller than this and there is room.
+   * @defaultValue 0
+   */
   readonly keepBytes?: number;
   /** Released segments are kept for this long while there is room. @defaultValue 0 */
   readonly keepMs?: number;

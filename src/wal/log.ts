@@ -1,5 +1,6 @@
 /**
- * The log as the other stages see it: the writer, the readers and the retention behind one contract.
+ * The log as the other stages see it: the writer, the readers and the retention behind one
+ * contract.
  */
 import type {
   AppendOrigin,
@@ -20,7 +21,8 @@ import type { Segment } from "./segment.ts";
 import type { SegmentChain } from "./segment-chain.ts";
 import type { SegmentPool } from "./segment-pool.ts";
 import { quarantine } from "./quarantine.ts";
-import { LogWriter, type WriterHost } from "./writer.ts";
+import { LogWriter } from "./writer.ts";
+import type { WriterHost } from "./writer-host.ts";
 
 /** What an opening has put together. */
 export interface LogParts {
@@ -104,7 +106,8 @@ export class SegmentedLog implements Log {
   }
 
   read(span: OffsetSpan, signal: AbortSignal): AsyncIterable<LogItem> {
-    // Nobody sees what is not durable: after a crash it may be gone, and a result computed from it would be ahead.
+    // Nobody sees what is not durable: after a crash it may be gone, and a result computed from it
+    // would be ahead.
     if (!(span.from <= span.to && span.to <= this.#durableEnd)) {
       throw new HoldfastError(
         "INTERNAL",
@@ -216,7 +219,10 @@ export class SegmentedLog implements Log {
     for (const waiter of due) waiter.resolve();
   }
 
-  /** Segments are gone: the writer may have room, and what was known of gaps below is nobody's business. */
+  /**
+   * Segments are gone: the writer may have room, and what was known of gaps below is nobody's
+   * business.
+   */
   freed(): void {
     const oldest = this.#parts.retention.segments[0];
     if (oldest !== undefined) this.#parts.gaps.forgetBelow(oldest.identity.baseOffset);
@@ -239,7 +245,10 @@ export class SegmentedLog implements Log {
     };
   }
 
-  /** Ids are never given to another channel, so any table that names one is as good as the segment's own. */
+  /**
+   * Ids are never given to another channel, so any table that names one is as good as the segment's
+   * own.
+   */
   #nameOf(
     channelId: number,
     channels: ChannelTable,
@@ -274,7 +283,10 @@ export class SegmentedLog implements Log {
   }
 }
 
-/** Copies damaged bytes aside and tells it. Without room for the copy the log goes on: it is for curiosity only. */
+/**
+ * Copies damaged bytes aside and tells it. Without room for the copy the log goes on: it is for
+ * curiosity only.
+ */
 export async function keepCopy(
   options: ResolvedLogOptions,
   range: {

@@ -1,6 +1,7 @@
 /**
- * Opens the log: survey, facts, and the first segment. Nothing acknowledged is deleted here; ends are recorded, ranges that
- * are lost become exact gaps, and a file that ended uncleanly is never appended to again.
+ * Opens the log: survey, facts, and the first segment. Nothing acknowledged is deleted here; ends
+ * are recorded, ranges that are lost become exact gaps, and a file that ended uncleanly is never
+ * appended to again.
  */
 import { dirname } from "node:path";
 
@@ -48,8 +49,9 @@ export interface OpenedLog {
 }
 
 /**
- * Opens or creates a log. Rejects with CONFIG_OUT_OF_RANGE, PLATFORM_UNSUPPORTED, LOG_VERSION, LOG_FAILED, and with what
- * the directory says (EACCES ...). A full disk is no error: the log opens in state `full`.
+ * Opens or creates a log. Rejects with CONFIG_OUT_OF_RANGE, PLATFORM_UNSUPPORTED, LOG_VERSION,
+ * LOG_FAILED, and with what the directory says (EACCES ...). A full disk is no error: the log opens
+ * in state `full`.
  */
 export async function openLog(given: LogOptions): Promise<OpenedLog> {
   const options = resolveLogOptions(given);
@@ -67,7 +69,8 @@ export async function openLog(given: LogOptions): Promise<OpenedLog> {
 }
 
 /**
- * Makes a new log's directory durable: without its name in the directories above, a power cut would take everything in it.
+ * Makes a new log's directory durable: without its name in the directories above, a power cut would
+ * take everything in it.
  */
 async function syncAncestors(files: Files, directory: string): Promise<void> {
   for (let at = dirname(directory); ; at = dirname(at)) {
@@ -142,7 +145,8 @@ class Opening {
     const preallocates = await this.#preallocates();
     const spares: string[] = [];
     for (const spare of this.#survey.spares) {
-      // A spare is never more than a file of zeros or of freed records: one that does not fit is simply removed.
+      // A spare is never more than a file of zeros or of freed records: one that does not fit is
+      // simply removed.
       const isWhole =
         preallocates && spare.sizeBytes === segmentBytes && spares.length < SPARES_MAX;
       if (isWhole) spares.push(spare.fileName);
@@ -185,7 +189,10 @@ class Opening {
     }
   }
 
-  /** The newest segment's tables and entries, and those of the one before when its head was damaged; older ones first. */
+  /**
+   * The newest segment's tables and entries, and those of the one before when its head was damaged;
+   * older ones first.
+   */
   #restoreChannels(): void {
     for (const { scan } of this.#survey.segments.slice(-2)) {
       if (scan === undefined) continue;
@@ -233,7 +240,8 @@ class Opening {
   }
 
   /**
-   * What becomes of the newest segment: it goes on, its records move to a new one, or (undefined) it is closed for ever.
+   * What becomes of the newest segment: it goes on, its records move to a new one, or (undefined)
+   * it is closed for ever.
    */
   async #settleTail(
     pool: SegmentPool,
@@ -256,8 +264,8 @@ class Opening {
   }
 
   /**
-   * Goes on behind a CLOSE: nothing was in flight when it was written. The first thing written there is a mark of this
-   * opening, so a crash from then on is seen as one.
+   * Goes on behind a CLOSE: nothing was in flight when it was written. The first thing written
+   * there is a mark of this opening, so a crash from then on is seen as one.
    */
   async #continue({
     header,

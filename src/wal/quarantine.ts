@@ -1,5 +1,6 @@
 /**
- * Copies of damaged bytes with a report beside each, for whoever wants to look into it. Bounded: oldest first out.
+ * Copies of damaged bytes with a report beside each, for whoever wants to look into it. Bounded:
+ * oldest first out.
  */
 import type { Files } from "../host/files.ts";
 import { writeFully } from "./segment-writer.ts";
@@ -20,7 +21,10 @@ export interface DamagedRange {
   readonly wallMs: number;
 }
 
-/** Keeps a copy and returns its path. The caller decides what a failure means: nothing depends on the copy. */
+/**
+ * Keeps a copy and returns its path. The caller decides what a failure means: nothing depends on
+ * the copy.
+ */
 export async function quarantine(
   files: Files,
   logDirectory: string,

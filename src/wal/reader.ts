@@ -1,6 +1,6 @@
 /**
- * Reads ranges of the log back through the page cache: one path for live, catch-up and replay. Checksums are checked at
- * every read; what cannot be had comes as an exact gap, never as silence.
+ * Reads ranges of the log back through the page cache: one path for live, catch-up and replay.
+ * Checksums are checked at every read; what cannot be had comes as an exact gap, never as silence.
  */
 import type { LogGap, LogItem, OffsetSpan } from "../contract/log.ts";
 import type { Files } from "../host/files.ts";
@@ -13,7 +13,10 @@ import { decodeNames } from "./tables.ts";
 
 /** Window buffers that are kept for the next reader. */
 const BUFFERS_KEPT_MAX = 2;
-/** A longer buffer, grown for one large entry, is not kept. At full speed an entry is a little over the pause threshold. */
+/**
+ * A longer buffer, grown for one large entry, is not kept. At full speed an entry is a little over
+ * the pause threshold.
+ */
 const BUFFER_BYTES_KEPT_MAX: number = 5 * 1024 * 1024;
 /** Segments with more names forget them when their last reader leaves. */
 const NAMES_KEPT_MAX = 1000;
@@ -94,7 +97,8 @@ export class LogReader {
     const buffer = this.#buffers.pop();
     const window = new SegmentWindow(this.#host.files, `${this.#host.directory}/${fileName}`, {
       salt,
-      // What is durable now: an entry that is being written lies behind, and is nobody's business yet.
+      // What is durable now: an entry that is being written lies behind, and is nobody's business
+      // yet.
       limit: segment.end.position,
       ...(buffer === undefined ? {} : { buffer }),
     });
@@ -204,7 +208,8 @@ export class LogReader {
       const name = cursor.segment.names.get(head.channelId) ?? this.#host.nameOf(head.channelId);
       const partTo = Math.min(blockTo, to);
       if (name === undefined) {
-        // Whose records these are is lost with every table that named them: nobody can process them.
+        // Whose records these are is lost with every table that named them: nobody can process
+        // them.
         yield* this.#damage(cursor, {
           position: cursor.walk.position,
           toPosition: cursor.walk.position,

@@ -1,15 +1,16 @@
 /**
- * What is in a segment, decided without any IO: a walk that is told what lies at a position and says where to look
- * next. Opening, reading and inspection all use this one.
+ * What is in a segment, decided without any IO: a walk that is told what lies at a position and
+ * says where to look next. Opening, reading and inspection all use this one.
  *
- * It leans on one write in flight per segment, and on no place being written twice in one life of a file:
+ * It leans on one write in flight per segment, and on no place being written twice in one life of a
+ * file:
  *
  * | at X no valid entry, and behind it | means | result |
  * | --- | --- | --- |
- * | nothing, and nobody knows an offset >= expected | torn tail, never acknowledged | the end is X |
+ * | nothing, nobody knows an offset >= expected | torn tail, never acknowledged | the end is X |
  * | nothing, but someone knows one | an acknowledged tail is lost | gap up to that offset |
  * | an entry Y with firstOffset = expected | an entry without records was damaged | go on at Y |
- * | an entry Y with firstOffset > expected | Y was built when X was on disk: damage | gap [expected, Y), go on at Y |
+ * | an entry Y with firstOffset > expected | X was on disk when Y was built: damage | gap, go on at Y |
  */
 import { ENTRY_TYPE, type EntryHeader, entryDiskBytes } from "./entry.ts";
 import { ALIGNMENT_BYTES, SEGMENT_HEADER_BYTES } from "./format.ts";
@@ -93,8 +94,9 @@ export function stepWalk(walk: Walk, sighting: Sighting): Step {
 }
 
 /**
- * Whether an entry goes on where the walk stands. Behind a hole the first one with `firstOffset >= expected` counts, not
- * only `>`: behind a damaged table the next entry has exactly the expected offset.
+ * Whether an entry goes on where the walk stands. Behind a hole the first one with `firstOffset >=
+ * expected` counts, not only `>`: behind a damaged table the next entry has exactly the expected
+ * offset.
  */
 function continues(walk: Walk, header: EntryHeader): boolean {
   if (header.segmentIdLow !== walk.target.segmentId % 2 ** 32 || header.epoch < walk.epoch)
@@ -128,8 +130,8 @@ function accept(walk: Walk, header: EntryHeader): Step {
 }
 
 /**
- * A valid header in its right place tells how far its damaged body reaches: nothing inside can be an entry, though a
- * payload may well look like one.
+ * A valid header in its right place tells how far its damaged body reaches: nothing inside can be
+ * an entry, though a payload may well look like one.
  */
 function skippedBytes(walk: Walk, sighting: Sighting): number {
   if (sighting.kind === "nothing" || walk.hole !== undefined || !continues(walk, sighting.header))

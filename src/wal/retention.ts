@@ -1,6 +1,7 @@
 /**
- * Which segments exist, which of them nobody needs, and in which order they go: first the floor is a durable fact, then
- * files are touched. A crash in between leaves files that the same fact frees at the next opening.
+ * Which segments exist, which of them nobody needs, and in which order they go: first the floor is
+ * a durable fact, then files are touched. A crash in between leaves files that the same fact frees
+ * at the next opening.
  */
 import type { LogFacts, LogGap } from "../contract/log.ts";
 import type { Clock } from "../host/clock.ts";
@@ -60,7 +61,10 @@ export class Retention {
     await this.collect(false);
   }
 
-  /** Frees what may go, `isPressed` also what is only kept while there is room. True when something went. */
+  /**
+   * Frees what may go, `isPressed` also what is only kept while there is room. True when something
+   * went.
+   */
   async collect(isPressed: boolean): Promise<boolean> {
     while (this.#running !== undefined) await this.#running.catch(() => false);
     const count = this.#isClosed ? 0 : this.#freeCount(isPressed);
@@ -88,7 +92,9 @@ export class Retention {
     });
   }
 
-  /** Frees nothing from now on: the directory may soon be another opening's. May be called twice. */
+  /**
+   * Frees nothing from now on: the directory may soon be another opening's. May be called twice.
+   */
   async close(): Promise<void> {
     this.#isClosed = true;
     while (this.#running !== undefined) await this.#running.catch(() => false);
@@ -141,8 +147,9 @@ export class Retention {
   }
 
   /**
-   * Gives files back, oldest first, and returns the segments that are left after the first failure. A younger one must not
-   * go while an older one may come back after a power cut: without a ledger that would look like a hole.
+   * Gives files back, oldest first, and returns the segments that are left after the first failure.
+   * A younger one must not go while an older one may come back after a power cut: without a ledger
+   * that would look like a hole.
    */
   async #freeFiles(going: readonly Segment[]): Promise<readonly Segment[]> {
     for (const [index, segment] of going.entries()) {

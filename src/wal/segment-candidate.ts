@@ -42,8 +42,9 @@ export interface CandidateHome {
 }
 
 /**
- * Says who a file is; undefined when it is another log's, with a note. A SEAL proves name and uuid by its checksum, in one
- * small read; else the header decides, and wins over the name. Throws LOG_VERSION.
+ * Says who a file is; undefined when it is another log's, with a note. A SEAL proves name and uuid
+ * by its checksum, in one small read; else the header decides, and wins over the name. Throws
+ * LOG_VERSION.
  */
 export async function identify(
   home: CandidateHome,
@@ -122,7 +123,10 @@ export function inOrder(candidates: readonly Candidate[], notes: string[]): Cand
   return [...byId.values()].toSorted((a, b) => a.identity.segmentId - b.identity.segmentId);
 }
 
-/** The uuid of the newest readable segment, for a log whose ledger is lost; undefined when there is none. */
+/**
+ * The uuid of the newest readable segment, for a log whose ledger is lost; undefined when there is
+ * none.
+ */
 export async function adoptUuid(files: Files, directory: string): Promise<Uint8Array | undefined> {
   const names = (await files.list(directory)).map((entry) => entry.name);
   for (const name of names.toReversed()) {

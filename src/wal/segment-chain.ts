@@ -1,6 +1,6 @@
 /**
- * The segment that is written and how the next one follows: sealing, tables at the head, and what happens to a segment
- * whose write failed.
+ * The segment that is written and how the next one follows: sealing, tables at the head, and what
+ * happens to a segment whose write failed.
  */
 import type { LogFacts } from "../contract/log.ts";
 import type { Clock } from "../host/clock.ts";
@@ -33,7 +33,9 @@ export interface SegmentChainOptions {
   readonly started: (segment: Segment) => void;
 }
 
-/** One writer at a time, and never two of these methods at once. Errors mean: call {@link poison}. */
+/**
+ * One writer at a time, and never two of these methods at once. Errors mean: call {@link poison}.
+ */
 export class SegmentChain {
   readonly #options: SegmentChainOptions;
   #active: SegmentWriter | undefined;
@@ -64,7 +66,10 @@ export class SegmentChain {
     return { epoch: this.#options.epoch, wallMs: Math.floor(this.#options.clock.wallMs()) };
   }
 
-  /** The first entry of an opening in a segment that was closed in order: from now on its CLOSE is not the last word. */
+  /**
+   * The first entry of an opening in a segment that was closed in order: from now on its CLOSE is
+   * not the last word.
+   */
   async markOpened(): Promise<void> {
     await this.#active?.writeTables(
       [{ type: ENTRY_TYPE.witness, body: new Uint8Array(0) }],
@@ -73,15 +78,16 @@ export class SegmentChain {
   }
 
   /**
-   * Makes `isReadyFor(diskBytes)` true for the active segment, with a new one if needed. `oldestEntry` is the number of the
-   * oldest entry that is not on disk.
+   * Makes `isReadyFor(diskBytes)` true for the active segment, with a new one if needed.
+   * `oldestEntry` is the number of the oldest entry that is not on disk.
    */
   async ensureRoom(diskBytes: number, oldestEntry: number): Promise<"ok" | "full"> {
     const active = this.#active;
     if (active !== undefined && this.#hasHead && active.fits(diskBytes)) {
       if ((await active.makeRoom(diskBytes)) === "ok") return "ok";
       if (!this.#options.pool.hasSpare) return "full";
-      // A spare has all its blocks already: better than waiting for the disk. This file cannot be sealed, so its end is a fact.
+      // A spare has all its blocks already: better than waiting for the disk. This file cannot be
+      // sealed, so its end is a fact.
       await this.poison();
       return await this.ensureRoom(diskBytes, oldestEntry);
     }
@@ -130,8 +136,8 @@ export class SegmentChain {
   }
 
   /**
-   * The tables are durable before the first record: the segment reads alone. Without room on the disk the segment stays the
-   * active one, has no head yet, and is tried again.
+   * The tables are durable before the first record: the segment reads alone. Without room on the
+   * disk the segment stays the active one, has no head yet, and is tried again.
    */
   async #writeHead(tables: HeadTables, diskBytes: number): Promise<"ok" | "full"> {
     const writer = this.#active;
@@ -150,9 +156,9 @@ export class SegmentChain {
   }
 
   /**
-   * A write failed: this file is never written or synced again, because what the system says about it afterwards may be
-   * wrong. Its end becomes a fact, so that what the failed write left behind is void, and the next entry goes to
-   * another segment. Rejects when the fact cannot be kept.
+   * A write failed: this file is never written or synced again, because what the system says about
+   * it afterwards may be wrong. Its end becomes a fact, so that what the failed write left behind
+   * is void, and the next entry goes to another segment. Rejects when the fact cannot be kept.
    */
   async poison(): Promise<void> {
     const active = this.#active;
@@ -184,7 +190,10 @@ export class SegmentChain {
     await closeQuietly(active);
   }
 
-  /** Marks the end as orderly and closes the file. A full segment is sealed instead, which says the same. */
+  /**
+   * Marks the end as orderly and closes the file. A full segment is sealed instead, which says the
+   * same.
+   */
   async close(): Promise<void> {
     const active = this.#active;
     if (active === undefined) return;

@@ -1,6 +1,6 @@
 /**
- * The tables at the head of a segment, and names that come later. Each is written twice in one go: a single damaged
- * block must not cost the records that the tables name.
+ * The tables at the head of a segment, and names that come later. Each is written twice in one go:
+ * a single damaged block must not cost the records that the tables name.
  */
 import { type Channel, type ChannelTable, nameRow } from "./channels.ts";
 import { ENTRY_TYPE } from "./entry.ts";
@@ -24,7 +24,10 @@ export function encodeHead(table: ChannelTable): HeadTables {
   return { channels, names, positions, diskBytes: 2 * tablesDiskBytes([...names, ...positions]) };
 }
 
-/** Writes the tables as the first entries of a segment: durable before its first record, so that it reads alone. */
+/**
+ * Writes the tables as the first entries of a segment: durable before its first record, so that it
+ * reads alone.
+ */
 export async function writeHead(
   writer: SegmentWriter,
   tables: HeadTables,
@@ -42,8 +45,9 @@ export function namesDiskBytes(channels: readonly Channel[]): number {
 }
 
 /**
- * Names channels in a write of its own before their first records. In one write with them a torn one could leave the
- * records and lose the names; then the records would prove the names durable by the rule of recovery.
+ * Names channels in a write of its own before their first records. In one write with them a torn
+ * one could leave the records and lose the names; then the records would prove the names durable by
+ * the rule of recovery.
  */
 export async function writeNames(
   writer: SegmentWriter,

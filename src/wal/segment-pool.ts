@@ -1,11 +1,12 @@
 /**
- * The files behind segments: spares that are ready, new ones within the budget, and freed ones that come back.
+ * The files behind segments: spares that are ready, new ones within the budget, and freed ones that
+ * come back.
  *
  * A file becomes a segment in this order, each step durable before the next:
- * 1. its header is written with a new segment id, and so with a new salt: nothing that an earlier life left in the
- *    file can pass a checksum any more;
- * 2. it gets its name `seg-...` and the directory is synced: a crash before leaves a `spare-...`, or a name whose
- *    header disagrees, and in both cases no entry was written;
+ * 1. its header is written with a new segment id, and so with a new salt: nothing that an earlier
+ *    life left in the file can pass a checksum any more;
+ * 2. it gets its name `seg-...` and the directory is synced: a crash before leaves a `spare-...`,
+ *    or a name whose header disagrees, and in both cases no entry was written;
  * 3. entries are written (by the caller).
  */
 import type { Clock } from "../host/clock.ts";
@@ -33,7 +34,10 @@ export interface SegmentPoolOptions {
   readonly logUuid: Uint8Array;
   readonly segmentBytes: number;
   readonly bytesMax: number;
-  /** False on copy-on-write file systems, where writing zeros first or over an old file gains nothing. */
+  /**
+   * False on copy-on-write file systems, where writing zeros first or over an old file gains
+   * nothing.
+   */
   readonly preallocates: boolean;
   /** Ids from here on were never used. */
   readonly nextSegmentId: number;
@@ -79,7 +83,10 @@ export class SegmentPool {
     return this.#spares.length > 0;
   }
 
-  /** A segment with a durable header and name. `full`: neither a spare nor room in the budget or on the disk. */
+  /**
+   * A segment with a durable header and name. `full`: neither a spare nor room in the budget or on
+   * the disk.
+   */
   async take(request: SegmentRequest): Promise<SegmentWriter | "full"> {
     const isOversized = request.capacityBytesMin > this.#options.segmentBytes;
     // A spare in the making is nearly ready, and its bytes count already.
@@ -169,9 +176,9 @@ export class SegmentPool {
   }
 
   /**
-   * Takes back the file of a segment that nobody needs; the caller has made that durable. A crash in between leaves the
-   * segment, which is then free again by the same fact. Throws when the file is as it was; `unsynced`: it is gone, and a power
-   * cut may bring it back.
+   * Takes back the file of a segment that nobody needs; the caller has made that durable. A crash
+   * in between leaves the segment, which is then free again by the same fact. Throws when the file
+   * is as it was; `unsynced`: it is gone, and a power cut may bring it back.
    */
   async free(segment: Segment): Promise<"freed" | "unsynced"> {
     const { directory, files, preallocates, segmentBytes } = this.#options;
@@ -196,7 +203,10 @@ export class SegmentPool {
     }
   }
 
-  /** Makes spares in the background until there are {@link SPARES_MAX}, as far as budget and disk allow. */
+  /**
+   * Makes spares in the background until there are {@link SPARES_MAX}, as far as budget and disk
+   * allow.
+   */
   prepare(): void {
     if (this.#preparing !== undefined || this.#isClosed || !this.#options.preallocates) return;
     if (!this.#wantsSpare()) return;
@@ -221,7 +231,8 @@ export class SegmentPool {
         await this.#writeZeros(spare);
         this.#spares.push(spare);
       } catch {
-        // A spare is only an advantage: whoever needs a segment tries again and tells what is wrong.
+        // A spare is only an advantage: whoever needs a segment tries again and tells what is
+        // wrong.
         await this.#discard(spare, segmentBytes);
         return;
       }
@@ -253,7 +264,8 @@ export class SegmentPool {
     try {
       await this.#options.files.remove(this.#path(fileName));
     } catch {
-      // It stays, holds no entry, and the next opening takes or removes it. The error that led here is the one to tell.
+      // It stays, holds no entry, and the next opening takes or removes it. The error that led here
+      // is the one to tell.
     }
   }
 

@@ -1,6 +1,6 @@
 /**
- * Reads whole segments when the log is opened: which entries are valid, where the segment ends, and what its tables and
- * blocks say about channels.
+ * Reads whole segments when the log is opened: which entries are valid, where the segment ends, and
+ * what its tables and blocks say about channels.
  */
 import type { Files } from "../host/files.ts";
 import { decodeData, positionOf } from "./block-codec.ts";
@@ -38,6 +38,8 @@ export interface ScanBounds {
 export interface SegmentScan {
   readonly verdict: SegmentVerdict;
   readonly damages: readonly WalkDamage[];
+  /** Valid records lie behind `offsetMax`. */
+  readonly isClipped: boolean;
   readonly names: readonly NameRow[];
   /** Newest position of each channel id. */
   readonly positions: ReadonlyMap<number, Uint8Array>;
@@ -84,6 +86,7 @@ export async function scanSegment(
     lastTimeMs: 0,
   };
   const damages: WalkDamage[] = [];
+  let isClipped = false;
   let walk: Walk = startWalk(identity, {
     position: SEGMENT_HEADER_BYTES,
     offset: identity.baseOffset,
@@ -93,7 +96,8 @@ export async function scanSegment(
       const position = walk.position;
       const sighting = window.peek(position) ?? (await window.look(position, () => true));
       const step = stepWalk(walk, sighting);
-      if (step.kind === "accepted" && step.walk.expected > bounds.offsetMax) break;
+      isClipped = step.kind === "accepted" && step.walk.expected > bounds.offsetMax;
+      if (isClipped) break;
       walk = step.walk;
       if (step.kind !== "accepted" || sighting.kind !== "entry") continue;
       if (step.damage !== undefined) damages.push(step.damage);
@@ -108,7 +112,7 @@ export async function scanSegment(
   } finally {
     await window.close();
   }
-  return { verdict: judgeWalk(walk, bounds), damages, ...collected };
+  return { verdict: judgeWalk(walk, bounds), damages, isClipped, ...collected };
 }
 
 interface EntryInWindow {
@@ -160,7 +164,10 @@ function collectPositions(collected: Collected, { bytes, at, header }: EntryInWi
   }
 }
 
-/** The SEAL in the last block of a file of `sizeBytes`, or undefined when there is none. One small read. */
+/**
+ * The SEAL in the last block of a file of `sizeBytes`, or undefined when there is none. One small
+ * read.
+ */
 export async function readSeal(
   files: Files,
   path: string,
@@ -180,7 +187,10 @@ export async function readSeal(
   return seal && { seal, header };
 }
 
-/** One block of a file, or undefined when it cannot be read: what it would have said is then unknown, as if damaged. */
+/**
+ * One block of a file, or undefined when it cannot be read: what it would have said is then
+ * unknown, as if damaged.
+ */
 export async function readBlock(
   files: Files,
   path: string,

@@ -1,5 +1,6 @@
 /**
- * A window over a segment's file: reads in large pieces through one reused buffer, and looks at entries in it.
+ * A window over a segment's file: reads in large pieces through one reused buffer, and looks at
+ * entries in it.
  */
 import { codeOf } from "../errors.ts";
 import type { FileHandle, Files } from "../host/files.ts";
@@ -15,7 +16,10 @@ const READ_TRIES = 3;
 
 const NOTHING: Sighting = { kind: "nothing" };
 
-/** Reads one segment. Not for several callers at once. Views into `bytes` are valid until the next `look`. */
+/**
+ * Reads one segment. Not for several callers at once. Views into `bytes` are valid until the next
+ * `look`.
+ */
 export class SegmentWindow {
   readonly #files: Files;
   readonly #path: string;
@@ -24,7 +28,10 @@ export class SegmentWindow {
   readonly #limit: number;
   #handle: FileHandle | undefined;
   #buffer: Uint8Array;
-  /** The buffer holds the file's bytes from `#start` on, `#length` of them; zeros where the file has none. */
+  /**
+   * The buffer holds the file's bytes from `#start` on, `#length` of them; zeros where the file has
+   * none.
+   */
   #start = 0;
   #length = 0;
   #unreadableBytes = 0;
@@ -57,8 +64,8 @@ export class SegmentWindow {
   }
 
   /**
-   * What lies at `position`. The body is only read and checked when `wantsBody` says so. Throws when the file cannot be
-   * opened; a place that cannot be read holds nothing.
+   * What lies at `position`. The body is only read and checked when `wantsBody` says so. Throws
+   * when the file cannot be opened; a place that cannot be read holds nothing.
    */
   async look(position: number, wantsBody: (header: EntryHeader) => boolean): Promise<Sighting> {
     if (!this.#holds(position, ENTRY_HEADER_BYTES)) await this.#load(position, ALIGNMENT_BYTES);
@@ -133,14 +140,18 @@ export class SegmentWindow {
     } else {
       this.#buffer.copyWithin(0, from, from + kept);
     }
-    // Nothing is held while the read is under way, so a failure leaves no half-filled window behind.
+    // Nothing is held while the read is under way, so a failure leaves no half-filled window
+    // behind.
     this.#length = 0;
     this.#start = position;
     if (length > kept) await this.#fill(this.#buffer.subarray(kept, length), position + kept);
     this.#length = Math.max(length, kept);
   }
 
-  /** Reads a range; what lies behind the file's end or the limit is zeros, and so is what cannot be read. */
+  /**
+   * Reads a range; what lies behind the file's end or the limit is zeros, and so is what cannot be
+   * read.
+   */
   async #fill(target: Uint8Array, position: number): Promise<void> {
     const wanted = target.subarray(0, Math.max(0, Math.min(target.length, this.#limit - position)));
     target.fill(0, wanted.length);
@@ -161,14 +172,18 @@ export class SegmentWindow {
         await readFully(handle, target, position);
         return true;
       } catch {
-        // A bad sector, or a descriptor that went bad: a fresh one decides. What stays unreadable becomes a reported gap.
+        // A bad sector, or a descriptor that went bad: a fresh one decides. What stays unreadable
+        // becomes a reported gap.
         await this.close();
       }
     }
     return false;
   }
 
-  /** Undefined when somebody removed the file: nothing in it can be read, which is a gap like any other. */
+  /**
+   * Undefined when somebody removed the file: nothing in it can be read, which is a gap like any
+   * other.
+   */
   async #opened(): Promise<FileHandle | undefined> {
     try {
       this.#handle ??= await this.#files.open(this.#path, "read");

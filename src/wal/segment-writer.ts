@@ -1,6 +1,7 @@
 /**
- * Writes entries to one segment, one at a time, each at a fresh multiple of 4096: no write touches a place that
- * holds acknowledged bytes, or that an earlier write of this life of the file has touched.
+ * Writes entries to one segment, one at a time, each at a fresh multiple of 4096: no write touches
+ * a place that holds acknowledged bytes, or that an earlier write of this life of the file has
+ * touched.
  */
 import { HoldfastError } from "../errors.ts";
 import type { FileHandle } from "../host/files.ts";
@@ -37,7 +38,10 @@ export interface EntryStamp {
   readonly wallMs: number;
 }
 
-/** The writing side of a segment. The caller never has two writes in flight; zeroing ahead is the exception. */
+/**
+ * The writing side of a segment. The caller never has two writes in flight; zeroing ahead is the
+ * exception.
+ */
 export class SegmentWriter {
   readonly segment: Segment;
   readonly #handle: FileHandle;
@@ -82,17 +86,21 @@ export class SegmentWriter {
     return !this.#isSealed && this.segment.end.position + diskBytes <= this.#limit;
   }
 
-  /** Whether this many bytes of entries can be written at once: they fit, and the file is prepared for them. */
+  /**
+   * Whether this many bytes of entries can be written at once: they fit, and the file is prepared
+   * for them.
+   */
   isReadyFor(diskBytes: number): boolean {
     return this.fits(diskBytes) && this.segment.end.position + diskBytes <= this.#zeroedTo;
   }
 
   /**
-   * Zeroes the file as far as the next `diskBytes` of entries reach. `full`: the disk has no room; nothing was written that
-   * matters, so the segment stays usable. Other errors are thrown.
+   * Zeroes the file as far as the next `diskBytes` of entries reach. `full`: the disk has no room;
+   * nothing was written that matters, so the segment stays usable. Other errors are thrown.
    */
   async makeRoom(diskBytes: number): Promise<"ok" | "full"> {
-    // A stride in flight could land on top of the entry: it must be over before the entry may go behind it.
+    // A stride in flight could land on top of the entry: it must be over before the entry may go
+    // behind it.
     if (this.#zeroing !== undefined) await this.#zeroing;
     const needed = Math.min(this.segment.end.position + diskBytes, this.#limit);
     while (this.#zeroedTo < needed) {
@@ -106,7 +114,10 @@ export class SegmentWriter {
     return "ok";
   }
 
-  /** Starts zeroing one stride further when the writer comes near; errors show in the next `makeRoom`. */
+  /**
+   * Starts zeroing one stride further when the writer comes near; errors show in the next
+   * `makeRoom`.
+   */
   zeroAhead(): void {
     const isNear =
       this.#zeroedTo < this.#limit &&
@@ -130,8 +141,9 @@ export class SegmentWriter {
   }
 
   /**
-   * Writes a laid-out entry of records behind the last one. Durable when it resolves; the segment's end has moved and
-   * readers may see it. Throws on any error: then the writer must not be used again.
+   * Writes a laid-out entry of records behind the last one. Durable when it resolves; the segment's
+   * end has moved and readers may see it. Throws on any error: then the writer must not be used
+   * again.
    */
   async writeRecords(entry: EntryBuffer, stamp: EntryStamp): Promise<void> {
     const { end, identity } = this.segment;
@@ -149,7 +161,10 @@ export class SegmentWriter {
     this.#written(sealed, entry.recordCount, entry.baseTimeMs);
   }
 
-  /** Writes an entry of another segment again: `bytes[at]` holds its header and body and is sealed anew. */
+  /**
+   * Writes an entry of another segment again: `bytes[at]` holds its header and body and is sealed
+   * anew.
+   */
   async writeCopy(
     bytes: Uint8Array,
     at: number,
@@ -192,8 +207,9 @@ export class SegmentWriter {
   }
 
   /**
-   * Writes the SEAL into the last block: the segment is complete and proves its own end. What lies between is zeroed
-   * first, so that a recycled file has all its blocks and cannot run into a full disk. Results as `makeRoom`.
+   * Writes the SEAL into the last block: the segment is complete and proves its own end. What lies
+   * between is zeroed first, so that a recycled file has all its blocks and cannot run into a full
+   * disk. Results as `makeRoom`.
    */
   async seal(stamp: EntryStamp): Promise<"ok" | "full"> {
     const { end, identity } = this.segment;
@@ -265,8 +281,8 @@ export function tablesDiskBytes(bodies: readonly Uint8Array[]): number {
 }
 
 /**
- * Writes everything, in several calls if need be: for what is no entry and may be written again. A disk that gets full takes
- * less than asked and says so in the next call only.
+ * Writes everything, in several calls if need be: for what is no entry and may be written again. A
+ * disk that gets full takes less than asked and says so in the next call only.
  */
 export async function writeFully(
   handle: FileHandle,
@@ -286,7 +302,10 @@ export async function writeFully(
   }
 }
 
-/** Writes everything in one call or throws: a short write is an error, because a part of an entry is none. */
+/**
+ * Writes everything in one call or throws: a short write is an error, because a part of an entry is
+ * none.
+ */
 export async function writeAll(
   handle: FileHandle,
   bytes: Uint8Array,

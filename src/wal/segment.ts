@@ -13,7 +13,10 @@ export interface SegmentPlace {
   readonly offset: number;
 }
 
-/** Offsets and positions of some entries, ascending in both. Only entries that are durable are in it. */
+/**
+ * Offsets and positions of some entries, ascending in both. Only entries that are durable are in
+ * it.
+ */
 export class EntryIndex {
   readonly #offsets: number[] = [];
   readonly #positions: number[] = [];
@@ -51,8 +54,8 @@ export class EntryIndex {
   }
 
   /**
-   * About how many bytes lie between the segment's start and `offset`, interpolated between the neighbouring points; `end`
-   * is the segment's.
+   * About how many bytes lie between the segment's start and `offset`, interpolated between the
+   * neighbouring points; `end` is the segment's.
    */
   bytesBefore(offset: number, end: SegmentPlace): number {
     const index = this.#indexBefore(offset);
@@ -65,7 +68,10 @@ export class EntryIndex {
     return from.position + Math.min(share, 1) * (to.position - from.position);
   }
 
-  /** About the offset that is `bytes` behind the segment's start; the inverse of {@link bytesBefore}. */
+  /**
+   * About the offset that is `bytes` behind the segment's start; the inverse of {@link
+   * bytesBefore}.
+   */
   offsetAt(bytes: number, end: SegmentPlace): number {
     let low = 0;
     let high = this.#positions.length - 1;
@@ -125,7 +131,10 @@ export class Segment {
   pins = 0;
   /** Names of the channel ids in it, as far as its entries were seen. */
   names: Map<number, ChannelName> = new Map();
-  /** Points up to where someone has walked, from the start on: all NAMES before a point are in `names`. */
+  /**
+   * Points up to where someone has walked, from the start on: all NAMES before a point are in
+   * `names`.
+   */
   index: EntryIndex;
 
   constructor(identity: SegmentIdentity, end: SegmentPlace) {

@@ -1,6 +1,7 @@
 /**
- * What the log's directory holds when it is opened: every file looked at, segments in the order of their birth with
- * their ends, and the ranges that are lost. Reads only; changing anything is the caller's.
+ * What the log's directory holds when it is opened: every file looked at, segments in the order of
+ * their birth with their ends, and the ranges that are lost. Reads only; changing anything is the
+ * caller's.
  */
 import type { LogFacts, LogGap } from "../contract/log.ts";
 import type { Files } from "../host/files.ts";
@@ -28,6 +29,8 @@ export interface FoundSegment {
   readonly seal: Seal | undefined;
   /** Undefined when a SEAL or CUT told its end. */
   readonly scan: SegmentScan | undefined;
+  /** Nothing in it counts: its file may be reused. */
+  readonly isEmpty: boolean;
 }
 
 /** A lost range, and the damaged bytes where there are some. */
@@ -61,11 +64,14 @@ export interface SurveyOptions {
   readonly facts: LogFacts;
 }
 
-/** Looks at everything. Throws LOG_VERSION when a segment is of a format that this program does not read. */
+/**
+ * Looks at everything. Throws LOG_VERSION when a segment is of a format that this program does not
+ * read.
+ */
 export async function surveyDirectory(options: SurveyOptions): Promise<Survey> {
   const { directory, facts, files } = options;
-  // A process that was killed may have left names that only the system's memory knows. What is decided
-  // here is built upon, so it must be what a power cut would leave.
+  // A process that was killed may have left names that only the system's memory knows. What is
+  // decided here is built upon, so it must be what a power cut would leave.
   await files.syncDirectory(directory);
   const notes: string[] = [];
   const spares: { fileName: string; sizeBytes: number }[] = [];
@@ -129,24 +135,14 @@ async function settleEnds(
       candidate.identity.epoch,
       found.scan?.highestEpoch ?? 0,
     );
-    if (isUnfinishedCopy(segments.at(-1), found)) {
+    const isCopy = isUnfinishedCopy(segments.at(-1), found);
+    if (isCopy)
       notes.push(`${candidate.identity.fileName} is an unfinished copy of the segment before it`);
-      empty.push(found.segment);
-    } else if (
-      found.segment.end.offset > candidate.identity.baseOffset ||
-      found.scan?.verdict.lostTail !== undefined ||
-      isUnreadable(found)
-    )
-      segments.push(found);
-    else empty.push(found.segment);
+    if (isCopy || found.isEmpty) empty.push(found.segment);
+    else segments.push(found);
   }
   await rescanNewest(options, segments);
   return { segments, empty, highestEpoch, ...findGaps(options, segments) };
-}
-
-/** A header that is damaged and no entry either: nothing says whose file it is, so nobody overwrites it. */
-function isUnreadable(found: FoundSegment): boolean {
-  return found.header === undefined && found.seal === undefined && found.scan !== undefined;
 }
 
 /** The successor with its header, which tells where its predecessor must end. */
@@ -170,33 +166,34 @@ async function settleEnd(
   next: Candidate | undefined,
 ): Promise<FoundSegment> {
   const { header, identity, seal, sizeBytes } = candidate;
-  const known = seal ?? options.facts.cuts.find((cut) => cut.segmentId === identity.segmentId);
+  const { baseOffset, segmentId } = identity;
+  const known = seal ?? options.facts.cuts.find((cut) => cut.segmentId === segmentId);
+  const bounds = scanBounds(options, candidate, next);
   if (known !== undefined) {
-    const endOffset = Math.min(known.endOffset, next?.identity.baseOffset ?? Infinity);
-    const segment = new Segment(identity, { position: known.endPosition, offset: endOffset });
+    const offset = Math.min(known.endOffset, bounds.offsetMax);
+    const segment = new Segment(identity, { position: known.endPosition, offset });
     segment.lastTimeMs = seal?.lastTimeMs ?? 0;
-    return { segment, sizeBytes, header, seal, scan: undefined };
+    const isEmpty = known.endOffset === baseOffset;
+    return { segment, sizeBytes, header, seal, scan: undefined, isEmpty };
   }
-  const segment = new Segment(identity, {
-    position: SEGMENT_HEADER_BYTES,
-    offset: identity.baseOffset,
-  });
+  const segment = new Segment(identity, { position: SEGMENT_HEADER_BYTES, offset: baseOffset });
   const path = `${options.directory}/${identity.fileName}`;
   await syncFile(options.files, path);
-  const scan = await scanSegment(
-    options.files,
-    path,
-    segment,
-    scanBounds(options, candidate, next),
-  );
-  segment.end = { position: scan.verdict.endPosition, offset: scan.verdict.endOffset };
+  const scan = await scanSegment(options.files, path, segment, bounds);
+  const { endOffset, endPosition, lostTail } = scan.verdict;
+  segment.end = { position: endPosition, offset: endOffset };
   segment.lastTimeMs = scan.lastTimeMs;
-  return { segment, sizeBytes, header, seal, scan };
+  const hasNothing = endOffset === baseOffset && lostTail === undefined;
+  // Records that a successor declares void are nothing. Otherwise nobody overwrites what may be
+  // records, nor a file whose header is damaged and says nothing about it.
+  const isKnownVoid = !scan.isClipped || bounds.isLinked;
+  const isEmpty = hasNothing && isKnownVoid && header !== undefined;
+  return { segment, sizeBytes, header, seal, scan, isEmpty };
 }
 
 /**
- * Makes durable what a killed process left in the system's memory: its last entry may be whole there and torn on the disk, and
- * whoever reads it must be able to rely on it.
+ * Makes durable what a killed process left in the system's memory: its last entry may be whole
+ * there and torn on the disk, and whoever reads it must be able to rely on it.
  */
 async function syncFile(files: Files, path: string): Promise<void> {
   const handle = await files.open(path, "write");
@@ -207,47 +204,62 @@ async function syncFile(files: Files, path: string): Promise<void> {
   }
 }
 
-/** Where the entries of a segment without SEAL and CUT may lie, and what others know of its end. */
+interface EndBounds extends ScanBounds {
+  /** The segment behind names this one as its predecessor. */
+  readonly isLinked: boolean;
+}
+
+/**
+ * Where the entries of a segment may lie, and what the one behind it and the ledger know of its
+ * end.
+ */
 function scanBounds(
   { facts }: SurveyOptions,
   { header, identity, sizeBytes }: Candidate,
   next: Candidate | undefined,
-): ScanBounds {
+): EndBounds {
   const endPosition = Math.min(
     identity.capacityBytes - ALIGNMENT_BYTES,
     Math.max(sizeBytes, SEGMENT_HEADER_BYTES),
   );
-  if (next === undefined)
-    return { endPosition, offsetMax: Infinity, provenOffset: facts.nextOffsetMin };
+  const free = { endPosition, isLinked: false, offsetMax: Infinity };
+  if (next === undefined) return { ...free, provenOffset: facts.nextOffsetMin };
   const after = next.header;
-  const nextBase = next.identity.baseOffset;
-  // A segment that follows this one says where this one ends; one that repeats it (a copy) says nothing about it.
-  if (after?.previousSalt === identity.salt)
-    return { endPosition, offsetMax: after.previousEnd, provenOffset: after.previousEnd };
-  const isRepeated =
-    after !== undefined &&
-    after.previousSalt === header?.previousSalt &&
-    nextBase === identity.baseOffset;
-  return { endPosition, offsetMax: isRepeated ? Infinity : nextBase, provenOffset: 0 };
+  if (after?.previousSalt === identity.salt) {
+    const { previousEnd } = after;
+    return { endPosition, isLinked: true, offsetMax: previousEnd, provenOffset: previousEnd };
+  }
+  // A copy says nothing about the end of what it repeats.
+  if (after !== undefined && header !== undefined && isSamePlace(header, after))
+    return { ...free, provenOffset: 0 };
+  return { ...free, offsetMax: next.identity.baseOffset, provenOffset: 0 };
 }
 
 /**
- * A small tail is copied into a new segment at opening, and the old file goes only when the copy is durable. While both
- * are there the old one counts, and nothing was ever acknowledged from the copy. A rescue segment differs: it
- * names the one before as its predecessor. So does one behind an empty segment: that one has no records.
+ * Whether a segment begins where another one does, behind the same predecessor: one is a copy of
+ * the other.
+ */
+function isSamePlace(one: SegmentHeader, other: SegmentHeader): boolean {
+  return one.baseOffset === other.baseOffset && one.previousSalt === other.previousSalt;
+}
+
+/**
+ * A small tail is copied into a new segment at opening, and the old file goes only when the copy is
+ * durable. While both are there the old one counts, and nothing was ever acknowledged from the
+ * copy. A rescue segment differs: it names the one before as its predecessor. So does one behind an
+ * empty segment: that one has no records.
  */
 function isUnfinishedCopy(before: FoundSegment | undefined, found: FoundSegment): boolean {
   if (before?.header === undefined || found.header === undefined || before.seal !== undefined)
     return false;
-  const isSamePlace =
-    before.header.baseOffset === found.header.baseOffset &&
-    before.header.previousSalt === found.header.previousSalt;
-  return isSamePlace && before.segment.end.offset > before.header.baseOffset;
+  return (
+    isSamePlace(before.header, found.header) && before.segment.end.offset > before.header.baseOffset
+  );
 }
 
 /**
- * Channels and positions come from the head of the newest segment and everything behind it, so that one is walked whole;
- * when its head is damaged the one before serves too.
+ * Channels and positions come from the head of the newest segment and everything behind it, so that
+ * one is walked whole; when its head is damaged the one before serves too.
  */
 async function rescanNewest(options: SurveyOptions, segments: FoundSegment[]): Promise<void> {
   for (let index = segments.length - 1; index >= Math.max(0, segments.length - 2); index -= 1) {

@@ -1,6 +1,6 @@
 /**
- * Bodies of the entries that hold no records. Each segment begins with its tables, durable before its first DATA
- * entry, so that it reads alone and opening the log needs no scan of the backlog.
+ * Bodies of the entries that hold no records. Each segment begins with its tables, durable before
+ * its first DATA entry, so that it reads alone and opening the log needs no scan of the backlog.
  *
  * ```
  * every table: u32 count, u32 more (1: the table goes on in the next entry), then per row, padded to 8:

@@ -1,10 +1,12 @@
 /**
- * Moves a little used tail to a new segment at opening, so that a series of power cuts does not eat the budget: a
- * file that ended uncleanly is never appended to, and without this each one would cost a whole segment.
+ * Moves a little used tail to a new segment at opening, so that a series of power cuts does not eat
+ * the budget: a file that ended uncleanly is never appended to, and without this each one would
+ * cost a whole segment.
  *
- * The order makes it safe. The copy has the base and the predecessor of the old segment, which marks it as one. While both
- * files are there the old one counts, and nothing is acknowledged from the copy. Only when the copy is durable the
- * old file goes, and only when that is durable the copy is appended to.
+ * The order makes it safe. The copy has the base and the predecessor of the old segment, which
+ * marks it as one. While both files are there the old one counts, and nothing is acknowledged from
+ * the copy. Only when the copy is durable the old file goes, and only when that is durable the copy
+ * is appended to.
  */
 import { HoldfastError } from "../errors.ts";
 import type { ChannelTable } from "./channels.ts";
@@ -46,8 +48,9 @@ export function isCopyWorthIt({ header, scan, segment }: FoundSegment): boolean 
 }
 
 /**
- * Moves the tail and returns the writer of its new segment; undefined when there was no room or it could not be written: then
- * the old file is as it was. Rejects when the old file may or may not be gone: the next opening sees which.
+ * Moves the tail and returns the writer of its new segment; undefined when there was no room or it
+ * could not be written: then the old file is as it was. Rejects when the old file may or may not be
+ * gone: the next opening sees which.
  */
 export async function copyTail(
   parts: TailCopyParts,
@@ -75,7 +78,8 @@ export async function copyTail(
   if (copy === "full") return undefined;
   if (!(await tryCopy(parts, found, { copy, tables, usedBytes }))) return undefined;
   try {
-    // As long as a power cut may bring the old file back, nothing may be acknowledged from the copy.
+    // As long as a power cut may bring the old file back, nothing may be acknowledged from the
+    // copy.
     if ((await pool.free(segment)) === "freed") return copy;
     throw new HoldfastError("LOG_FAILED", `${parts.options.directory} cannot be synced`);
   } catch (cause) {

@@ -1,8 +1,8 @@
 /**
- * The one writer of the log: takes blocks into the open entry and writes entries one after the other. While one is on its
- * way to the disk the next one fills: group commit without timers.
+ * The one writer of the log: takes blocks into the open entry and writes entries one after the
+ * other. While one is on its way to the disk the next one fills: group commit without timers.
  */
-import type { AppendOrigin, LogState } from "../contract/log.ts";
+import type { AppendOrigin } from "../contract/log.ts";
 import type { RecordBlock, Stored } from "../contract/record.ts";
 import { codeOf, HoldfastError, toError } from "../errors.ts";
 import type { Cancel, Clock } from "../host/clock.ts";
@@ -13,35 +13,18 @@ import type { ResolvedLogOptions } from "./log-options.ts";
 import { namesDiskBytes, writeNames } from "./segment-head.ts";
 import type { SegmentChain } from "./segment-chain.ts";
 import type { SegmentWriter } from "./segment-writer.ts";
+import type { WriterHost } from "./writer-host.ts";
 
 /** An entry of this size is committed without waiting for `minCommitIntervalMs`. */
 export const ENTRY_BYTES_SOFT: number = 1024 * 1024;
 /** How often a full log looks for room on its own. */
 export const PROBE_MS = 1_000;
-/** Failed writes within {@link RESCUE_WINDOW_MS} that are answered with another segment; one more fails the log. */
+/**
+ * Failed writes within {@link RESCUE_WINDOW_MS} that are answered with another segment; one more
+ * fails the log.
+ */
 export const RESCUES_MAX = 8;
 export const RESCUE_WINDOW_MS: number = 60 * 60 * 1000;
-
-/** What the writer tells the log. */
-export interface WriterHost {
-  /** Records are on disk: called before their callers hear. */
-  committed(commit: {
-    readonly recordCount: number;
-    readonly bytes: number;
-    readonly seconds: number;
-    readonly durableEnd: number;
-  }): void;
-  stateChanged(state: LogState, cause: Error | undefined): void;
-  pressure(full: boolean): void;
-  /** The log is full: true when room was made by dropping something. */
-  makeRoom(): Promise<boolean>;
-  /** The active segment is half full or a first one was used: prepare the next. */
-  prepare(): void;
-  /** Nothing was written for a while. */
-  idle(): void;
-  /** What the budget says, for the message of LOG_FULL. */
-  space(): { readonly bytes: number; readonly bytesMax: number };
-}
 
 /** Appends, commits, rescues. */
 export class LogWriter {
@@ -130,7 +113,10 @@ export class LogWriter {
     await drained;
   }
 
-  /** The first steps of an opening: the mark behind an orderly end, or the first segment. Rejects when both tries fail. */
+  /**
+   * The first steps of an opening: the mark behind an orderly end, or the first segment. Rejects
+   * when both tries fail.
+   */
   async start(isContinued: boolean): Promise<void> {
     if (isContinued) await this.#attempt(() => this.#chain.markOpened());
     this.#schedule();
@@ -154,7 +140,8 @@ export class LogWriter {
     this.#run();
     await drained;
     await this.#pumping;
-    // Without an orderly end the next opening takes another segment, so nothing depends on this write.
+    // Without an orderly end the next opening takes another segment, so nothing depends on this
+    // write.
     if (this.#failure === undefined) await this.#chain.close().catch(() => undefined);
     else await this.#chain.abandon();
     this.#endPressure();
@@ -196,7 +183,9 @@ export class LogWriter {
       });
   }
 
-  /** Writes until nothing waits. One turn of the loop is one write, or one step towards room for it. */
+  /**
+   * Writes until nothing waits. One turn of the loop is one write, or one step towards room for it.
+   */
   async #pump(): Promise<void> {
     while (this.#failure === undefined) {
       const head = this.#queue.head;
@@ -204,7 +193,8 @@ export class LogWriter {
       if (this.#queue.flight === undefined && this.#holdBackMs() > 0) return;
       const active = this.#chain.active;
       const diskBytes = namesDiskBytes(this.#chain.unnamed(head.channels)) + head.buffer.diskBytes;
-      // No wait between this check and the taking of the head: the room is for exactly what it holds now.
+      // No wait between this check and the taking of the head: the room is for exactly what it
+      // holds now.
       if (active === undefined || !active.isReadyFor(diskBytes)) {
         if ((await this.#ensureRoom(diskBytes)) === "full") await this.#waitForRoom(head);
         continue;
@@ -288,8 +278,9 @@ export class LogWriter {
   }
 
   /**
-   * Runs a step that writes. When it fails, the segment is given up with its end as a fact, and the pump goes on in another
-   * one: same records, same offsets, from memory. A second failure in a row, or too many in an hour, fail the log.
+   * Runs a step that writes. When it fails, the segment is given up with its end as a fact, and the
+   * pump goes on in another one: same records, same offsets, from memory. A second failure in a
+   * row, or too many in an hour, fail the log.
    */
   async #attempt<Result>(step: () => Promise<Result>): Promise<Result | undefined> {
     try {
@@ -310,7 +301,8 @@ export class LogWriter {
     try {
       await this.#chain.poison();
     } catch (second) {
-      // Without the fact the next opening decides from the disk alone, and it may find the failed entry.
+      // Without the fact the next opening decides from the disk alone, and it may find the failed
+      // entry.
       return this.#fail(toError(second));
     }
     const isHopeless =
@@ -334,7 +326,10 @@ export class LogWriter {
     this.#host.stateChanged("failed", this.#failure);
   }
 
-  /** The disk or the budget is full: waits for room, at most until the head's callers have waited long enough. */
+  /**
+   * The disk or the budget is full: waits for room, at most until the head's callers have waited
+   * long enough.
+   */
   async #waitForRoom(head: PendingEntry): Promise<void> {
     this.#setFull(true, undefined);
     const deadlineMs = head.buffer.firstAppendMs + this.#options.storeTimeoutMs;

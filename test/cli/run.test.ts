@@ -162,7 +162,7 @@ test("run: a directory that cannot be made is one message", LIMIT, () =>
     await writeFile(join(directory, "data"), "a file");
     const { code, stderr } = await holdfast(["run"], { directory });
     equal(code, 78);
-    match(stderr, /^DIRECTORY_UNWRITABLE: .*\/data cannot be written: \w+\n {4}fix: .*\n$/);
+    match(stderr, /^DIRECTORY_UNWRITABLE: .*\/data is no directory: EEXIST\n {4}fix: .*\n$/);
   }),
 );
 

@@ -120,6 +120,18 @@ test("real files: files are for their owner alone, also under a loose umask", as
   deepEqual([modeOf("a"), modeOf("a/b"), modeOf("a/b/file")], [0o700, 0o700, 0o600]);
 });
 
+test("real files: a directory that cannot be made is refused, and a file is none", async (context) => {
+  const root = directory(context);
+  writeFileSync(join(root, "file"), "");
+  await rejects(realFiles.makeDirectory(join(root, "file")), { code: "EEXIST" });
+  await rejects(realFiles.makeDirectory(join(root, "file", "below")), { code: "ENOTDIR" });
+  symlinkSync(root, join(root, "link"));
+  await realFiles.makeDirectory(join(root, "link"));
+  // Node's own way of making parents never comes back here.
+  if (process.platform === "linux")
+    await rejects(realFiles.makeDirectory("/proc/holdfast/data"), { code: "ENOENT" });
+});
+
 test("real files: a listing is sorted and names kinds", async (context) => {
   const root = directory(context);
   writeFileSync(join(root, "b"), "");

@@ -106,7 +106,10 @@ export class Told implements LogListener {
   }
 }
 
-/** The disk as one process sees it: once that is dead, what is left of it in memory reaches the disk no more. */
+/**
+ * The disk as one process sees it: once that is dead, what is left of it in memory reaches the disk
+ * no more.
+ */
 function filesOfProcess(disk: MemoryDisk, isAlive: () => boolean): Files {
   const live = <Result>(call: () => Promise<Result>): Promise<Result> =>
     isAlive() ? call() : new Promise(() => undefined);
@@ -150,7 +153,10 @@ export class Scene {
     return filesOfProcess(this.disk, () => life === this.#life);
   }
 
-  /** The process is killed; what it had not synced is still in the system's memory, and a later power cut takes it. */
+  /**
+   * The process is killed; what it had not synced is still in the system's memory, and a later
+   * power cut takes it.
+   */
   kill(): void {
     this.#life += 1;
   }

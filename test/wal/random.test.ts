@@ -31,11 +31,15 @@ const FAULT_KINDS = [
   "close",
 ] as const;
 
-/** One run: a disk that is crashed, filled and failed at random, and what was promised over all its lives. */
+/**
+ * One run: a disk that is crashed, filled and failed at random, and what was promised over all its
+ * lives.
+ */
 class Run {
   readonly random: SeededRandom;
   readonly scene: Scene;
   readonly hasLedger: boolean;
+  readonly segmentBytes: number;
   readonly acked = new Map<number, string>();
   readonly sent = new Set<string>();
   released = 0;
@@ -44,6 +48,7 @@ class Run {
     this.random = createSeededRandom(seed);
     this.scene = newScene();
     this.hasLedger = this.random.chance(0.5);
+    this.segmentBytes = this.random.pick([SEGMENT_BYTES, 3 * SEGMENT_BYTES]);
   }
 
   /** One life: opens, stores and releases until a fault, a power cut or an orderly end. */
@@ -82,7 +87,8 @@ class Run {
 
   async #tryOpen(): Promise<OpenedLog | undefined> {
     const opening = open(this.scene, {
-      bytesMax: this.random.integer(4, 12) * SEGMENT_BYTES,
+      segmentBytes: this.segmentBytes,
+      bytesMax: this.random.integer(4, 12) * this.segmentBytes,
       witnessAfterMs: this.random.pick([0, 50]),
       storeTimeoutMs: 500,
     });
@@ -138,12 +144,18 @@ class Run {
     await this.#settled(opened.log.release(upTo));
   }
 
-  /** On a healthy disk: every acknowledged record that was not released, at its offset; nothing twice, nothing made up. */
+  /**
+   * On a healthy disk: every acknowledged record that was not released, at its offset; nothing
+   * twice, nothing made up.
+   */
   async check(why: string): Promise<void> {
     const { scene } = this;
     scene.disk.capacityBytes = Infinity;
     if (!this.hasLedger) scene.facts = new MemoryFacts();
-    const opened = await open(scene, { bytesMax: 64 * SEGMENT_BYTES });
+    const opened = await open(scene, {
+      segmentBytes: this.segmentBytes,
+      bytesMax: 64 * this.segmentBytes,
+    });
     const { oldestOffset } = opened.log.status();
     const { gaps, texts } = await readBack(opened);
     deepEqual(gaps, [], why);

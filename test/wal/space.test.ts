@@ -269,3 +269,24 @@ test("space: after freeing everything a new opening knows the next offset and th
   deepEqual(scene.told.gaps, []);
   await again.log.close();
 });
+
+test("space: a segment that cannot be given back stays, and so do the younger ones, until it can", async () => {
+  for (const kind of ["rename", "remove", "stat"] as const) {
+    const scene = newScene();
+    const opened = await open(scene);
+    await storeEach(opened, numbered(60));
+    await scene.clock.settle();
+    const before = segmentPaths(scene);
+    scene.disk.failCall({ kind, nth: 1, code: "EIO" });
+    await opened.log.release(60);
+    const { bytes, oldestOffset } = opened.log.status();
+    const left = segmentPaths(scene);
+    ok(left.length > 1, kind);
+    deepEqual(left, before.slice(-left.length));
+    ok(left[0]?.includes(`seg-${oldestOffset.toString(16).padStart(16, "0")}-`));
+    await opened.log.release(60);
+    equal(segmentPaths(scene).length, 1, kind);
+    ok(opened.log.status().bytes <= bytes);
+    await opened.log.close();
+  }
+});

@@ -15,7 +15,10 @@ import {
   storeEach,
 } from "./log-scene.ts";
 
-/** Opens a log whose channel is named and whose spares are made, so that the next write is an entry of records. */
+/**
+ * Opens a log whose channel is named and whose spares are made, so that the next write is an entry
+ * of records.
+ */
 async function openQuiet(...[scene, options]: Parameters<typeof open>): ReturnType<typeof open> {
   const opened = await open(scene, options);
   await store(opened, ["first"]);
