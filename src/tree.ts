@@ -127,14 +127,7 @@ function publish(event: UnitEvent, emit: Emit, state: UnitState | undefined): vo
   const { unit, epoch } = event;
   switch (event.kind) {
     case "started":
-      return event.restarted
-        ? emit("unit-restarted", {
-            unit,
-            epoch,
-            restarts: state?.restarts ?? 0,
-            maxRestarts: state?.maxRestarts ?? 0,
-          })
-        : undefined;
+      return event.restarted ? publishRestart(event, emit, state) : undefined;
     case "failed":
       return publishFailure(event, emit);
     case "parked":
@@ -148,6 +141,15 @@ function publish(event: UnitEvent, emit: Emit, state: UnitState | undefined): vo
     case "message-dropped":
       return undefined;
   }
+}
+
+function publishRestart(
+  { unit, epoch }: UnitEvent,
+  emit: Emit,
+  state: UnitState | undefined,
+): void {
+  const { restarts = 0, maxRestarts = 0 } = state ?? {};
+  emit("unit-restarted", { unit, epoch, restarts, maxRestarts });
 }
 
 function publishFailure(

@@ -144,7 +144,7 @@ function behind({ sink, pipeline, lastBatchId }: Known, stores: string): Holdfas
     "SINK_BEHIND",
     `${sink}: stores ${stores}, the ledger committed ${lastBatchId} of ${pipeline}: was the store deleted or restored from a copy?`,
     {
-      fix: `bring the store back, or \`holdfast pipelines forget ${pipeline}\` to start it anew from the oldest record`,
+      fix: `bring the store back; or empty it and \`holdfast pipelines forget ${pipeline}\`: it begins anew with what the log still has`,
     },
   );
 }

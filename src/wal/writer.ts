@@ -364,7 +364,7 @@ export class LogWriter {
       "LOG_FULL",
       `the log has ${bytes} bytes of ${bytesMax} and found no room for ${this.#options.storeTimeoutMs} ms`,
       {
-        fix: "repair the sink that holds it (holdfast status), free disk space, or raise log.bytesMax",
+        fix: "repair the sink that holds it (/readyz names it), free disk space, or raise log.bytesMax",
       },
     );
   }
