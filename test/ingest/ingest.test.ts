@@ -88,7 +88,8 @@ test("ingest: a second one on the same directory is refused while the first runs
 });
 
 test("ingest: a directory that cannot be written is one clear error", async (context) => {
-  if (process.getuid?.() === 0) return context.skip("root may write everywhere");
+  if (process.getuid?.() === 0)
+    return context.skip("this Node runs as root, who may write everywhere");
   const directory = await temporaryDirectory(context);
   await chmod(directory, 0o500);
   await rejects(new World(join(directory, "data")).start(), { code: "DIRECTORY_UNWRITABLE" });
