@@ -8,9 +8,9 @@ import { watchRows } from "../row-watch.ts";
 import { quantile } from "../statistics.ts";
 
 const rate = 10_000;
-const seconds = 12;
-/** Latencies of the first seconds are left out: code is compiled while they pass. */
-const warmupSeconds = 2;
+const seconds = 20;
+/** Latencies of the first seconds are left out: code is compiled and the first segments are zeroed while they pass. */
+const warmupSeconds = 8;
 const connections = 2;
 
 function load(context: RunContext): Omit<Load, "port"> {
