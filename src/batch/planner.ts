@@ -1,7 +1,7 @@
 /**
  * Plans: which ranges a batch reads. Pure; the processor makes a plan durable before it runs.
  */
-import type { Ends, Offsets, Plan, Ranges } from "../contract/log.ts";
+import type { Offsets, Plan, Ranges } from "../contract/log.ts";
 
 /** Start offsets of a batch: where the last one ended. Partitions that are new begin at their oldest offset. */
 export function startOf(ends: Offsets, oldest: Offsets): Offsets {
@@ -24,16 +24,6 @@ export function countOf(ranges: Ranges): number {
   for (const partitions of Object.values(ranges))
     for (const [from, to] of Object.values(partitions)) count += to - from;
   return count;
-}
-
-/** Where a pipeline stands after the ranges: partitions they do not touch stay. */
-export function endsAfter(before: Ends, ranges: Ranges): Ends {
-  const ends: Record<string, Offsets> = { ...before };
-  for (const [source, partitions] of Object.entries(ranges)) {
-    const moved = Object.entries(partitions).map(([partition, [, to]]) => [partition, to] as const);
-    ends[source] = { ...ends[source], ...Object.fromEntries(moved) };
-  }
-  return ends;
 }
 
 /** Whether every partition of the target lies at or below these offsets. */

@@ -4,7 +4,7 @@
  * The order is the promise. A plan is durable before its batch runs, so a replay reads the same records. Sinks
  * write before the commit, so an unfinished batch is written again, and each sink knows how to take it once.
  */
-import type { Ends, Ledger, Offsets, Plan } from "../contract/log.ts";
+import { type Ends, endsAfter, type Ledger, type Offsets, type Plan } from "../contract/log.ts";
 import type { Logger } from "../contract/logger.ts";
 import type { RejectedRow } from "../contract/sink.ts";
 import type { UnitContext, UnitSession } from "../contract/unit.ts";
@@ -12,7 +12,7 @@ import { HoldfastError, toError } from "../errors.ts";
 import type { Files } from "../host/files.ts";
 import { type Random, randomHex } from "../host/random.ts";
 import { type BatchParts, BatchRunner } from "./batch-run.ts";
-import { countOf, endsAfter, planOf, rangesOf, reaches, startOf } from "./planner.ts";
+import { countOf, planOf, rangesOf, reaches, startOf } from "./planner.ts";
 import { type SharedSinkContext, SinkRun } from "./sink-run.ts";
 import { dueAtMs, isFinite } from "./trigger.ts";
 

@@ -215,3 +215,13 @@ export interface Ledger {
   /** Removes a pipeline: it stops holding space. */
   forget(pipeline: string): Promise<void>;
 }
+
+/** Where a pipeline stands after the ranges: partitions they do not touch stay. */
+export function endsAfter(before: Ends, ranges: Ranges): Ends {
+  const ends: Record<string, Offsets> = { ...before };
+  for (const [source, partitions] of Object.entries(ranges)) {
+    const moved = Object.entries(partitions).map(([partition, [, to]]) => [partition, to] as const);
+    ends[source] = { ...ends[source], ...Object.fromEntries(moved) };
+  }
+  return ends;
+}

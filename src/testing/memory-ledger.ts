@@ -1,9 +1,15 @@
 /**
  * The pipelines' part of a ledger, and dead letters, in memory: nothing outlasts the process.
  */
-import { endsAfter } from "../batch/planner.ts";
 import type { DeadLetter, DeadLetterStore } from "../contract/dead-letters.ts";
-import type { Commit, Ends, Ledger, PipelineCheckpoint, Plan } from "../contract/log.ts";
+import {
+  endsAfter,
+  type Commit,
+  type Ends,
+  type Ledger,
+  type PipelineCheckpoint,
+  type Plan,
+} from "../contract/log.ts";
 import { HoldfastError } from "../errors.ts";
 
 /** Holds checkpoints as the real ledger does, with the same checks. */

@@ -3,14 +3,14 @@
  *
  * Applying is more lenient than checking: behind a damaged entry facts may miss what they follow.
  */
-import type {
-  Ends,
-  LogFloor,
-  LogGap,
-  Offsets,
-  PipelineCheckpoint,
-  Plan,
-  SegmentCut,
+import {
+  endsAfter,
+  type Ends,
+  type LogFloor,
+  type LogGap,
+  type PipelineCheckpoint,
+  type Plan,
+  type SegmentCut,
 } from "../contract/log.ts";
 import { HoldfastError } from "../errors.ts";
 import type { Fact, LedgerIdentity, LedgerState, LogFactsState } from "./ledger-facts.ts";
@@ -39,16 +39,6 @@ export function standing(checkpoint: PipelineCheckpoint): Ends {
   return checkpoint.committed?.ends ?? checkpoint.start;
 }
 
-/** Where a pipeline stands once the plan is committed; partitions that the plan leaves out stay. */
-export function endsAfter(checkpoint: PipelineCheckpoint, plan: Plan): Ends {
-  const ends: Record<string, Offsets> = { ...standing(checkpoint) };
-  for (const [source, partitions] of Object.entries(plan.ranges)) {
-    const moved = Object.entries(partitions).map(([partition, [, to]]) => [partition, to] as const);
-    ends[source] = { ...ends[source], ...Object.fromEntries(moved) };
-  }
-  return ends;
-}
-
 /** Lowest offset of a log that no fact mentions as used. */
 export function nextOffsetMin(state: LedgerState, log: string): number {
   const { floor, cuts, gaps } = logOf(state, log);
@@ -59,7 +49,8 @@ export function nextOffsetMin(state: LedgerState, log: string): number {
   ];
   for (const checkpoint of state.pipelines.values()) {
     const { open } = checkpoint;
-    const ends = open === undefined ? standing(checkpoint) : endsAfter(checkpoint, open);
+    const ends =
+      open === undefined ? standing(checkpoint) : endsAfter(standing(checkpoint), open.ranges);
     offsets.push(...Object.values(ends[log] ?? {}));
     if (log === DEAD_LETTERS && open !== undefined) offsets.push(open.deadLettersFrom);
   }

@@ -7,15 +7,16 @@
  */
 import { dirname } from "node:path";
 
-import type {
-  Commit,
-  Ledger,
-  LogFacts,
-  LogFloor,
-  LogGap,
-  PipelineCheckpoint,
-  Plan,
-  SegmentCut,
+import {
+  endsAfter,
+  type Commit,
+  type Ledger,
+  type LogFacts,
+  type LogFloor,
+  type LogGap,
+  type PipelineCheckpoint,
+  type Plan,
+  type SegmentCut,
 } from "../contract/log.ts";
 import { HoldfastError } from "../errors.ts";
 import type { Clock } from "../host/clock.ts";
@@ -26,7 +27,7 @@ import type { Fact, LedgerIdentity } from "./ledger-facts.ts";
 import { LEDGER_FILE_BYTES } from "./ledger-file.ts";
 import { findLedger, type FoundLedger } from "./ledger-recovery.ts";
 import { LedgerSpare } from "./ledger-spare.ts";
-import { endsAfter, hasMoved, logOf, nextOffsetMin } from "./ledger-state.ts";
+import { hasMoved, logOf, nextOffsetMin, standing } from "./ledger-state.ts";
 import { LedgerWriter } from "./ledger-writer.ts";
 
 export type { LedgerIdentity } from "./ledger-facts.ts";
@@ -197,7 +198,10 @@ class DirectoryLedger implements OpenedLedger {
   commit(commit: Commit, next?: Plan): Promise<void> {
     const checkpoint = this.#writer.accepted.pipelines.get(commit.pipeline);
     const open = checkpoint?.open;
-    const ends = checkpoint === undefined || open === undefined ? {} : endsAfter(checkpoint, open);
+    const ends =
+      checkpoint === undefined || open === undefined
+        ? {}
+        : endsAfter(standing(checkpoint), open.ranges);
     const committed: Fact = { fact: "commit", commit, ends };
     return next === undefined
       ? this.#submit(committed)

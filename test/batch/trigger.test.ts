@@ -1,6 +1,7 @@
 import { deepEqual, equal, throws } from "node:assert/strict";
 import { test } from "node:test";
-import { countOf, endsAfter, planOf, rangesOf, reaches, startOf } from "../../src/batch/planner.ts";
+import { endsAfter } from "../../src/contract/log.ts";
+import { countOf, planOf, rangesOf, reaches, startOf } from "../../src/batch/planner.ts";
 import { asap, availableNow, dueAtMs, interval, isFinite, once } from "../../src/batch/trigger.ts";
 
 test("trigger: intervals out of range are refused with both numbers", () => {

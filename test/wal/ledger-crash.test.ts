@@ -6,7 +6,8 @@ import fc from "fast-check";
 import { codeOf } from "../../src/errors.ts";
 import type { OpenedLedger } from "../../src/wal/ledger.ts";
 import type { LedgerState } from "../../src/wal/ledger-facts.ts";
-import { applyFacts, endsAfter, NEW_LEDGER } from "../../src/wal/ledger-state.ts";
+import { endsAfter } from "../../src/contract/log.ts";
+import { applyFacts, NEW_LEDGER, standing } from "../../src/wal/ledger-state.ts";
 import {
   comparable,
   entriesOf,
@@ -55,7 +56,8 @@ async function work(
     const commit = { pipeline: "p", batchId, epoch, tokens: { s: Uint8Array.of(batchId) } };
     const plan = planOf(batchId + 1, { epoch });
     const checkpoint = state.pipelines.get("p");
-    const ends = checkpoint?.open === undefined ? {} : endsAfter(checkpoint, checkpoint.open);
+    const ends =
+      checkpoint?.open === undefined ? {} : endsAfter(standing(checkpoint), checkpoint.open.ranges);
     await step(
       [
         { fact: "commit", commit, ends },
