@@ -1,6 +1,7 @@
 /**
  * `defineReceiver`: makes a factory of receivers from a type, a schema of options and an `open`.
  */
+import { NAME_PATTERN } from "./contract/name.ts";
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { suggestion } from "./config/suggest.ts";
 import type {
@@ -39,8 +40,6 @@ export interface ReceiverFactory<In> {
   /** What a configuration file needs to know: the options include those that every receiver has. */
   readonly definition: { readonly type: string; readonly options: StandardSchemaV1<In, unknown> };
 }
-
-const NAME = /^[a-z][a-z0-9-]{0,62}$/;
 
 /** Options that every receiver has, `supervision` aside: that is a value that only code can make. */
 const COMMON = {
@@ -112,10 +111,10 @@ function makeReceiver<In, Out, const Name extends string>(
 }
 
 function checkName(what: string, name: unknown): void {
-  if (typeof name === "string" && NAME.test(name)) return;
+  if (typeof name === "string" && NAME_PATTERN.test(name)) return;
   throw new HoldfastError(
     "CONFIG_VALUE",
-    `name of ${what} is ${JSON.stringify(name)}, allowed is ${NAME.source}`,
+    `name of ${what} is ${JSON.stringify(name)}, allowed is ${NAME_PATTERN.source}`,
     {
       fix: "small letters, digits and -, a letter first, at most 63",
     },

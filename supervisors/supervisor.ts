@@ -1,6 +1,7 @@
 /**
  * Supervisors: children in the order of their start, stopped in reverse, each with its strategy.
  */
+import { NAME_PATTERN } from "../src/contract/name.ts";
 import { resolveUnitLimits } from "../src/actor/limits.ts";
 import { nactShells } from "../src/actor/nact-shell.ts";
 import type { ShellParent, ShellSystem } from "../src/actor/shell.ts";
@@ -84,8 +85,6 @@ interface GroupParts {
 type Member =
   | { readonly kind: "unit"; readonly name: string; readonly unit: Sibling & UnitRef<unknown> }
   | { readonly kind: "group"; readonly name: string; readonly group: Group };
-
-const NAME_PATTERN = /^[a-z][a-z0-9-]{0,62}$/;
 
 class Group implements Supervisor {
   readonly #parts: GroupParts;

@@ -3,7 +3,7 @@
  */
 import type { JsonSchema } from "./fields.ts";
 import { layout } from "./layout.ts";
-import { NAME_PATTERN } from "./objects.ts";
+import { NAME_PATTERN } from "../contract/name.ts";
 import { receiverTypes, sinkTypes, type TypeRegistry } from "./registry.ts";
 import { optionsProperties } from "./type-options.ts";
 

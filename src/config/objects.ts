@@ -2,12 +2,10 @@
  * Mappings: objects with known keys, dictionaries with free names, and one-key choices such as `{
  * map: ... }`.
  */
+import { NAME_PATTERN } from "../contract/name.ts";
 import { type Field, inside, type JsonSchema, labelOf, type Scope, wrongType } from "./fields.ts";
 import type { ConfigNode, MapEntry, MapNode } from "./node.ts";
 import { suggestion } from "./suggest.ts";
-
-/** Names are identities on disk, in labels and in file names. */
-export const NAME_PATTERN: RegExp = /^[a-z][a-z0-9-]{0,62}$/;
 
 /** One key of an object. */
 export interface Member<T> {

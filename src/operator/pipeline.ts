@@ -1,6 +1,7 @@
 /**
  * `pipeline(...)`: outputs that move together, checked and frozen.
  */
+import { NAME_PATTERN } from "../contract/name.ts";
 import type { GraphNode, Output, Pipeline, Trigger } from "../contract/graph.ts";
 import type { Strategy } from "../contract/unit.ts";
 import { HoldfastError } from "../errors.ts";
@@ -22,9 +23,6 @@ export interface PipelineOptions<From extends string> {
   /** What a failing record, operator or sink leads to. @defaultValue records are set aside, sinks are tried again for ever */
   readonly supervision?: Strategy;
 }
-
-/** Names are identities on disk and in labels. */
-export const NAME_PATTERN: RegExp = /^[a-z][a-z0-9-]{0,62}$/;
 
 const DEFAULTS = {
   trigger: Object.freeze({ kind: "asap", minIntervalMs: 0 }),

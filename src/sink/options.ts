@@ -1,12 +1,11 @@
 /**
  * Names and options of sinks, checked when the value is made.
  */
+import { NAME_PATTERN } from "../contract/name.ts";
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { type Code, HoldfastError } from "../errors.ts";
 import { checkOptions } from "../schema.ts";
 import type { IssueKind, SchemaIssue } from "../schema-issues.ts";
-
-const NAME_PATTERN = /^[a-z][a-z0-9-]{0,62}$/;
 
 const CODE_OF: Readonly<Record<IssueKind, Code>> = {
   missing: "CONFIG_KEY_MISSING",
