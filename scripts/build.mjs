@@ -7,7 +7,6 @@
  */
 import { createHash } from "node:crypto";
 import {
-  chmodSync,
   existsSync,
   readdirSync,
   readFileSync,
@@ -17,6 +16,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { bundle } from "./bundle.mjs";
 import { root, run } from "./command.mjs";
 
 const SOURCES = ["src", "receivers", "supervisors", "examples", "test", "bench"];
@@ -24,9 +24,9 @@ const SETTINGS = [
   "tsconfig.json",
   "package.json",
   "scripts/build.mjs",
+  "scripts/bundle.mjs",
   "node_modules/typescript/package.json",
 ];
-const EXECUTABLES = ["src/cli/main.js"];
 const dist = join(root, "dist");
 const stamp = join(dist, ".fingerprint");
 
@@ -80,8 +80,7 @@ async function build(wanted) {
     if (checked.code !== 0) return checked.code;
     if (emitted.code !== 0) console.error(emitted.output.trimEnd());
     if (emitted.code !== 0) return emitted.code;
-    for (const path of EXECUTABLES.filter((name) => existsSync(join(next, name))))
-      chmodSync(join(next, path), 0o755);
+    await bundle(next);
     // The fingerprint goes in before the rename: a dist/ with one is always whole.
     writeFileSync(join(next, ".fingerprint"), wanted);
     replace(next, previous, wanted);

@@ -13,7 +13,7 @@ import type {
 import type { Strategy } from "./contract/unit.ts";
 import { type Code, HoldfastError } from "./errors.ts";
 import { checkOptions, detailsOf, extendObject, schema } from "./schema.ts";
-import type { IssueKind, SchemaIssue } from "./schema-issues.ts";
+import type { IssueKind, SchemaIssue } from "./contract/schema-issue.ts";
 
 /** What a type of receivers is. */
 export interface ReceiverDefinition<In, Out> {

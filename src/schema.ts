@@ -6,10 +6,11 @@
  * {@link checkOptions}.
  */
 import type { StandardSchemaV1 } from "@standard-schema/spec";
-import { z } from "zod";
+import * as z from "zod";
 import { HoldfastError } from "./errors.ts";
 import { type FieldDetails, type FieldKind, rangeText } from "./schema-details.ts";
-import { issuesOf, type SchemaIssue } from "./schema-issues.ts";
+import type { SchemaIssue } from "./contract/schema-issue.ts";
+import { issuesOf } from "./schema-issues.ts";
 import { parseDuration, parseSize } from "./units.ts";
 
 /** A schema of a value that is given as it is read. */

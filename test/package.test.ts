@@ -69,13 +69,13 @@ test("package: packs and installs into an empty folder", { skip }, () => {
 
 test("package: holds compiled code, declarations and documents only", { skip }, () => {
   const allowed =
-    /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|docs\/.+\.md|dist\/(src|receivers|supervisors)\/.+\.(js|d\.ts))$/;
+    /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|docs\/.+\.md|dist\/bundle\/(.+\.js|LICENSES\.txt)|dist\/(src|receivers|supervisors)\/.+\.d\.ts)$/;
   const files = [...listFiles(home), ...listFiles(home, "dist")];
   assert.deepEqual(
     files.filter((path) => !allowed.test(path)),
     [],
   );
-  for (const path of ["dist/src/index.js", "dist/src/index.d.ts", "LICENSE"]) {
+  for (const path of ["dist/bundle/index.js", "dist/src/index.d.ts", "LICENSE"]) {
     assert.ok(files.includes(path), `${path} in\n${files.join("\n")}`);
   }
   const bytes = files.reduce((sum, path) => sum + Buffer.byteLength(readText(home, path)), 0);
@@ -91,6 +91,22 @@ for (const entry of entries()) {
     assert.equal(code, 0, output);
   });
 }
+
+test("package: its declarations need no package but those it installs", { skip }, async () => {
+  const imports = entries().map(
+    (entry, at) => `import * as entry${at} from "holdfast${entry.slice(1)}";`,
+  );
+  const names = entries().map((_, at) => `entry${at}`);
+  await writeFile(
+    join(folder, "all.ts"),
+    `${imports.join("\n")}\nexport const all = [${names.join(", ")}];\n`,
+  );
+  const types = join(root, "node_modules/@types");
+  const settings = `--noEmit --strict --module nodenext --target es2023 --types node --typeRoots ${types}`;
+  const args = [join(root, "node_modules/typescript/bin/tsc"), ...settings.split(" "), "all.ts"];
+  const { code, output } = await run(process.execPath, args, folder);
+  assert.equal(code, 0, output);
+});
 
 test("package: the program says how it is used", { skip }, async () => {
   const program = join(folder, "node_modules", ".bin", "holdfast");

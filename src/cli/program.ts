@@ -7,6 +7,7 @@ import { CODES, codeOf, HoldfastError } from "../errors.ts";
 import { readCall } from "./command.ts";
 import { commandHelp, COMMANDS, programHelp } from "./commands.ts";
 import { renderError } from "./render.ts";
+import { readVersion } from "./version.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Runs one command line and resolves with the exit code. */
@@ -22,7 +23,7 @@ async function dispatch([name, ...rest]: readonly string[], terminal: Terminal):
   if (name === undefined || name === "help" || name === "--help" || name === "-h")
     return help(rest[0], name === undefined, terminal);
   if (name === "--version" || name === "-v") {
-    terminal.print(await version());
+    terminal.print(readVersion());
     return 0;
   }
   const spec = COMMANDS.find((each) => each.name === name);
@@ -43,7 +44,7 @@ async function help(
 ): Promise<number> {
   const spec = COMMANDS.find((each) => each.name === topic);
   if (topic !== undefined && spec === undefined) throw unknownCommand(topic);
-  const text = spec === undefined ? programHelp(await version()) : commandHelp(spec);
+  const text = spec === undefined ? programHelp(readVersion()) : commandHelp(spec);
   if (isUsageError) terminal.complain(text);
   else terminal.print(text);
   return isUsageError ? CODES.USAGE.exitCode : 0;
@@ -80,9 +81,4 @@ export function fail(thrown: unknown, args: readonly string[], terminal: Termina
   if (error instanceof HoldfastError) return CODES[error.code].exitCode;
   if (!isDebug) terminal.complain("    fix: --debug shows where; this may be a bug of Holdfast");
   return 1;
-}
-
-async function version(): Promise<string> {
-  const { readVersion } = await import("./version.ts");
-  return readVersion();
 }

@@ -37,7 +37,7 @@ export async function main(call: Call): Promise<number> {
     host,
     logger,
     terminal,
-    version: await readVersion(),
+    version: readVersion(),
   });
   return runner.run();
 }

@@ -1,10 +1,8 @@
-import { fileURLToPath } from "node:url";
-import { realFiles } from "../host/real-files.ts";
+import { createRequire } from "node:module";
 
 /** The version of the package that this file is part of. */
-export async function readVersion(): Promise<string> {
-  const path = fileURLToPath(new URL("../../../package.json", import.meta.url));
-  const description: unknown = JSON.parse(new TextDecoder().decode(await realFiles.readFile(path)));
+export function readVersion(): string {
+  const description: unknown = createRequire(import.meta.url)("holdfast/package.json");
   return typeof description === "object" && description !== null && "version" in description
     ? String(description.version)
     : "";

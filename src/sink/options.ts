@@ -5,7 +5,7 @@ import { NAME_PATTERN } from "../contract/name.ts";
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { type Code, HoldfastError } from "../errors.ts";
 import { checkOptions } from "../schema.ts";
-import type { IssueKind, SchemaIssue } from "../schema-issues.ts";
+import type { IssueKind, SchemaIssue } from "../contract/schema-issue.ts";
 
 const CODE_OF: Readonly<Record<IssueKind, Code>> = {
   missing: "CONFIG_KEY_MISSING",

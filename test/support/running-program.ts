@@ -24,8 +24,10 @@ export interface ProgramOptions {
   readonly environment?: Readonly<Record<string, string>>;
 }
 
-/** The compiled program beside these compiled tests. */
-export const programPath: string = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url));
+/** The program as it is shipped, beside these compiled tests. */
+export const programPath: string = fileURLToPath(
+  new URL("../../bundle/holdfast.js", import.meta.url),
+);
 
 interface Waiter {
   readonly pattern: RegExp;
