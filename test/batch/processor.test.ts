@@ -15,10 +15,10 @@ import { MemoryLetters } from "../../src/testing/memory-ledger.ts";
 import { receiverNamed } from "../support/blocks.ts";
 import { FailingLedger, MemorySource } from "../support/memory-log.ts";
 import { silentLogger } from "../support/logger.ts";
-import { createSeededRandom } from "../support/seeded-random.ts";
+import { createSeededRandom } from "../../src/testing/seeded-random.ts";
 import { RecordingSink } from "../support/sinks.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
-import { MemoryDisk } from "../support/memory-disk.ts";
+import { SimulatedDisk } from "../../src/testing/disk.ts";
 
 const meters = receiverNamed("meters");
 
@@ -50,7 +50,7 @@ class World {
       deadLetters: this.letters,
       clock: this.clock,
       random: createSeededRandom(1),
-      files: new MemoryDisk(),
+      files: new SimulatedDisk(),
       logger: silentLogger,
       emit,
       committed: () => undefined,

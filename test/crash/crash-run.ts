@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pause, within } from "../support/deadline.ts";
 import type { RunningProgram } from "../support/running-program.ts";
-import { createSeededRandom, type SeededRandom } from "../support/seeded-random.ts";
+import { createSeededRandom, type SeededRandom } from "../../src/testing/seeded-random.ts";
 import { type Gateway, layOutGateway } from "./gateway.ts";
 import { runHttpClient } from "./http-client.ts";
 import {

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { within } from "../support/deadline.ts";
-import { createSeededRandom } from "../support/seeded-random.ts";
+import { createSeededRandom } from "../../src/testing/seeded-random.ts";
 import { openSqlite, type SqliteReader } from "../support/sqlite-reader.ts";
 import { type Gateway, layOutGateway } from "./gateway.ts";
 import { countStored, listening, processAndStop, startGateway, whileAlive } from "./incarnation.ts";

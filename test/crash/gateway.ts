@@ -10,7 +10,7 @@ import {
   partsDirectoryOf,
   type GatewayPlace,
 } from "../support/gateway-example.ts";
-import type { SeededRandom } from "../support/seeded-random.ts";
+import type { SeededRandom } from "../../src/testing/seeded-random.ts";
 
 /** Where the gateway is and what it writes. */
 export interface Gateway extends GatewayPlace {

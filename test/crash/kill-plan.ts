@@ -2,7 +2,7 @@
  * When each incarnation of the program dies. Moments are counts of acknowledgements and things that the program
  * does wherever that is possible; the short delays that remain only vary where in its start or stop it is hit.
  */
-import type { SeededRandom } from "../support/seeded-random.ts";
+import type { SeededRandom } from "../../src/testing/seeded-random.ts";
 
 /** One way to die. */
 export type Kill =

@@ -3,7 +3,7 @@
  * of the count that came back, and never sends a line again.
  */
 import { connect, type Socket } from "node:net";
-import type { SeededRandom } from "../support/seeded-random.ts";
+import type { SeededRandom } from "../../src/testing/seeded-random.ts";
 import type { RecordBook } from "./record-book.ts";
 
 const windowMax = 600;

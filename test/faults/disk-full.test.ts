@@ -15,7 +15,7 @@ import {
 import { RecordBook } from "../crash/record-book.ts";
 import { runTcpClient } from "../crash/tcp-client.ts";
 import { within } from "../support/deadline.ts";
-import { createSeededRandom } from "../support/seeded-random.ts";
+import { createSeededRandom } from "../../src/testing/seeded-random.ts";
 import { layOut, type Place } from "./place.ts";
 import { smallDisk } from "./tmpfs.ts";
 

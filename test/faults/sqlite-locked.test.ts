@@ -19,7 +19,7 @@ import { runTcpClient } from "../crash/tcp-client.ts";
 import { within } from "../support/deadline.ts";
 import { scrape } from "../support/metrics.ts";
 import { RunningProgram } from "../support/running-program.ts";
-import { createSeededRandom } from "../support/seeded-random.ts";
+import { createSeededRandom } from "../../src/testing/seeded-random.ts";
 import { openSqlite } from "../support/sqlite-reader.ts";
 import { layOut, type Place } from "./place.ts";
 import { readiness } from "./session.ts";

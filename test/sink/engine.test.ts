@@ -20,7 +20,7 @@ import { MemoryLetters } from "../../src/testing/memory-ledger.ts";
 import { receiverNamed } from "../support/blocks.ts";
 import { silentLogger } from "../support/logger.ts";
 import { FailingLedger, MemorySource } from "../support/memory-log.ts";
-import { createSeededRandom } from "../support/seeded-random.ts";
+import { createSeededRandom } from "../../src/testing/seeded-random.ts";
 import { SqlitePlace } from "../support/sqlite-place.ts";
 
 const RECORDS = 400;

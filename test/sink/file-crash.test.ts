@@ -8,8 +8,8 @@ import { test } from "node:test";
 import type { SinkSession } from "../../src/contract/sink.ts";
 import { codeOf } from "../../src/errors.ts";
 import { jsonLines } from "../../src/sink/file.ts";
-import { type Keep, MemoryDisk, POWER_OFF } from "../support/memory-disk.ts";
-import { createSeededRandom } from "../support/seeded-random.ts";
+import { type Keep, SimulatedDisk, POWER_OFF } from "../../src/testing/disk.ts";
+import { createSeededRandom } from "../../src/testing/seeded-random.ts";
 import { type ChunkInput, jsonChunk, mappedChunk, SinkPipeline } from "../support/sink-batch.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 
@@ -21,13 +21,13 @@ const BATCHES: readonly number[] = [3, -4, 0, 80, 2, 60, -1, 5];
 
 /** What a pipeline goes through until the power goes: batches that are not committed yet, then the end. */
 class Life {
-  readonly disk: MemoryDisk;
+  readonly disk: SimulatedDisk;
   readonly pipeline: SinkPipeline;
   /** Rows of committed batches. */
   readonly committed: number[] = [];
   #batch = 0;
 
-  constructor(disk: MemoryDisk) {
+  constructor(disk: SimulatedDisk) {
     this.disk = disk;
     this.pipeline = new SinkPipeline(disk, new VirtualClock());
   }
@@ -84,15 +84,15 @@ function idsIn(text: string): number[] {
 }
 
 async function callCount(): Promise<number> {
-  const disk = new MemoryDisk();
+  const disk = new SimulatedDisk();
   await new Life(disk).run();
   return disk.callCount();
 }
 
 async function powerCutAt(call: number, keep: Keep): Promise<string> {
-  const disk = new MemoryDisk();
+  const disk = new SimulatedDisk();
   const life = new Life(disk);
-  disk.powerOffAt({ nth: call });
+  disk.inject({ what: "power-off", nth: call });
   const died = await life.run().then(
     () => false,
     (cause: unknown) => {
@@ -122,7 +122,7 @@ const EXPECTED_PARTS = [
 ];
 
 test("jsonLines: the run without a fault finishes parts by size, by age and at stop", async () => {
-  const life = new Life(new MemoryDisk());
+  const life = new Life(new SimulatedDisk());
   await life.run();
   const names = life.disk.paths().filter((path) => path.endsWith(".jsonl"));
   deepEqual(
@@ -154,9 +154,9 @@ test("jsonLines: any single call that fails loses and repeats nothing", async ()
   const calls = await callCount();
   for (let call = 1; call <= calls; call++) {
     for (const effect of ["none", "cache"] as const) {
-      const disk = new MemoryDisk();
+      const disk = new SimulatedDisk();
       const life = new Life(disk);
-      disk.failCall({ nth: call, code: "EIO", effect });
+      disk.inject({ what: "error", nth: call, code: "EIO", effect });
       await life.run().catch(() => undefined);
       life.pipeline.failures.length = 0;
       await life.run();

@@ -1,24 +1,24 @@
 import { deepEqual, equal, rejects } from "node:assert/strict";
 import { test } from "node:test";
 import { jsonLines } from "../../src/sink/file.ts";
-import { MemoryDisk } from "../support/memory-disk.ts";
+import { SimulatedDisk } from "../../src/testing/disk.ts";
 import { mappedChunk, SinkPipeline } from "../support/sink-batch.ts";
 
 const OPEN = "/out/.out.jsonl.open";
 const signal: AbortSignal = new AbortController().signal;
 const sink = jsonLines("out", { directory: "/out", partBytesMax: 1_024 });
 
-function text(disk: MemoryDisk, path: string): string {
+function text(disk: SimulatedDisk, path: string): string {
   return Buffer.from(disk.contents(path)).toString();
 }
 
-function parts(disk: MemoryDisk): readonly string[] {
+function parts(disk: SimulatedDisk): readonly string[] {
   return disk.paths().filter((path) => path.includes("jsonl"));
 }
 
 /** A pipeline that has written two batches: one part is finished, one is open. */
-async function used(): Promise<{ disk: MemoryDisk; pipeline: SinkPipeline }> {
-  const disk = new MemoryDisk();
+async function used(): Promise<{ disk: SimulatedDisk; pipeline: SinkPipeline }> {
+  const disk = new SimulatedDisk();
   const pipeline = new SinkPipeline(disk);
   const session = await pipeline.open(sink);
   await pipeline.run(session, [mappedChunk([{ pad: "x".repeat(2_000) }])]);
@@ -97,9 +97,9 @@ test("jsonLines: a copy of the data directory is refused when the original has f
 
 test("jsonLines: lost output is SINK_BEHIND, whether the part, some of it, or all is gone", async () => {
   for (const lose of [
-    (disk: MemoryDisk) => disk.take(OPEN),
-    (disk: MemoryDisk) => disk.cut(OPEN, 3),
-    (disk: MemoryDisk) => disk.take("/out/.holdfast"),
+    (disk: SimulatedDisk) => disk.take(OPEN),
+    (disk: SimulatedDisk) => disk.cut(OPEN, 3),
+    (disk: SimulatedDisk) => disk.take("/out/.holdfast"),
   ]) {
     const { disk, pipeline } = await used();
     lose(disk);
@@ -132,7 +132,7 @@ test("jsonLines: a sink that was taken out of its pipeline and put back keeps wh
 });
 
 test("jsonLines: a token of another type of sink is refused", async () => {
-  const pipeline = new SinkPipeline(new MemoryDisk());
+  const pipeline = new SinkPipeline(new SimulatedDisk());
   pipeline.lastToken = Buffer.from('{"offset":7}');
   await rejects(pipeline.open(sink), { code: "SINK_CONFLICT" });
 });

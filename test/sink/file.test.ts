@@ -2,18 +2,18 @@ import { deepEqual, equal, match, ok, rejects, throws } from "node:assert/strict
 import { test } from "node:test";
 import type { Sink } from "../../src/contract/sink.ts";
 import { type FileOptions, jsonLines, rawLines } from "../../src/sink/file.ts";
-import { MemoryDisk } from "../support/memory-disk.ts";
+import { SimulatedDisk } from "../../src/testing/disk.ts";
 import { jsonChunk, mappedChunk, SinkPipeline, stopped } from "../support/sink-batch.ts";
 
 const OPEN = "/out/.out.jsonl.open";
 const signal: AbortSignal = new AbortController().signal;
 
 function setUp(options: Partial<FileOptions> = {}): {
-  disk: MemoryDisk;
+  disk: SimulatedDisk;
   pipeline: SinkPipeline;
   sink: Sink<unknown, "append">;
 } {
-  const disk = new MemoryDisk();
+  const disk = new SimulatedDisk();
   return {
     disk,
     pipeline: new SinkPipeline(disk),
@@ -21,12 +21,12 @@ function setUp(options: Partial<FileOptions> = {}): {
   };
 }
 
-function text(disk: MemoryDisk, path: string): string {
+function text(disk: SimulatedDisk, path: string): string {
   return Buffer.from(disk.contents(path)).toString();
 }
 
 /** Names of finished parts and open ones, without the marker. */
-function parts(disk: MemoryDisk): readonly string[] {
+function parts(disk: SimulatedDisk): readonly string[] {
   return disk.paths().filter((path) => !path.includes(".holdfast"));
 }
 
@@ -46,7 +46,7 @@ test("jsonLines: a batch is in the open part at once and in a finished one after
 });
 
 test("rawLines: parts are called .log and hold the very bytes", async () => {
-  const disk = new MemoryDisk();
+  const disk = new SimulatedDisk();
   const pipeline = new SinkPipeline(disk);
   const session = await pipeline.open(rawLines("kept", { directory: "/out" }));
   await pipeline.run(session, [{ texts: ["a", "b"] }, { texts: ["c"], block: { delimiter: "" } }]);
@@ -251,7 +251,7 @@ test("jsonLines: a full disk fails the batch, leaves the committed rows, and hea
 
 test("jsonLines: a directory that cannot be written says so", async () => {
   const { disk, pipeline, sink } = setUp();
-  disk.failCall({ kind: "makeDirectory", nth: 1, code: "EACCES" });
+  disk.inject({ what: "error", kind: "makeDirectory", nth: 1, code: "EACCES" });
   await rejects(pipeline.open(sink), { code: "DIRECTORY_UNWRITABLE" });
 });
 
@@ -259,7 +259,7 @@ test("jsonLines: a part that cannot be finished by age fails the unit, and the n
   const { disk, pipeline, sink } = setUp({ partAgeMsMax: 1_000 });
   const session = await pipeline.open(sink);
   await pipeline.run(session, [mappedChunk(rows(0, 1))]);
-  disk.failCall({ kind: "rename", nth: 1, code: "EIO" });
+  disk.inject({ what: "error", kind: "rename", nth: 1, code: "EIO" });
   await pipeline.clock.advance(1_000);
   equal(pipeline.failures.length, 1);
   await rejects(pipeline.run(session, [mappedChunk(rows(1, 1))]), { code: "SINK_FAILED" });

@@ -2,13 +2,13 @@ import { deepEqual, equal, rejects, throws } from "node:assert/strict";
 import { test } from "node:test";
 import { consoleLines } from "../../src/sink/console.ts";
 import { memory } from "../../src/sink/memory.ts";
-import { MemoryDisk } from "../support/memory-disk.ts";
+import { SimulatedDisk } from "../../src/testing/disk.ts";
 import { mappedChunk, SinkPipeline, stopped } from "../support/sink-batch.ts";
 
 const signal: AbortSignal = new AbortController().signal;
 
 test("memory: keeps rows over sessions and takes a batch once", async () => {
-  const [sink, pipeline] = [memory("out"), new SinkPipeline(new MemoryDisk())];
+  const [sink, pipeline] = [memory("out"), new SinkPipeline(new SimulatedDisk())];
   const first = await pipeline.open(sink);
   equal(first.last, undefined);
   await pipeline.run(first, [mappedChunk([1, 2])]);
@@ -24,7 +24,7 @@ test("memory: keeps rows over sessions and takes a batch once", async () => {
 });
 
 test("memory: a stopped batch leaves no row", async () => {
-  const [sink, pipeline] = [memory("out"), new SinkPipeline(new MemoryDisk())];
+  const [sink, pipeline] = [memory("out"), new SinkPipeline(new SimulatedDisk())];
   const session = await pipeline.open(sink);
   const batch = pipeline.batch([mappedChunk([1])]);
   await rejects(
@@ -37,10 +37,10 @@ test("memory: a stopped batch leaves no row", async () => {
 });
 
 test("memory: complete replaces, rowsMax keeps the newest, writers do not mix", async () => {
-  const [sink, pipeline] = [memory("out", { rowsMax: 3 }), new SinkPipeline(new MemoryDisk())];
+  const [sink, pipeline] = [memory("out", { rowsMax: 3 }), new SinkPipeline(new SimulatedDisk())];
   await pipeline.run(await pipeline.open(sink), [mappedChunk([1, 2]), mappedChunk([3, 4])]);
   deepEqual(sink.rows, [2, 3, 4]);
-  const other = new SinkPipeline(new MemoryDisk());
+  const other = new SinkPipeline(new SimulatedDisk());
   other.writerId = "another";
   other.mode = "complete";
   equal((await other.run(await other.open(sink), [mappedChunk([9])])).kind, "written");
@@ -48,13 +48,13 @@ test("memory: complete replaces, rowsMax keeps the newest, writers do not mix", 
 });
 
 test("memory: a stream without decoder leaves copies of its records", async () => {
-  const [sink, pipeline] = [memory("out"), new SinkPipeline(new MemoryDisk())];
+  const [sink, pipeline] = [memory("out"), new SinkPipeline(new SimulatedDisk())];
   await pipeline.run(await pipeline.open(sink), [{ texts: ["a", "b"], recordIndexes: [1] }]);
   deepEqual(sink.rows, [new Uint8Array(Buffer.from("b"))]);
 });
 
 test("consoleLines: prints rows as JSON lines and sets aside what is none", async () => {
-  const pipeline = new SinkPipeline(new MemoryDisk());
+  const pipeline = new SinkPipeline(new SimulatedDisk());
   let printed = "";
   const session = await pipeline.open(
     consoleLines("out", { write: (text) => void (printed += text) }),
@@ -69,7 +69,7 @@ test("consoleLines: prints rows as JSON lines and sets aside what is none", asyn
 });
 
 test("consoleLines: a writer that fails fails the batch", async () => {
-  const pipeline = new SinkPipeline(new MemoryDisk());
+  const pipeline = new SinkPipeline(new SimulatedDisk());
   const session = await pipeline.open(
     consoleLines("out", { write: () => Promise.reject(new Error("EPIPE")) }),
   );

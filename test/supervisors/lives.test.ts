@@ -6,7 +6,7 @@ import { SYSTEM_LANE_MAX } from "../../src/actor/mailbox.ts";
 import { createSupervisor, when } from "../../supervisors/index.ts";
 import { FENCE_DEADLINE_MS } from "../../supervisors/child.ts";
 import { SupervisedWorld, strategy } from "../support/supervised.ts";
-import { createSeededRandom } from "../support/seeded-random.ts";
+import { createSeededRandom } from "../../src/testing/seeded-random.ts";
 
 const nothing = (): void => undefined;
 const never = (): Promise<never> => new Promise(nothing);

@@ -15,7 +15,7 @@ import type {
   UnitSession,
 } from "../../src/contract/unit.ts";
 import { createSupervisor, when } from "../../supervisors/index.ts";
-import { createSeededRandom } from "../support/seeded-random.ts";
+import { createSeededRandom } from "../../src/testing/seeded-random.ts";
 import { strategy, type TimedEvent } from "../support/supervised.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 

@@ -5,7 +5,7 @@ import { nactShells } from "../../src/actor/nact-shell.ts";
 import type { UnitContext, UnitDefinition } from "../../src/contract/unit.ts";
 import { codeOf, HoldfastError } from "../../src/errors.ts";
 import { createSupervisor, when } from "../../supervisors/index.ts";
-import { createSeededRandom } from "../support/seeded-random.ts";
+import { createSeededRandom } from "../../src/testing/seeded-random.ts";
 import { SupervisedWorld, strategy } from "../support/supervised.ts";
 
 for (const [name, shells] of Object.entries({ nact: nactShells, inline: inlineShells })) {

@@ -7,8 +7,8 @@ import { decodeSegmentHeader } from "../../src/wal/format.ts";
 import { type LedgerOptions, openLedger, type OpenedLedger } from "../../src/wal/ledger.ts";
 import { encodeSnapshot, type LedgerState } from "../../src/wal/ledger-facts.ts";
 import { NEW_LEDGER } from "../../src/wal/ledger-state.ts";
-import type { MemoryDisk } from "./memory-disk.ts";
-import { createSeededRandom } from "./seeded-random.ts";
+import type { SimulatedDisk } from "../../src/testing/disk.ts";
+import { createSeededRandom } from "../../src/testing/seeded-random.ts";
 import { VirtualClock } from "./virtual-clock.ts";
 
 export const LEDGER_DIRECTORY = "/data/ledger";
@@ -17,7 +17,7 @@ export const SMALL_FILE_BYTES: number = 64 * 1024;
 
 /** Opens the ledger of `/data`, with small files. */
 export function openTestLedger(
-  disk: MemoryDisk,
+  disk: SimulatedDisk,
   options: Partial<LedgerOptions> = {},
 ): Promise<OpenedLedger> {
   disk.putDirectory("/data");
@@ -48,7 +48,7 @@ export function planOf(batchId: number, change: Partial<Plan> = {}): Plan {
 }
 
 /** A ledger that knows pipeline `p` and has committed so many batches. */
-export async function ledgerAfter(disk: MemoryDisk, batchCount: number): Promise<OpenedLedger> {
+export async function ledgerAfter(disk: SimulatedDisk, batchCount: number): Promise<OpenedLedger> {
   const ledger = await openTestLedger(disk);
   await ledger.register("p", { writerId: "w", start: { log: { "0": 0 } } });
   for (let batchId = 1; batchId <= batchCount; batchId += 1) {
@@ -64,7 +64,7 @@ export async function ledgerAfter(disk: MemoryDisk, batchCount: number): Promise
 }
 
 /** Names of the ledger's files. */
-export function ledgerFiles(disk: MemoryDisk): readonly string[] {
+export function ledgerFiles(disk: SimulatedDisk): readonly string[] {
   return disk.paths().filter((path) => path.startsWith(LEDGER_DIRECTORY));
 }
 

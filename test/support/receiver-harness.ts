@@ -8,7 +8,7 @@ import type { HttpServers } from "../../src/host/http.ts";
 import type { Sockets } from "../../src/host/sockets.ts";
 import { buildBlock } from "../../src/record/block-builder.ts";
 import { silentLogger } from "./logger.ts";
-import { createSeededRandom } from "./seeded-random.ts";
+import { createSeededRandom } from "../../src/testing/seeded-random.ts";
 import { VirtualClock } from "./virtual-clock.ts";
 
 interface Waiting {

@@ -10,7 +10,7 @@ import type {
   UnitEvent,
 } from "../../src/contract/unit.ts";
 import { createSupervisor, oneForOne, withoutJitter } from "../../supervisors/index.ts";
-import { createSeededRandom } from "./seeded-random.ts";
+import { createSeededRandom } from "../../src/testing/seeded-random.ts";
 import { VirtualClock } from "./virtual-clock.ts";
 
 const BACKOFF = withoutJitter({ minMs: 100, maxMs: 1_000, resetAfterMs: 5_000 });

@@ -1,7 +1,7 @@
 import { deepEqual, equal, rejects } from "node:assert/strict";
 import { test } from "node:test";
 
-import { createSeededRandom } from "./seeded-random.ts";
+import { createSeededRandom } from "../../src/testing/seeded-random.ts";
 import { VirtualClock } from "./virtual-clock.ts";
 
 test("virtual clock: timers fire in order of their time, then of their creation", async () => {

@@ -2,9 +2,9 @@ import { deepEqual, equal, ok } from "node:assert/strict";
 import { test } from "node:test";
 
 import type { Files } from "../../src/host/files.ts";
-import type { Keep } from "../support/memory-disk.ts";
-import { MemoryDisk } from "../support/memory-disk.ts";
-import { createSeededRandom } from "../support/seeded-random.ts";
+import type { Keep } from "../../src/testing/disk.ts";
+import { SimulatedDisk } from "../../src/testing/disk.ts";
+import { createSeededRandom } from "../../src/testing/seeded-random.ts";
 import {
   lines,
   MemoryFacts,
@@ -124,7 +124,7 @@ const keeps: readonly (readonly [string, (seed: number) => Keep])[] = [
 for (const [word, keepOf] of keeps) {
   for (const hasLedger of [true, false]) {
     test(`crash: power cut at any call, ${word} of the unsynced kept, ${hasLedger ? "with" : "without"} a ledger`, async () => {
-      const base = new MemoryDisk();
+      const base = new SimulatedDisk();
       const first = new Witness();
       const before = newScene(base);
       await work(before, first, 29);
@@ -140,7 +140,7 @@ for (const [word, keepOf] of keeps) {
         witness.sent.push(...first.sent);
         for (const [offset, text] of first.acked) witness.acked.set(offset, text);
         witness.released = first.released;
-        scene.disk.powerOffAt({ nth });
+        scene.disk.inject({ what: "power-off", nth });
         isDone = await workUntilDark(scene, witness, 36);
         scene.crash(keepOf(nth));
         if (!hasLedger) scene.facts = new MemoryFacts();
@@ -177,7 +177,7 @@ for (const kind of [
         const witness = new Witness();
         await work(scene, witness, 3);
         scene.crash("none");
-        scene.disk.failCall({ kind, nth, code: "EIO", effect });
+        scene.disk.inject({ what: "error", kind, nth, code: "EIO", effect });
         let failed: unknown;
         await work(scene, witness, 33).catch((cause: unknown) => (failed = cause));
         const wasHit = scene.disk.callCount(kind) >= nth;
@@ -194,13 +194,20 @@ test("crash: a log that failed is opened again beside what it left, many times",
   const scene = newScene();
   const witness = new Witness();
   for (let round = 1; round <= 30; round += 1) {
-    scene.disk.failCall({
+    scene.disk.inject({
+      what: "error",
       kind: "write",
       nth: round,
       code: "EIO",
       effect: round % 2 === 0 ? "disk" : "none",
     });
-    scene.disk.failCall({ kind: "write", nth: round + 1, code: "EIO", effect: "none" });
+    scene.disk.inject({
+      what: "error",
+      kind: "write",
+      nth: round + 1,
+      code: "EIO",
+      effect: "none",
+    });
     await work(scene, witness, 7).catch(() => undefined);
     scene.crash(round % 3 === 0 ? "all" : "none");
   }

@@ -3,7 +3,7 @@ import { test } from "node:test";
 
 import { encodeSegmentHeader, decodeSegmentHeader, viewOf } from "../../src/wal/format.ts";
 import { inspectLog, verifyLog } from "../../src/wal/inspect.ts";
-import { MemoryDisk } from "../support/memory-disk.ts";
+import { SimulatedDisk } from "../../src/testing/disk.ts";
 import { buildSegment, type BuiltSegment } from "../support/segments.ts";
 
 const DIRECTORY = "/data/log";
@@ -32,8 +32,8 @@ function twoSegments(): { readonly first: BuiltSegment; readonly second: BuiltSe
   return { first, second };
 }
 
-function diskWith(...segments: readonly BuiltSegment[]): MemoryDisk {
-  const disk = new MemoryDisk();
+function diskWith(...segments: readonly BuiltSegment[]): SimulatedDisk {
+  const disk = new SimulatedDisk();
   for (const { fileName, bytes } of segments) disk.put(`${DIRECTORY}/${fileName}`, bytes);
   return disk;
 }
@@ -240,13 +240,13 @@ test("inspect: a segment that gets another life while it is read is no damage", 
 test("inspect: a file that is gone when it is opened is no damage, one that cannot be read is named", async () => {
   const { first, second } = twoSegments();
   const disk = diskWith(first, second);
-  disk.failCall({ kind: "stat", path: second.fileName, nth: 1, code: "EIO" });
+  disk.inject({ what: "error", kind: "stat", path: second.fileName, nth: 1, code: "EIO" });
   const { isWhole, findings } = await verifyLog(disk, DIRECTORY);
   deepEqual(
     [isWhole, findings.map(({ kind, reason }) => [kind, reason])],
     [false, [["unreadable", "EIO"]]],
   );
-  disk.failCall({ kind: "open", path: second.fileName, nth: 1, code: "ENOENT" });
+  disk.inject({ what: "error", kind: "open", path: second.fileName, nth: 1, code: "ENOENT" });
   equal((await inspectLog(disk, DIRECTORY)).expiredCount, 1);
 });
 

@@ -18,8 +18,8 @@ import {
   planOf,
   stateOf,
 } from "../support/ledgers.ts";
-import { type FaultEffect, MemoryDisk, POWER_OFF } from "../support/memory-disk.ts";
-import { createSeededRandom } from "../support/seeded-random.ts";
+import { type FaultEffect, SimulatedDisk, POWER_OFF } from "../../src/testing/disk.ts";
+import { createSeededRandom } from "../../src/testing/seeded-random.ts";
 
 /** What a run did: states in the order in which facts were submitted, and how many of them were acknowledged. */
 interface Run {
@@ -69,7 +69,7 @@ async function work(
 }
 
 /** Opens and works on a disk with a fault set; what the fault does is in the run. */
-async function runWith(disk: MemoryDisk, batchCount: number): Promise<Run> {
+async function runWith(disk: SimulatedDisk, batchCount: number): Promise<Run> {
   const run: Run = { states: [comparable(NEW_LEDGER)], acknowledged: 1, error: undefined };
   let ledger: OpenedLedger | undefined;
   try {
@@ -83,7 +83,7 @@ async function runWith(disk: MemoryDisk, batchCount: number): Promise<Run> {
 }
 
 /** After the power came back: a state that was submitted, not before the last one that was acknowledged. */
-async function assertRecovered(disk: MemoryDisk, run: Run, title: string): Promise<void> {
+async function assertRecovered(disk: SimulatedDisk, run: Run, title: string): Promise<void> {
   const after = await openTestLedger(disk);
   const found = run.states.lastIndexOf(stateOf(after));
   ok(
@@ -111,8 +111,8 @@ test("ledger: the power goes during any call, any part of what was not synced is
   const calls = await countCalls();
   ok(calls > 60);
   for (let nth = 1; nth <= calls; nth += 1) {
-    const disk = new MemoryDisk();
-    disk.powerOffAt({ nth });
+    const disk = new SimulatedDisk();
+    disk.inject({ what: "power-off", nth });
     const run = await runWith(disk, BATCHES);
     // A call that only reads or closes may be the one: then nothing fails before the next.
     ok(run.error !== undefined || nth > calls - 5, `call ${nth}`);
@@ -126,7 +126,7 @@ test("ledger: the power goes during any call, any part of what was not synced is
 });
 
 async function countCalls(): Promise<number> {
-  const disk = new MemoryDisk();
+  const disk = new SimulatedDisk();
   const run = await runWith(disk, BATCHES);
   equal(run.error, undefined);
   return disk.callCount();
@@ -143,8 +143,8 @@ for (const { code, effect } of faults) {
     const calls = await countCalls();
     let survived = 0;
     for (let nth = 1; nth <= calls; nth += 1) {
-      const disk = new MemoryDisk();
-      disk.failCall({ nth, code, effect });
+      const disk = new SimulatedDisk();
+      disk.inject({ what: "error", nth, code, effect });
       const run = await runWith(disk, BATCHES);
       if (run.error === undefined) survived += 1;
       else
@@ -158,11 +158,11 @@ for (const { code, effect } of faults) {
 
 test("ledger: a failed or short write goes once to another file, and the caller never knows", async () => {
   for (const set of [
-    (disk: MemoryDisk): void =>
-      disk.failCall({ kind: "write", nth: 3, code: "EIO", effect: "cache" }),
-    (disk: MemoryDisk): void => disk.shortWrite({ nth: 3, bytes: 100 }),
+    (disk: SimulatedDisk): void =>
+      disk.inject({ what: "error", kind: "write", nth: 3, code: "EIO", effect: "cache" }),
+    (disk: SimulatedDisk): void => disk.inject({ what: "short-write", nth: 3, bytes: 100 }),
   ]) {
-    const disk = new MemoryDisk();
+    const disk = new SimulatedDisk();
     const ledger = await ledgerAfter(disk, 2);
     await new Promise(setImmediate);
     const before = ledgerFiles(disk);
@@ -179,7 +179,7 @@ test("ledger: a failed or short write goes once to another file, and the caller 
 });
 
 test("ledger: the power goes during any call of an opening, and nothing of the last life is lost", async () => {
-  const before = new MemoryDisk();
+  const before = new SimulatedDisk();
   const ledger = await ledgerAfter(before, 20);
   const expected = stateOf(ledger);
   before.crash({ keep: "none" });
@@ -189,7 +189,7 @@ test("ledger: the power goes during any call of an opening, and nothing of the l
   ok(calls > 10);
   for (let nth = 1; nth <= calls; nth += 1) {
     const disk = before.clone();
-    disk.powerOffAt({ nth });
+    disk.inject({ what: "power-off", nth });
     await openTestLedger(disk).then(
       (opened) => opened.close(),
       () => undefined,
@@ -208,11 +208,18 @@ test("ledger: the power goes during any call of an opening, and nothing of the l
 
 test("ledger: one failed write to any of its files, the first or a later one, stops nothing", async () => {
   for (let write = 0; write < 40; write += 1) {
-    const disk = new MemoryDisk();
+    const disk = new SimulatedDisk();
     await (await ledgerAfter(disk, 1)).close();
     const fileNumber = 2 + Math.floor(write / 5);
     const path = `ledger-0000000${fileNumber}`;
-    disk.failCall({ kind: "write", path, nth: 1 + (write % 5), code: "EIO", effect: "cache" });
+    disk.inject({
+      what: "error",
+      kind: "write",
+      path,
+      nth: 1 + (write % 5),
+      code: "EIO",
+      effect: "cache",
+    });
     const ledger = await openTestLedger(disk);
     for (let batchId = 2; batchId < 40; batchId += 1) {
       await ledger.plan(planOf(batchId, { epoch: 2 }));
@@ -225,11 +232,11 @@ test("ledger: one failed write to any of its files, the first or a later one, st
 });
 
 test("ledger: two failed writes in a row end it for good; the next opening decides", async () => {
-  const disk = new MemoryDisk();
+  const disk = new SimulatedDisk();
   const ledger = await ledgerAfter(disk, 1);
   await new Promise(setImmediate);
-  disk.failCall({ kind: "write", nth: 1, code: "EIO" });
-  disk.failCall({ kind: "write", nth: 2, code: "EIO" });
+  disk.inject({ what: "error", kind: "write", nth: 1, code: "EIO" });
+  disk.inject({ what: "error", kind: "write", nth: 2, code: "EIO" });
   const outcome = await ledger.plan(planOf(2)).catch((error: unknown) => error);
   equal(codeOf(outcome), "LOG_FAILED");
   equal(ledger.checkpoint("p")?.open, undefined);
@@ -239,7 +246,7 @@ test("ledger: two failed writes in a row end it for good; the next opening decid
 });
 
 test("ledger: damage that comes to rest is reported at the next opening, and not again", async () => {
-  const disk = new MemoryDisk();
+  const disk = new SimulatedDisk();
   const ledger = await ledgerAfter(disk, 3);
   const path = ledgerFiles(disk)[0] ?? "";
   const entry = entriesOf(disk.contents(path))[3];
@@ -278,7 +285,7 @@ const commands = fc.array(
 test("ledger: after any commands and power cuts it is the fold of its facts", async () => {
   await fc.assert(
     fc.asyncProperty(commands, async (list) => {
-      const disk = new MemoryDisk();
+      const disk = new SimulatedDisk();
       let ledger = await openTestLedger(disk);
       let state: LedgerState = { ...NEW_LEDGER, epoch: ledger.epoch };
       for (const [index, command] of list.entries()) {
@@ -342,7 +349,7 @@ async function oneBatch(
 }
 
 test("memory disk: the power is off for good until the crash is over", async () => {
-  const disk = new MemoryDisk();
+  const disk = new SimulatedDisk();
   const ledger = await openTestLedger(disk);
   disk.powerOff();
   const outcome = await ledger

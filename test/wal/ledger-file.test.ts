@@ -13,14 +13,14 @@ import {
   planOf,
   stateOf,
 } from "../support/ledgers.ts";
-import { MemoryDisk } from "../support/memory-disk.ts";
+import { SimulatedDisk } from "../../src/testing/disk.ts";
 
 /** The newest file of a ledger, its entries' positions, and the state after each. */
 async function smallLedger(): Promise<{
   bytes: Uint8Array;
   entries: { at: number; end: number; state: string }[];
 }> {
-  const disk = new MemoryDisk();
+  const disk = new SimulatedDisk();
   const ledger = await ledgerAfter(disk, 0);
   const states = [stateOf(ledger)];
   for (let batchId = 1; batchId <= 3; batchId += 1) {
@@ -71,7 +71,7 @@ test("ledger: cut at any block around its last entries, it opens with what is wh
   const { bytes, entries } = await smallLedger();
   for (const entry of entries) {
     for (const cut of [entry.at - 1, entry.at, entry.at + 1, entry.end - 1, entry.end]) {
-      const disk = new MemoryDisk();
+      const disk = new SimulatedDisk();
       disk.put("/data/ledger/ledger-00000001.hfl", bytes.subarray(0, cut));
       const ledger = await openTestLedger(disk);
       const expected = entries.findLast(({ end }) => end <= cut)?.state ?? comparable(NEW_LEDGER);

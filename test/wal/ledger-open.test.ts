@@ -19,7 +19,7 @@ import {
   planOf,
   SMALL_FILE_BYTES,
 } from "../support/ledgers.ts";
-import { MemoryDisk } from "../support/memory-disk.ts";
+import { SimulatedDisk } from "../../src/testing/disk.ts";
 
 const identities = [
   { title: "another machine", now: { machineId: "m2", inode: "i1" }, moved: true },
@@ -30,7 +30,7 @@ const identities = [
 ];
 for (const { title, now, moved } of identities) {
   test(`ledger: ${title} is ${moved ? "refused until it is adopted, with nothing written" : "no move"}`, async () => {
-    const disk = new MemoryDisk();
+    const disk = new SimulatedDisk();
     await (await ledgerAfter(disk, 1)).close();
     disk.crash({ keep: "all" });
     if (!moved) return void (await openTestLedger(disk, { identity: now }));
@@ -45,7 +45,7 @@ for (const { title, now, moved } of identities) {
 }
 
 /** Puts a data segment of this log there, as its writer would have. */
-function putSegment(disk: MemoryDisk, logUuid: Uint8Array, epoch: number): void {
+function putSegment(disk: SimulatedDisk, logUuid: Uint8Array, epoch: number): void {
   const header = encodeSegmentHeader({
     kind: SEGMENT_KIND.data,
     logUuid,
@@ -62,7 +62,7 @@ function putSegment(disk: MemoryDisk, logUuid: Uint8Array, epoch: number): void 
 }
 
 test("ledger: segments without a ledger mean that it was lost; uuid and epoch go on from theirs", async () => {
-  const disk = new MemoryDisk();
+  const disk = new SimulatedDisk();
   const before = await ledgerAfter(disk, 1);
   putSegment(disk, before.logUuid, 7);
   for (const path of ledgerFiles(disk)) disk.take(path);
@@ -74,7 +74,7 @@ test("ledger: segments without a ledger mean that it was lost; uuid and epoch go
 });
 
 test("ledger: a damaged header block loses nothing where segments name the log", async () => {
-  const disk = new MemoryDisk();
+  const disk = new SimulatedDisk();
   const before = await ledgerAfter(disk, 2);
   putSegment(disk, before.logUuid, 1);
   disk.crash({ keep: "none" });
@@ -84,7 +84,7 @@ test("ledger: a damaged header block loses nothing where segments name the log",
 });
 
 test("ledger: a file of a newer format is refused with both versions", async () => {
-  const disk = new MemoryDisk();
+  const disk = new SimulatedDisk();
   await (await ledgerAfter(disk, 1)).close();
   const path = `${LEDGER_DIRECTORY}/${ledgerFileName(1)}`;
   const header = disk.contents(path).slice(0, 4096);
@@ -99,7 +99,7 @@ test("ledger: a file of a newer format is refused with both versions", async () 
 
 test("ledger: read beside a running writer it is a state that was durable, wherever the reader is", async () => {
   for (const heldReads of [0, 1, 2]) {
-    const disk = new MemoryDisk();
+    const disk = new SimulatedDisk();
     const ledger = await ledgerAfter(disk, 12);
     const hold = disk.hold({ kind: "readFile" });
     const reading = findLedger(disk, LEDGER_DIRECTORY, "/data/log");

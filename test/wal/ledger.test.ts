@@ -10,7 +10,7 @@ import {
   planOf,
   SMALL_FILE_BYTES,
 } from "../support/ledgers.ts";
-import { MemoryDisk } from "../support/memory-disk.ts";
+import { SimulatedDisk } from "../../src/testing/disk.ts";
 
 const bornAtZero = { writerId: "w", start: { log: { "0": 0 } } } as const;
 
@@ -19,7 +19,7 @@ function commitOf(batchId: number, change: Partial<Commit> = {}): Commit {
 }
 
 test("ledger: a new directory has epoch 1, no pipelines, and says that it is new", async () => {
-  const ledger = await openTestLedger(new MemoryDisk());
+  const ledger = await openTestLedger(new SimulatedDisk());
   deepEqual(
     [ledger.epoch, ledger.recovery, ledger.pipelines(), ledger.logUuid.length],
     [1, { kind: "new" }, [], 16],
@@ -28,7 +28,7 @@ test("ledger: a new directory has epoch 1, no pipelines, and says that it is new
 });
 
 test("ledger: what resolved is there after a power cut, under the next epoch and the same uuid", async () => {
-  const disk = new MemoryDisk();
+  const disk = new SimulatedDisk();
   const before = await ledgerAfter(disk, 2);
   await before.plan(planOf(3, { watermarkMs: 77.5 }));
   await before.register("q", {
@@ -52,7 +52,7 @@ test("ledger: what resolved is there after a power cut, under the next epoch and
 });
 
 test("ledger: a forgotten pipeline is gone, one that came back is no orphan", async () => {
-  const disk = new MemoryDisk();
+  const disk = new SimulatedDisk();
   const ledger = await ledgerAfter(disk, 1);
   await ledger.register("q", bornAtZero);
   await ledger.orphan("p", 5);
@@ -64,7 +64,7 @@ test("ledger: a forgotten pipeline is gone, one that came back is no orphan", as
 });
 
 test("ledger: a partition that a plan leaves out stays where it was, a new one may begin anywhere", async () => {
-  const ledger = await openTestLedger(new MemoryDisk());
+  const ledger = await openTestLedger(new SimulatedDisk());
   await ledger.register("p", { writerId: "w", start: { kafka: { a: 3 } } });
   await ledger.plan(planOf(1, { ranges: { kafka: { b: [100, 101] } } }));
   await ledger.commit(
@@ -76,7 +76,7 @@ test("ledger: a partition that a plan leaves out stays where it was, a new one m
 });
 
 test("ledger: a commit and the next plan are one write call, and nothing else", async () => {
-  const disk = new MemoryDisk();
+  const disk = new SimulatedDisk();
   const ledger = await ledgerAfter(disk, 0);
   await ledger.plan(planOf(1));
   await new Promise(setImmediate);
@@ -86,7 +86,7 @@ test("ledger: a commit and the next plan are one write call, and nothing else", 
 });
 
 test("ledger: calls of one turn share a write; those made while it flies share the next", async () => {
-  const disk = new MemoryDisk();
+  const disk = new SimulatedDisk();
   const ledger = await ledgerAfter(disk, 0);
   await new Promise(setImmediate);
   const hold = disk.hold({ kind: "write" });
@@ -161,7 +161,7 @@ const refusedPlans: readonly {
 ];
 for (const { title, plan, code, message } of refusedPlans) {
   test(`ledger: a plan ${title} is refused and nothing is written`, async () => {
-    const disk = new MemoryDisk();
+    const disk = new SimulatedDisk();
     const ledger = await ledgerAfter(disk, 2);
     await new Promise(setImmediate);
     const before = disk.callCount();
@@ -172,7 +172,7 @@ for (const { title, plan, code, message } of refusedPlans) {
 }
 
 test("ledger: a plan while one is open, a commit without its plan and a second birth are refused", async () => {
-  const ledger = await ledgerAfter(new MemoryDisk(), 1);
+  const ledger = await ledgerAfter(new SimulatedDisk(), 1);
   await rejects(ledger.commit(commitOf(2)), {
     code: "LEDGER_FENCED",
     message: /commit of batch 2, open is none/,
@@ -189,7 +189,7 @@ test("ledger: a plan while one is open, a commit without its plan and a second b
 });
 
 test("ledger: a commit whose next plan is refused is not taken either", async () => {
-  const ledger = await ledgerAfter(new MemoryDisk(), 0);
+  const ledger = await ledgerAfter(new SimulatedDisk(), 0);
   await ledger.plan(planOf(1));
   await rejects(ledger.commit(commitOf(1), planOf(3)), { code: "LEDGER_FENCED" });
   equal(ledger.checkpoint("p")?.committed, undefined);
@@ -197,7 +197,7 @@ test("ledger: a commit whose next plan is refused is not taken either", async ()
 });
 
 test("ledger: a plan of the last opening is refused in this one, and its commit is that of the open plan", async () => {
-  const disk = new MemoryDisk();
+  const disk = new SimulatedDisk();
   await (await ledgerAfter(disk, 0)).plan(planOf(1));
   disk.crash({ keep: "none" });
   const after = await openTestLedger(disk);
@@ -207,7 +207,7 @@ test("ledger: a plan of the last opening is refused in this one, and its commit 
 });
 
 test("ledger: files stay few and of their size however long it runs, and one is always ready", async () => {
-  const disk = new MemoryDisk();
+  const disk = new SimulatedDisk();
   const ledger = await ledgerAfter(disk, 100);
   await new Promise(setImmediate);
   deepEqual(
@@ -222,7 +222,7 @@ test("ledger: files stay few and of their size however long it runs, and one is 
 });
 
 test("ledger: a full disk stops nothing, since no write needs new space", async () => {
-  const disk = new MemoryDisk();
+  const disk = new SimulatedDisk();
   await (await ledgerAfter(disk, 1)).close();
   disk.capacityBytes = 2 * SMALL_FILE_BYTES;
   const ledger = await openTestLedger(disk);
@@ -236,7 +236,7 @@ test("ledger: a full disk stops nothing, since no write needs new space", async 
 });
 
 test("ledger: a state that outgrows its file gets a larger one", async () => {
-  const disk = new MemoryDisk();
+  const disk = new SimulatedDisk();
   const ledger = await openTestLedger(disk);
   const token = new Uint8Array(1_000).fill(7);
   for (let index = 0; index < 60; index += 1) {
@@ -253,7 +253,7 @@ test("ledger: a state that outgrows its file gets a larger one", async () => {
 });
 
 test("ledger: an older opening is fenced by a newer one before a floor and a segment", async () => {
-  const disk = new MemoryDisk();
+  const disk = new SimulatedDisk();
   const older = await ledgerAfter(disk, 0);
   await older.facts("log").moveFloor({ segmentId: 1, offset: 1 });
   await older.facts("log").assertOwner();
@@ -267,7 +267,7 @@ test("ledger: an older opening is fenced by a newer one before a floor and a seg
 });
 
 test("ledger: an older opening that asks nobody is fenced when its file is full, and spoils nothing before", async () => {
-  const disk = new MemoryDisk();
+  const disk = new SimulatedDisk();
   const older = await ledgerAfter(disk, 0);
   const newer = await openTestLedger(disk);
   let refused: unknown;
@@ -289,7 +289,7 @@ test("ledger: an older opening that asks nobody is fenced when its file is full,
 });
 
 test("ledger: after close it takes nothing; close waits for what it took and may be called twice", async () => {
-  const disk = new MemoryDisk();
+  const disk = new SimulatedDisk();
   const ledger = await ledgerAfter(disk, 0);
   const planned = ledger.plan(planOf(1));
   await Promise.all([ledger.close(), ledger.close()]);
@@ -298,7 +298,7 @@ test("ledger: after close it takes nothing; close waits for what it took and may
 });
 
 test("ledger: more waiting calls than the limit are refused with BUSY", async () => {
-  const disk = new MemoryDisk();
+  const disk = new SimulatedDisk();
   const ledger = await ledgerAfter(disk, 0);
   await new Promise(setImmediate);
   const hold = disk.hold({ kind: "write" });
@@ -313,12 +313,14 @@ test("ledger: more waiting calls than the limit are refused with BUSY", async ()
 
 for (const fileBytes of [4096, SMALL_FILE_BYTES + 1, 2 ** 31]) {
   test(`ledger: files of ${fileBytes} bytes are out of range`, async () => {
-    await rejects(openTestLedger(new MemoryDisk(), { fileBytes }), { code: "CONFIG_OUT_OF_RANGE" });
+    await rejects(openTestLedger(new SimulatedDisk(), { fileBytes }), {
+      code: "CONFIG_OUT_OF_RANGE",
+    });
   });
 }
 
 test("ledger: facts about a log survive, those below the floor are forgotten", async () => {
-  const disk = new MemoryDisk();
+  const disk = new SimulatedDisk();
   const ledger = await ledgerAfter(disk, 2);
   const log = ledger.facts("log");
   const cut = (
@@ -351,7 +353,7 @@ test("ledger: facts about a log survive, those below the floor are forgotten", a
 });
 
 test("ledger: the next offset lies behind every open plan, per log", async () => {
-  const ledger = await ledgerAfter(new MemoryDisk(), 1);
+  const ledger = await ledgerAfter(new SimulatedDisk(), 1);
   await ledger.plan(planOf(2, { deadLettersFrom: 12 }));
   deepEqual(
     [ledger.facts("log").nextOffsetMin, ledger.facts("dead-letters").nextOffsetMin],

@@ -16,8 +16,8 @@ import { VirtualClock } from "../../src/testing/virtual-clock.ts";
 import type { LogOptions } from "../../src/wal/log-options.ts";
 import { openLog, type OpenedLog } from "../../src/wal/open-log.ts";
 import type { FileHandle, Files } from "../../src/host/files.ts";
-import { type Keep, MemoryDisk } from "../support/memory-disk.ts";
-import { createSeededRandom } from "../support/seeded-random.ts";
+import { type Keep, SimulatedDisk } from "../../src/testing/disk.ts";
+import { createSeededRandom } from "../../src/testing/seeded-random.ts";
 
 export const DIRECTORY = "/data/log";
 /** Room for 14 entries of one block each. */
@@ -110,7 +110,7 @@ export class Told implements LogListener {
  * The disk as one process sees it: once that is dead, what is left of it in memory reaches the disk
  * no more.
  */
-function filesOfProcess(disk: MemoryDisk, isAlive: () => boolean): Files {
+function filesOfProcess(disk: SimulatedDisk, isAlive: () => boolean): Files {
   const live = <Result>(call: () => Promise<Result>): Promise<Result> =>
     isAlive() ? call() : new Promise(() => undefined);
   const handleOf = (handle: FileHandle): FileHandle => ({
@@ -137,13 +137,13 @@ function filesOfProcess(disk: MemoryDisk, isAlive: () => boolean): Files {
 
 /** A scene: disk, clock and facts stay over reopenings. */
 export class Scene {
-  readonly disk: MemoryDisk;
+  readonly disk: SimulatedDisk;
   readonly clock: VirtualClock = new VirtualClock();
   facts: MemoryFacts = new MemoryFacts();
   readonly told: Told = new Told();
   #life = 0;
 
-  constructor(disk: MemoryDisk) {
+  constructor(disk: SimulatedDisk) {
     this.disk = disk;
   }
 
@@ -168,7 +168,7 @@ export class Scene {
   }
 }
 
-export function newScene(disk: MemoryDisk = new MemoryDisk()): Scene {
+export function newScene(disk: SimulatedDisk = new SimulatedDisk()): Scene {
   return new Scene(disk);
 }
 

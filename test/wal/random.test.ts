@@ -3,7 +3,7 @@ import { test } from "node:test";
 
 import type { Stored } from "../../src/contract/record.ts";
 import type { OpenedLog } from "../../src/wal/open-log.ts";
-import { createSeededRandom, type SeededRandom } from "../support/seeded-random.ts";
+import { createSeededRandom, type SeededRandom } from "../../src/testing/seeded-random.ts";
 import {
   lines,
   MemoryFacts,
@@ -74,15 +74,16 @@ class Run {
     const { random, scene } = this;
     const nth = random.integer(1, 60);
     const kind = random.pick(FAULT_KINDS);
-    if (random.chance(0.4)) scene.disk.powerOffAt({ nth });
+    if (random.chance(0.4)) scene.disk.inject({ what: "power-off", nth });
     else
-      scene.disk.failCall({
+      scene.disk.inject({
+        what: "error",
         kind,
         nth,
         code: random.pick(["EIO", "ENOSPC"]),
         effect: random.pick(["none", "disk"] as const),
       });
-    if (random.chance(0.3)) scene.disk.failCall({ kind, nth: nth + 1, code: "EIO" });
+    if (random.chance(0.3)) scene.disk.inject({ what: "error", kind, nth: nth + 1, code: "EIO" });
   }
 
   async #tryOpen(): Promise<OpenedLog | undefined> {

@@ -103,8 +103,8 @@ test("reader: a range that cuts through damage says only what it covers", async 
 
 test("reader: a read that fails is tried again on a fresh file, and what heals is no gap", async () => {
   const { opened, scene, texts } = await filled();
-  scene.disk.failCall({ kind: "read", nth: 1, code: "EIO" });
-  scene.disk.failCall({ kind: "read", nth: 2, code: "EIO" });
+  scene.disk.inject({ what: "error", kind: "read", nth: 1, code: "EIO" });
+  scene.disk.inject({ what: "error", kind: "read", nth: 2, code: "EIO" });
   deepEqual(await readBack(opened), { texts, gaps: [] });
   await opened.log.close();
 });

@@ -279,7 +279,7 @@ test("recovery: a log whose ledger is lost adopts the identity of its segments",
   const { scene, texts } = await deadLog();
   const { logUuid: _, ...rest } = { logUuid: undefined };
   const { openLog } = await import("../../src/wal/open-log.ts");
-  const { createSeededRandom } = await import("../support/seeded-random.ts");
+  const { createSeededRandom } = await import("../../src/testing/seeded-random.ts");
   const opened = await openLog({
     directory: DIRECTORY,
     clock: scene.clock,
@@ -348,7 +348,14 @@ test("recovery: what a failed write left behind is void, also when nothing took 
   const opened = await open(scene, size);
   await storeEach(opened, numbered(12));
   await scene.clock.settle();
-  scene.disk.failCall({ kind: "write", path: "/log/", nth: 1, code: "EIO", effect: "disk" });
+  scene.disk.inject({
+    what: "error",
+    kind: "write",
+    path: "/log/",
+    nth: 1,
+    code: "EIO",
+    effect: "disk",
+  });
   const refused = rejects(store(opened, ["refused"]), { code: "LOG_FULL" });
   await scene.clock.advance(3_000);
   await refused;

@@ -1,7 +1,7 @@
 import { deepEqual, equal, ok, rejects } from "node:assert/strict";
 import { test } from "node:test";
 
-import { MemoryDisk } from "../support/memory-disk.ts";
+import { SimulatedDisk } from "../../src/testing/disk.ts";
 import {
   lines,
   newScene,
@@ -180,7 +180,7 @@ test("space: closing a full log does not wait, and says that the rest is not sto
 });
 
 test("space: a full disk is no failure: the log waits, looks each second, and goes on", async () => {
-  const scene = newScene(new MemoryDisk({ capacityBytes: 3 * SEGMENT_BYTES }));
+  const scene = newScene(new SimulatedDisk({ capacityBytes: 3 * SEGMENT_BYTES }));
   const opened = await open(scene);
   let stored = 0;
   void (async () => {
@@ -204,7 +204,7 @@ test("space: a full disk is no failure: the log waits, looks each second, and go
 
 for (let blocks = 1; blocks <= 12; blocks += 1) {
   test(`space: a disk that is full from the start (${blocks} blocks) opens, waits and recovers`, async () => {
-    const scene = newScene(new MemoryDisk({ capacityBytes: blocks * 4096 }));
+    const scene = newScene(new SimulatedDisk({ capacityBytes: blocks * 4096 }));
     const opened = await open(scene);
     const stored = storeEach(opened, ["a", "b"]);
     await scene.clock.advance(100);
@@ -277,7 +277,7 @@ test("space: a segment that cannot be given back stays, and so do the younger on
     await storeEach(opened, numbered(60));
     await scene.clock.settle();
     const before = segmentPaths(scene);
-    scene.disk.failCall({ kind, nth: 1, code: "EIO" });
+    scene.disk.inject({ what: "error", kind, nth: 1, code: "EIO" });
     await opened.log.release(60);
     const { bytes, oldestOffset } = opened.log.status();
     const left = segmentPaths(scene);

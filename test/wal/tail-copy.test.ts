@@ -43,7 +43,7 @@ test("tail copy: a power cut while a tail is moved leaves either file, and the l
   const notes = new Set<string>();
   for (let nth = 1; nth < 60; nth += 1) {
     const again = twin(scene);
-    again.disk.powerOffAt({ nth });
+    again.disk.inject({ what: "power-off", nth });
     const opening = open(again, size)
       .then((second) => store(second, ["c"]))
       .catch(() => undefined);
@@ -66,7 +66,7 @@ test("tail copy: a tail whose move cannot be made durable is not appended to", a
   scene.crash("none");
   for (let nth = 1; nth <= 8; nth += 1) {
     const again = twin(scene);
-    again.disk.failCall({ kind: "syncDirectory", nth, code: "EIO" });
+    again.disk.inject({ what: "error", kind: "syncDirectory", nth, code: "EIO" });
     const stored = await open(again, size)
       .then((opened) => store(opened, ["c"]))
       .then(

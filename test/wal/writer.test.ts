@@ -173,7 +173,8 @@ for (const fault of [
   test(`writer: after a failed write (${fault.what}) the same records go to another segment`, async () => {
     const scene = newScene();
     const opened = await openQuiet(scene);
-    scene.disk.failCall({
+    scene.disk.inject({
+      what: "error",
       kind: "write",
       path: "/log/",
       nth: 1,
@@ -195,7 +196,14 @@ for (const fault of [
 test("writer: a rescued log opens right without its ledger too", async () => {
   const scene = newScene();
   const opened = await openQuiet(scene);
-  scene.disk.failCall({ kind: "write", path: "/log/", nth: 1, code: "EIO", effect: "disk" });
+  scene.disk.inject({
+    what: "error",
+    kind: "write",
+    path: "/log/",
+    nth: 1,
+    code: "EIO",
+    effect: "disk",
+  });
   await store(opened, ["a"]);
   await store(opened, ["b"]);
   scene.crash("none");
@@ -207,7 +215,7 @@ test("writer: a rescued log opens right without its ledger too", async () => {
 test("writer: a write that takes fewer bytes is a failed write", async () => {
   const scene = newScene();
   const opened = await openQuiet(scene);
-  scene.disk.shortWrite({ nth: 1, bytes: 100 });
+  scene.disk.inject({ what: "short-write", nth: 1, bytes: 100 });
   deepEqual(await store(opened, ["a"]), { firstOffset: 1, recordCount: 1 });
   equal(scene.facts.cuts.length, 1);
   await opened.log.close();
@@ -216,7 +224,8 @@ test("writer: a write that takes fewer bytes is a failed write", async () => {
 test("writer: a second failure fails the log, nothing more is accepted, and opening it again decides", async () => {
   const scene = newScene();
   const opened = await openQuiet(scene);
-  for (let nth = 1; nth <= 2; nth += 1) scene.disk.failCall({ kind: "write", nth, code: "EIO" });
+  for (let nth = 1; nth <= 2; nth += 1)
+    scene.disk.inject({ what: "error", kind: "write", nth, code: "EIO" });
   const waiting = store(opened, ["b"]);
   await rejects(waiting, { code: "LOG_FAILED" });
   await rejects(store(opened, ["c"]), { code: "LOG_FAILED" });
@@ -233,7 +242,7 @@ test("writer: without a ledger that keeps the end of the failed segment the log 
   const scene = newScene();
   const opened = await openQuiet(scene);
   scene.facts.failures.push(new Error("ledger gone"));
-  scene.disk.failCall({ kind: "write", nth: 1, code: "EIO" });
+  scene.disk.inject({ what: "error", kind: "write", nth: 1, code: "EIO" });
   await rejects(store(opened, ["a"]), { code: "LOG_FAILED" });
   await opened.log.close();
 });
@@ -243,7 +252,7 @@ test("writer: too many rescues in an hour fail the log", async () => {
   const opened = await openQuiet(scene);
   let stored = 0;
   const storeWithFault = async (): Promise<void> => {
-    scene.disk.failCall({ kind: "write", path: "/log/", nth: 1, code: "EIO" });
+    scene.disk.inject({ what: "error", kind: "write", path: "/log/", nth: 1, code: "EIO" });
     await store(opened, ["a"]);
     stored += 1;
     await scene.clock.settle();
@@ -282,8 +291,8 @@ test("writer: zeros that the first segment is prepared with never land on record
 });
 
 test("writer: on a copy-on-write file system nothing is prepared and nothing recycled", async () => {
-  const { MemoryDisk } = await import("../support/memory-disk.ts");
-  const scene = newScene(new MemoryDisk({ type: "btrfs" }));
+  const { SimulatedDisk } = await import("../../src/testing/disk.ts");
+  const scene = newScene(new SimulatedDisk({ type: "btrfs" }));
   const opened = await open(scene);
   await storeEach(opened, numbered(40));
   await scene.clock.settle();
@@ -308,7 +317,7 @@ test("writer: a log that fails or closes while receivers are paused lets them go
     deepEqual(scene.told.pressures, [true]);
     if (isFailing)
       for (let nth = 1; nth <= 3; nth += 1)
-        scene.disk.failCall({ kind: "write", nth, code: "EIO" });
+        scene.disk.inject({ what: "error", kind: "write", nth, code: "EIO" });
     const closed = opened.log.close();
     hold.release();
     const results = (await settled).map((result) => result.status);

@@ -2,13 +2,13 @@ import { deepEqual, equal, rejects } from "node:assert/strict";
 import { test } from "node:test";
 
 import type { FileHandle, OpenMode } from "../../src/host/files.ts";
-import { BLOCK_BYTES, type Keep, MemoryDisk, POWER_OFF } from "./memory-disk.ts";
+import { BLOCK_BYTES, type Keep, SimulatedDisk, POWER_OFF } from "../../src/testing/disk.ts";
 
 function filled(blockCount: number, value: number): Uint8Array {
   return new Uint8Array(blockCount * BLOCK_BYTES).fill(value);
 }
 
-function firstBytes(disk: MemoryDisk, path: string): number[] {
+function firstBytes(disk: SimulatedDisk, path: string): number[] {
   const content = disk.contents(path);
   return Array.from(
     { length: Math.ceil(content.length / BLOCK_BYTES) },
@@ -17,13 +17,13 @@ function firstBytes(disk: MemoryDisk, path: string): number[] {
 }
 
 /** A disk with `/a/file` of three durable blocks of ones. */
-async function threeBlocks(mode: OpenMode): Promise<{ disk: MemoryDisk; file: FileHandle }> {
-  const disk = new MemoryDisk();
+async function threeBlocks(mode: OpenMode): Promise<{ disk: SimulatedDisk; file: FileHandle }> {
+  const disk = new SimulatedDisk();
   disk.put("/a/file", filled(3, 1));
   return { disk, file: await disk.open("/a/file", mode) };
 }
 
-test("memory disk: a write without sync is seen and does not outlive a power cut", async () => {
+test("simulated disk: a write without sync is seen and does not outlive a power cut", async () => {
   const { disk, file } = await threeBlocks("write");
   await file.write(filled(3, 2), 0, 3 * BLOCK_BYTES, 0);
   deepEqual(firstBytes(disk, "/a/file"), [2, 2, 2]);
@@ -31,7 +31,7 @@ test("memory disk: a write without sync is seen and does not outlive a power cut
   deepEqual(firstBytes(disk, "/a/file"), [1, 1, 1]);
 });
 
-test("memory disk: any subset of unsynced blocks may be kept", async () => {
+test("simulated disk: any subset of unsynced blocks may be kept", async () => {
   const { disk, file } = await threeBlocks("write");
   await file.write(filled(3, 2), 0, 3 * BLOCK_BYTES, 0);
   equal(disk.unsynced().length, 3);
@@ -39,7 +39,7 @@ test("memory disk: any subset of unsynced blocks may be kept", async () => {
   deepEqual(firstBytes(disk, "/a/file"), [2, 1, 2]);
 });
 
-test("memory disk: sync and durable writes outlive a power cut, with the length", async () => {
+test("simulated disk: sync and durable writes outlive a power cut, with the length", async () => {
   const { disk, file } = await threeBlocks("write-durable");
   await file.write(filled(1, 3), 0, BLOCK_BYTES, 3 * BLOCK_BYTES);
   const plain = await disk.open("/a/file", "write");
@@ -50,7 +50,7 @@ test("memory disk: sync and durable writes outlive a power cut, with the length"
   deepEqual(firstBytes(disk, "/a/file"), [4, 1, 1, 3]);
 });
 
-test("memory disk: a durable write covers its own blocks only", async () => {
+test("simulated disk: a durable write covers its own blocks only", async () => {
   const { disk, file } = await threeBlocks("write-durable");
   const plain = await disk.open("/a/file", "write");
   await plain.write(filled(1, 4), 0, BLOCK_BYTES, 0);
@@ -73,7 +73,7 @@ const names: readonly {
   },
 ];
 for (const { title, keep, paths } of names) {
-  test(`memory disk: of directory changes a power cut keeps ${title}`, async () => {
+  test(`simulated disk: of directory changes a power cut keeps ${title}`, async () => {
     const { disk } = await threeBlocks("write");
     await disk.open("/a/new", "create");
     await disk.rename("/a/file", "/a/renamed");
@@ -82,7 +82,7 @@ for (const { title, keep, paths } of names) {
   });
 }
 
-test("memory disk: syncDirectory makes creations, renames and removals durable", async () => {
+test("simulated disk: syncDirectory makes creations, renames and removals durable", async () => {
   const { disk } = await threeBlocks("write");
   await disk.open("/a/new", "create");
   await disk.rename("/a/file", "/a/renamed");
@@ -92,16 +92,16 @@ test("memory disk: syncDirectory makes creations, renames and removals durable",
   deepEqual(disk.paths(), ["/a/new", "/a/renamed"]);
 });
 
-test("memory disk: a directory that was made and not synced is gone with what is in it", async () => {
-  const disk = new MemoryDisk();
+test("simulated disk: a directory that was made and not synced is gone with what is in it", async () => {
+  const disk = new SimulatedDisk();
   await disk.makeDirectory("/data/log");
   disk.crash({ keep: "none" });
   await rejects(disk.list("/data"), { code: "ENOENT" });
 });
 
-test("memory disk: the call that the power goes in is in flight, later ones fail", async () => {
+test("simulated disk: the call that the power goes in is in flight, later ones fail", async () => {
   const { disk, file } = await threeBlocks("write-durable");
-  disk.powerOffAt({ kind: "write", nth: 2 });
+  disk.inject({ what: "power-off", kind: "write", nth: 2 });
   equal(await file.write(filled(1, 2), 0, BLOCK_BYTES, 0), BLOCK_BYTES);
   await rejects(file.write(filled(1, 3), 0, BLOCK_BYTES, BLOCK_BYTES), { code: POWER_OFF });
   await rejects(disk.stat("/a/file"), { code: POWER_OFF });
@@ -114,9 +114,9 @@ test("memory disk: the call that the power goes in is in flight, later ones fail
   await rejects(file.read(new Uint8Array(1), 0, 1, 0), { code: POWER_OFF });
 });
 
-test("memory disk: the n-th call of a kind fails, once", async () => {
+test("simulated disk: the n-th call of a kind fails, once", async () => {
   const { disk, file } = await threeBlocks("write-durable");
-  disk.failCall({ kind: "write", path: "file", nth: 2, code: "EIO" });
+  disk.inject({ what: "error", kind: "write", path: "file", nth: 2, code: "EIO" });
   await file.write(filled(1, 2), 0, BLOCK_BYTES, 0);
   await rejects(file.write(filled(1, 3), 0, BLOCK_BYTES, 0), { code: "EIO" });
   deepEqual(firstBytes(disk, "/a/file"), [2, 1, 1]);
@@ -124,24 +124,24 @@ test("memory disk: the n-th call of a kind fails, once", async () => {
   deepEqual(firstBytes(disk, "/a/file"), [4, 1, 1]);
 });
 
-test("memory disk: after a failed sync a second one reports success and writes nothing", async () => {
+test("simulated disk: after a failed sync a second one reports success and writes nothing", async () => {
   const { disk, file } = await threeBlocks("write");
   await file.write(filled(1, 2), 0, BLOCK_BYTES, 0);
-  disk.failCall({ kind: "sync", nth: 1, code: "EIO" });
+  disk.inject({ what: "error", kind: "sync", nth: 1, code: "EIO" });
   await rejects(file.sync(), { code: "EIO" });
   await file.sync();
   disk.crash({ keep: "all" });
   deepEqual(firstBytes(disk, "/a/file"), [1, 1, 1]);
 });
 
-test("memory disk: a short write takes what it says", async () => {
+test("simulated disk: a short write takes what it says", async () => {
   const { disk, file } = await threeBlocks("write");
-  disk.shortWrite({ nth: 1, bytes: BLOCK_BYTES });
+  disk.inject({ what: "short-write", nth: 1, bytes: BLOCK_BYTES });
   equal(await file.write(filled(3, 2), 0, 3 * BLOCK_BYTES, 0), BLOCK_BYTES);
   deepEqual(firstBytes(disk, "/a/file"), [2, 1, 1]);
 });
 
-test("memory disk: a full disk takes what fits, then refuses; what is allocated can be overwritten", async () => {
+test("simulated disk: a full disk takes what fits, then refuses; what is allocated can be overwritten", async () => {
   const { disk, file } = await threeBlocks("write");
   disk.capacityBytes = 4 * BLOCK_BYTES;
   equal(await file.write(filled(2, 2), 0, 2 * BLOCK_BYTES, 3 * BLOCK_BYTES), BLOCK_BYTES);
@@ -150,7 +150,7 @@ test("memory disk: a full disk takes what fits, then refuses; what is allocated 
   equal((await disk.fileSystem("/")).freeBytes, 0);
 });
 
-test("memory disk: held writes are in flight until they are let go", async () => {
+test("simulated disk: held writes are in flight until they are let go", async () => {
   const { disk, file } = await threeBlocks("write-durable");
   const hold = disk.hold({ kind: "write" });
   const order: number[] = [];
@@ -166,7 +166,7 @@ test("memory disk: held writes are in flight until they are let go", async () =>
   deepEqual(order, [1, 2]);
 });
 
-test("memory disk: a buffer that changes during its write is a bug of the caller", async () => {
+test("simulated disk: a buffer that changes during its write is a bug of the caller", async () => {
   const { file } = await threeBlocks("write");
   const buffer = filled(1, 2);
   const written = file.write(buffer, 0, BLOCK_BYTES, 0);
@@ -174,7 +174,7 @@ test("memory disk: a buffer that changes during its write is a bug of the caller
   await rejects(written, /buffer changed/);
 });
 
-test("memory disk: bits flip and files are cut at rest", async () => {
+test("simulated disk: bits flip and files are cut at rest", async () => {
   const { disk } = await threeBlocks("read");
   disk.flipBit("/a/file", BLOCK_BYTES, 1);
   disk.cut("/a/file", BLOCK_BYTES + 1);
@@ -183,7 +183,7 @@ test("memory disk: bits flip and files are cut at rest", async () => {
   equal(disk.contents("/a/file")[BLOCK_BYTES], 3);
 });
 
-test("memory disk: a clone lives on its own", async () => {
+test("simulated disk: a clone lives on its own", async () => {
   const { disk, file } = await threeBlocks("write");
   await file.write(filled(1, 2), 0, BLOCK_BYTES, 0);
   const twin = disk.clone();
@@ -192,7 +192,7 @@ test("memory disk: a clone lives on its own", async () => {
   deepEqual(firstBytes(disk, "/a/file"), [2, 1, 1]);
 });
 
-test("memory disk: truncating loses the rest and leaves zeros behind a later write", async () => {
+test("simulated disk: truncating loses the rest and leaves zeros behind a later write", async () => {
   const { disk, file } = await threeBlocks("write");
   await file.truncate(BLOCK_BYTES + 10);
   await file.write(Uint8Array.of(7), 0, 1, 2 * BLOCK_BYTES);

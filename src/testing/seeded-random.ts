@@ -1,7 +1,7 @@
 /**
  * Randomness that a seed repeats (sfc32). Good enough to choose faults, never for identities.
  */
-import type { Random } from "../../src/host/random.ts";
+import type { Random } from "../host/random.ts";
 
 /** A generator with some shapes that tests want. */
 export interface SeededRandom extends Random {

@@ -1,7 +1,7 @@
 /**
- * Directories and files of the in-memory disk, without time: what is named how, what a power cut keeps.
+ * Directories and files of the simulated disk, without time: what is named how, what a power cut keeps.
  */
-import { DirectoryInode, FileInode, type EntryChange, type UnsyncedPart } from "./memory-inode.ts";
+import { DirectoryInode, type EntryChange, FileInode, type PartFate } from "./disk-inode.ts";
 
 /** An error as Node's `fs` gives it. */
 export function fileError(code: string, path: string): Error {
@@ -10,7 +10,12 @@ export function fileError(code: string, path: string): Error {
 
 /** Something that is in the cache only: a power cut keeps it or not. */
 export type UnsyncedItem =
-  | { readonly kind: "block"; readonly path: string; readonly blockIndex: number }
+  | {
+      readonly kind: "block";
+      readonly path: string;
+      readonly blockIndex: number;
+      readonly versions: number;
+    }
   | { readonly kind: "size"; readonly path: string; readonly bytes: number }
   | {
       readonly kind: "entry";
@@ -18,8 +23,8 @@ export type UnsyncedItem =
       readonly change: "create" | "remove" | "rename";
     };
 
-/** Which unsynced items a power cut keeps. */
-export type Keep = "all" | "none" | ((item: UnsyncedItem) => boolean);
+/** What a power cut does with each unsynced item. A block may be kept in parts; for others an object means kept. */
+export type Keep = "all" | "none" | ((item: UnsyncedItem) => PartFate);
 
 /** Path in one form: absolute, without empty parts, `.` and `..`. */
 export function normalPath(path: string): string {
@@ -39,7 +44,7 @@ export function nameOf(path: string): string {
   return normalPath(path).split("/").at(-1) ?? "";
 }
 
-export class MemoryTree {
+export class DiskTree {
   readonly #inodes = new Map<number, FileInode | DirectoryInode>();
   readonly #root: DirectoryInode;
   #nextId = 2;
@@ -143,20 +148,20 @@ export class MemoryTree {
   }
 
   crash(keep: Keep): void {
-    const keeps = (item: UnsyncedItem): boolean =>
-      keep === "all" ? true : keep === "none" ? false : keep(item);
+    const fateOf = (item: UnsyncedItem): PartFate =>
+      typeof keep === "function" ? keep(item) : keep === "all";
     const nodes = [...this.#walk("/", this.#root)];
     const named = new Set(nodes.map(({ node }) => node.id));
     for (const { path, node } of nodes) {
       if (node.kind === "file") {
-        node.crash(node.unsynced().filter((part: UnsyncedPart) => keeps({ ...part, path })));
+        node.crash((part) => fateOf({ ...part, path }));
         continue;
       }
-      const kept = node.changes.filter((change) => keeps(entryItem(path, change)));
+      const kept = node.changes.filter((change) => fateOf(entryItem(path, change)) !== false);
       for (const change of kept) this.#applyChange(node, change);
     }
     for (const node of this.#inodes.values()) {
-      if (node.kind === "file" && !named.has(node.id)) node.crash([]);
+      if (node.kind === "file" && !named.has(node.id)) node.crash(() => false);
       if (node.kind === "directory") {
         node.cache = new Map(node.platter);
         node.changes = [];
@@ -164,8 +169,8 @@ export class MemoryTree {
     }
   }
 
-  copy(): MemoryTree {
-    const twin = new MemoryTree(this.#root.copy());
+  copy(): DiskTree {
+    const twin = new DiskTree(this.#root.copy());
     for (const [id, node] of this.#inodes)
       if (node !== this.#root) twin.#inodes.set(id, node.copy());
     twin.#nextId = this.#nextId;

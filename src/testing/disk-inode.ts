@@ -1,10 +1,14 @@
 /**
- * Content of one file or directory of the in-memory disk, twice: as programs see it (cache) and as it
+ * Content of one file or directory of the simulated disk, twice: as programs see it (cache) and as it
  * would be found after a power cut (platter). Blocks are never changed in place, so copies are cheap.
  */
 
-/** What reaches the platter whole or not at all. */
+/** What the cache of the system holds or drops as one. */
 export const BLOCK_BYTES = 4096;
+/** What a drive writes whole, if it keeps its promise. */
+export const SECTOR_BYTES = 512;
+/** Contents of one block since the last sync that a power cut may bring back; older ones are forgotten. */
+export const VERSIONS_MAX = 4;
 
 const ZERO_BUFFER = Buffer.alloc(BLOCK_BYTES);
 const ZERO_BLOCK: Uint8Array = ZERO_BUFFER;
@@ -21,8 +25,22 @@ function copyOf(content: Content): Content {
 
 /** A part of a file whose cache and platter differ. */
 export type UnsyncedPart =
-  | { readonly kind: "block"; readonly blockIndex: number }
+  /** `versions`: contents it had since it was last durable, the newest included. */
+  | { readonly kind: "block"; readonly blockIndex: number; readonly versions: number }
   | { readonly kind: "size"; readonly bytes: number };
+
+/** How a block reaches the platter that does not reach it whole; the rest stays as it was there. */
+export interface TornBlock {
+  /** 0 for the oldest of `versions`. @defaultValue the newest */
+  readonly version?: number;
+  /** Only bytes below. @defaultValue all */
+  readonly bytes?: number;
+  /** Only these sectors, bit 0 for the first. @defaultValue all */
+  readonly sectors?: number;
+}
+
+/** What a power cut does with an unsynced part: a size is kept or not, a block also in parts. */
+export type PartFate = boolean | TornBlock;
 
 /** A regular file. */
 export class FileInode {
@@ -32,6 +50,8 @@ export class FileInode {
   #platter: Content = { bytes: 0, blocks: new Map() };
   /** Blocks that the next sync writes. */
   #dirty = new Set<number>();
+  /** What dirty blocks held before their newest content. */
+  #older = new Map<number, readonly Uint8Array[]>();
 
   constructor(id: number) {
     this.id = id;
@@ -72,6 +92,7 @@ export class FileInode {
       const start = index * BLOCK_BYTES;
       const from = Math.max(position, start);
       const to = Math.min(position + source.length, start + BLOCK_BYTES);
+      this.#remember(index);
       this.#cache.blocks.set(
         index,
         this.#blockWith(index, from - start, source.subarray(from - position, to - position)),
@@ -106,6 +127,7 @@ export class FileInode {
   /** A sync that failed: the kernel forgets that the pages are dirty, so no later sync writes them. */
   forgetDirty(): void {
     this.#dirty.clear();
+    this.#older.clear();
   }
 
   /** What a power cut now may or may not keep, in order. Pages of a failed sync are lost for certain. */
@@ -115,23 +137,29 @@ export class FileInode {
     );
     const blocks = indexes
       .toSorted((a, b) => a - b)
-      .map((blockIndex): UnsyncedPart => ({ kind: "block", blockIndex }));
+      .map((blockIndex): UnsyncedPart => {
+        const versions = 1 + (this.#older.get(blockIndex)?.length ?? 0);
+        return { kind: "block", blockIndex, versions };
+      });
     return this.#cache.bytes === this.#platter.bytes
       ? blocks
       : [...blocks, { kind: "size", bytes: this.#cache.bytes }];
   }
 
-  /** Carries out a power cut that keeps these parts. */
-  crash(kept: readonly UnsyncedPart[]): void {
-    for (const part of kept) {
-      if (part.kind === "block") this.#keepBlock(part.blockIndex);
-      else this.#platter.bytes = part.bytes;
+  /** Carries out a power cut. */
+  crash(fateOf: (part: UnsyncedPart) => PartFate): void {
+    for (const part of this.unsynced()) {
+      const fate = fateOf(part);
+      if (fate === false) continue;
+      if (part.kind === "size") this.#platter.bytes = part.bytes;
+      else if (fate === true) this.#keepBlock(part.blockIndex);
+      else this.#keepTorn(part.blockIndex, fate);
     }
     for (const index of this.#platter.blocks.keys()) {
       if (index * BLOCK_BYTES >= this.#platter.bytes) this.#platter.blocks.delete(index);
     }
     this.#cache = copyOf(this.#platter);
-    this.#dirty.clear();
+    this.forgetDirty();
   }
 
   /** Changes content at rest: cache and platter become the same. */
@@ -141,11 +169,22 @@ export class FileInode {
     this.sync();
   }
 
+  /** Changes bytes at rest: in the cache as on the platter, whatever else is dirty. */
+  damage(position: number, bytes: Uint8Array): void {
+    const index = Math.floor(position / BLOCK_BYTES);
+    for (const content of [this.#cache, this.#platter]) {
+      const block = new Uint8Array(content.blocks.get(index) ?? ZERO_BLOCK);
+      block.set(bytes, position - index * BLOCK_BYTES);
+      content.blocks.set(index, block);
+    }
+  }
+
   copy(): FileInode {
     const twin = new FileInode(this.id);
     twin.#cache = copyOf(this.#cache);
     twin.#platter = copyOf(this.#platter);
     twin.#dirty = new Set(this.#dirty);
+    twin.#older = new Map(this.#older);
     return twin;
   }
 
@@ -160,11 +199,32 @@ export class FileInode {
     return block;
   }
 
+  /** The content that a write is about to replace, if it is not durable: a power cut may bring it back. */
+  #remember(index: number): void {
+    const block = this.#cache.blocks.get(index);
+    if (block === undefined || !this.#dirty.has(index)) return;
+    const older = [...(this.#older.get(index) ?? []), block];
+    this.#older.set(index, older.slice(1 - VERSIONS_MAX));
+  }
+
+  #keepTorn(index: number, torn: TornBlock): void {
+    const versions = [...(this.#older.get(index) ?? []), this.#cache.blocks.get(index)];
+    const source = versions[torn.version ?? versions.length - 1] ?? ZERO_BLOCK;
+    const block = new Uint8Array(this.#platter.blocks.get(index) ?? ZERO_BLOCK);
+    const end = Math.min(torn.bytes ?? BLOCK_BYTES, BLOCK_BYTES);
+    for (let from = 0, bit = 0; from < end; from += SECTOR_BYTES, bit += 1) {
+      if (((torn.sectors ?? -1) & (1 << bit)) === 0) continue;
+      block.set(source.subarray(from, Math.min(from + SECTOR_BYTES, end)), from);
+    }
+    this.#platter.blocks.set(index, block);
+  }
+
   #keepBlock(index: number): void {
     const block = this.#cache.blocks.get(index);
     if (block === undefined) this.#platter.blocks.delete(index);
     else this.#platter.blocks.set(index, block);
     this.#dirty.delete(index);
+    this.#older.delete(index);
   }
 }
 

@@ -1,10 +1,18 @@
 /**
- * A disk in memory that keeps only what was synced: the simulated `Files` of the tests.
+ * A disk in memory that keeps only what was synced, and lies as disks do. It implements `Files`, so whatever is given
+ * a host's files can be tested on it.
  *
- * Calls take effect in the cache when they are made and settle a microtask later, so runs are
- * deterministic. `crash` is a power cut: of what was not synced, any part may be kept. Faults are set
- * from outside: the n-th call fails, is cut short, is held back, or is the last before the power goes.
+ * ```ts
+ * const disk = new SimulatedDisk({ seed: 7 });
+ * disk.inject({ what: "error", code: "EIO", kind: "write", path: "/log/", rate: 0.01, effect: "any" });
+ * await work(disk);
+ * disk.crash(); // a power cut: of what was not synced any part is kept, blocks torn at any byte
+ * await check(disk); // disk.explain() says what struck
+ * ```
+ * Calls take effect in the cache when they are made and settle a microtask later, so runs are deterministic: one seed
+ * and one order of calls give the same faults. Data and directory entries are synced apart from each other.
  */
+import type { Clock } from "../host/clock.ts";
 import type {
   DirectoryEntry,
   FileHandle,
@@ -12,100 +20,116 @@ import type {
   FileStat,
   FileSystem,
   OpenMode,
-} from "../../src/host/files.ts";
+} from "../host/files.ts";
+import { type DiskDamage, damageSomewhere, randomKeep, strayPosition } from "./disk-damage.ts";
+import { DiskCalls, type DiskEffect, POWER_OFF } from "./disk-calls.ts";
+import type { CallKind, CallMatch, DiskFault, Hold } from "./disk-faults.ts";
+import { BLOCK_BYTES, type FileInode } from "./disk-inode.ts";
 import {
-  type CallKind,
-  type CallMatch,
-  type FaultEffect,
-  type Hold,
-  MemoryFaults,
-  type NthCall,
-} from "./memory-faults.ts";
-import { BLOCK_BYTES, type FileInode } from "./memory-inode.ts";
-import {
+  DiskTree,
   fileError,
   type Keep,
-  MemoryTree,
   normalPath,
   parentOf,
   type UnsyncedItem,
-} from "./memory-tree.ts";
+} from "./disk-tree.ts";
+import { createSeededRandom, type SeededRandom } from "./seeded-random.ts";
 
-export type { CallKind, CallMatch, FaultEffect, Hold, NthCall } from "./memory-faults.ts";
-export { BLOCK_BYTES } from "./memory-inode.ts";
-export type { Keep, UnsyncedItem } from "./memory-tree.ts";
-
-interface Effect<T> {
-  readonly kind: CallKind;
-  readonly path: string;
-  /** Changes the cache; `bytesMax` is set where a fault cuts the call short. */
-  readonly begin: (bytesMax: number) => T;
-  /** Makes it durable, for calls that do. */
-  readonly finish?: (value: T) => void;
-  /** The call failed behind the cache: what was to become durable never will. */
-  readonly lose?: () => void;
-}
-
-/** The code of every call after the power went. */
-export const POWER_OFF = "EPOWEROFF";
+export { POWER_OFF } from "./disk-calls.ts";
+export type { DiskDamage } from "./disk-damage.ts";
+export type {
+  CallKind,
+  CallMatch,
+  DiskFault,
+  FaultAction,
+  FaultEffect,
+  FaultSchedule,
+  Hold,
+} from "./disk-faults.ts";
+export {
+  BLOCK_BYTES,
+  type PartFate,
+  SECTOR_BYTES,
+  type TornBlock,
+  VERSIONS_MAX,
+} from "./disk-inode.ts";
+export type { Keep, UnsyncedItem } from "./disk-tree.ts";
 
 /** Options of a disk. */
-export interface MemoryDiskOptions {
+export interface SimulatedDiskOptions {
+  /** What faults and power cuts are drawn from. @defaultValue 1 */
+  readonly seed?: number;
   /** @defaultValue Infinity */
   readonly capacityBytes?: number;
   /** What `fileSystem` says. @defaultValue "ext4" */
   readonly type?: string;
+  /** For faults that are `slow`. @defaultValue they take no time */
+  readonly clock?: Pick<Clock, "after">;
 }
 
-export class MemoryDisk implements Files {
+/** A disk for tests. */
+export class SimulatedDisk implements Files {
   /** Blocks beyond this are refused with ENOSPC, after as many as fit. */
   capacityBytes: number;
-  readonly #type: string;
-  #tree = new MemoryTree();
-  readonly #faults = new MemoryFaults();
-  #counts = new Map<CallKind, number>();
-  #isOn = true;
-  /** Number of this power-on: handles of an older one are dead. */
-  #life = 1;
+  readonly #options: SimulatedDiskOptions;
+  readonly #random: SeededRandom;
+  readonly #calls: DiskCalls;
+  #tree = new DiskTree();
+  readonly #damages: DiskDamage[] = [];
+  /** Calls that need space and find none. */
+  #noSpaceCalls = 0;
 
-  constructor(options: MemoryDiskOptions = {}) {
+  constructor(options: SimulatedDiskOptions = {}) {
+    this.#options = options;
     this.capacityBytes = options.capacityBytes ?? Infinity;
-    this.#type = options.type ?? "ext4";
+    this.#random = createSeededRandom(options.seed ?? 1);
+    this.#calls = new DiskCalls({
+      random: this.#random,
+      clock: options.clock,
+      damage: (what, path) => void this.damage(what, path),
+    });
   }
 
   /** Calls made since the last crash. */
   callCount(kind?: CallKind): number {
-    if (kind !== undefined) return this.#counts.get(kind) ?? 0;
-    return [...this.#counts.values()].reduce((sum, count) => sum + count, 0);
+    return this.#calls.count(kind);
   }
 
-  /** The n-th matching call fails with this code. */
-  failCall(fault: NthCall & { readonly code: string; readonly effect?: FaultEffect }): void {
-    this.#faults.add({ ...fault, what: "error", effect: fault.effect ?? "none" });
+  /** Sets a fault, until it has struck as often as it may, {@link calm}, or a crash. */
+  inject(fault: DiskFault): void {
+    this.#calls.faults.add(fault);
   }
 
-  /** The n-th matching write takes only so many bytes and says so. */
-  shortWrite(fault: {
-    readonly nth: number;
-    readonly bytes: number;
-    readonly path?: string;
-  }): void {
-    this.#faults.add({ ...fault, what: "short", kind: "write" });
+  /** No fault strikes from now on; damage stays, held calls too. */
+  calm(): void {
+    this.#calls.faults.calm();
+    this.#noSpaceCalls = 0;
   }
 
-  /** During the n-th matching call the power goes: it is in flight, and all later ones fail with {@link POWER_OFF}. */
-  powerOffAt(call: NthCall): void {
-    this.#faults.add({ ...call, what: "power-off" });
+  /** Damages one place of one file whose path contains `path`, now. Undefined when there is no such file. */
+  damage(what: "bit-flip" | "zeroed-sector", path = ""): DiskDamage | undefined {
+    const damage = damageSomewhere(this.#tree, this.#random, { what, path });
+    if (damage !== undefined) this.#damages.push(damage);
+    return damage;
+  }
+
+  /** Everything that is not what was written there, in the order in which it came. Moves and removals are not followed. */
+  damages(): readonly DiskDamage[] {
+    return this.#damages;
+  }
+
+  /** The seed and the newest faults that struck, for the message of a failed test. */
+  explain(): string {
+    return [`disk with seed ${this.#random.seed}`, ...this.#calls.strikes].join("\n");
   }
 
   powerOff(): void {
-    this.#isOn = false;
-    this.#faults.letGo();
+    this.#calls.powerOff();
   }
 
   /** From now on matching calls change the cache and then wait. */
   hold(match: CallMatch): Hold {
-    return this.#faults.hold(match);
+    return this.#calls.faults.hold(match);
   }
 
   /** What a power cut now may or may not keep, in a fixed order. */
@@ -113,19 +137,20 @@ export class MemoryDisk implements Files {
     return this.#tree.unsynced();
   }
 
-  /** Power cut (`keep: "all"` is a killed process), then power on again: no faults, no holds, no open files. */
-  crash(options: { readonly keep: Keep }): void {
+  /**
+   * Power cut (`keep: "all"` is a killed process), then power on again: no faults, no holds, no open files.
+   * Without `keep` the seed decides: any subset of what was not synced, blocks torn at any byte or sector.
+   */
+  crash(options: { readonly keep?: Keep } = {}): void {
     this.powerOff();
-    this.#tree.crash(options.keep);
-    this.#life += 1;
-    this.#faults.clear();
-    this.#counts = new Map();
-    this.#isOn = true;
+    this.#tree.crash(options.keep ?? randomKeep(this.#random));
+    this.#calls.powerOn();
+    this.#noSpaceCalls = 0;
   }
 
   /** The same disk once more, without open files, faults and holds. */
-  clone(): MemoryDisk {
-    const twin = new MemoryDisk({ capacityBytes: this.capacityBytes, type: this.#type });
+  clone(): SimulatedDisk {
+    const twin = new SimulatedDisk({ ...this.#options, capacityBytes: this.capacityBytes });
     twin.#tree = this.#tree.copy();
     return twin;
   }
@@ -189,11 +214,15 @@ export class MemoryDisk implements Files {
       const inode = creates ? this.#tree.createFile(path) : this.#tree.file(path);
       return this.#handle(path, inode, mode);
     };
-    return this.#call({ kind: creates ? "create" : "open", path, begin });
+    return this.#calls.run({ kind: creates ? "create" : "open", path, begin });
   }
 
   makeDirectory(path: string): Promise<void> {
-    return this.#call({ kind: "makeDirectory", path, begin: () => this.#tree.makeDirectory(path) });
+    return this.#calls.run({
+      kind: "makeDirectory",
+      path,
+      begin: () => this.#tree.makeDirectory(path),
+    });
   }
 
   list(path: string): Promise<readonly DirectoryEntry[]> {
@@ -204,20 +233,20 @@ export class MemoryDisk implements Files {
         kind: this.#tree.find(`${path}/${name}`)?.kind ?? "other",
       }));
     };
-    return this.#call({ kind: "list", path, begin });
+    return this.#calls.run({ kind: "list", path, begin });
   }
 
   rename(from: string, to: string): Promise<void> {
-    return this.#call({ kind: "rename", path: to, begin: () => this.#tree.rename(from, to) });
+    return this.#calls.run({ kind: "rename", path: to, begin: () => this.#tree.rename(from, to) });
   }
 
   remove(path: string): Promise<void> {
-    return this.#call({ kind: "remove", path, begin: () => this.#tree.remove(path) });
+    return this.#calls.run({ kind: "remove", path, begin: () => this.#tree.remove(path) });
   }
 
   syncDirectory(path: string): Promise<void> {
     const finish = (): void => this.#tree.syncDirectory(path);
-    return this.#call({
+    return this.#calls.run({
       kind: "syncDirectory",
       path,
       begin: () => void this.#tree.directory(path),
@@ -226,7 +255,7 @@ export class MemoryDisk implements Files {
   }
 
   readFile(path: string): Promise<Uint8Array> {
-    return this.#call({ kind: "readFile", path, begin: () => this.contents(path) });
+    return this.#calls.run({ kind: "readFile", path, begin: () => this.contents(path) });
   }
 
   stat(path: string): Promise<FileStat | undefined> {
@@ -240,29 +269,29 @@ export class MemoryDisk implements Files {
         }
       );
     };
-    return this.#call({ kind: "stat", path, begin });
+    return this.#calls.run({ kind: "stat", path, begin });
   }
 
   fileSystem(path: string): Promise<FileSystem> {
     const begin = (): FileSystem => {
       const usedBytes = this.#tree.allocatedBlocks() * BLOCK_BYTES;
       return {
-        type: this.#type,
+        type: this.#options.type ?? "ext4",
         freeBytes: Math.max(0, this.capacityBytes - usedBytes),
         totalBytes: this.capacityBytes,
       };
     };
-    return this.#call({ kind: "fileSystem", path, begin });
+    return this.#calls.run({ kind: "fileSystem", path, begin });
   }
 
   #handle(path: string, inode: FileInode, mode: OpenMode): FileHandle {
-    const life = this.#life;
+    const { life } = this.#calls;
     const isDurable = mode === "write-durable" || mode === "create-durable";
     let isOpen = true;
-    const call = async <T>(effect: Omit<Effect<T>, "path">): Promise<T> => {
-      if (life !== this.#life) throw fileError(POWER_OFF, path);
+    const call = async <T>(effect: Omit<DiskEffect<T>, "path">): Promise<T> => {
+      if (life !== this.#calls.life) throw fileError(POWER_OFF, path);
       if (!isOpen) throw fileError("EBADF", path);
-      return this.#call({ ...effect, path });
+      return this.#calls.run({ ...effect, path });
     };
     return {
       path,
@@ -286,7 +315,7 @@ export class MemoryDisk implements Files {
       truncate: (bytes) => call({ kind: "truncate", begin: () => inode.truncate(bytes) }),
       size: () => call({ kind: "size", begin: () => inode.bytes }),
       close: async () => {
-        if (!isOpen || life !== this.#life) return;
+        if (!isOpen || life !== this.#calls.life) return;
         const closed = call({ kind: "close", begin: () => undefined });
         isOpen = false;
         await closed;
@@ -298,30 +327,57 @@ export class MemoryDisk implements Files {
     inode: FileInode,
     source: Uint8Array,
     at: { position: number; isDurable: boolean; path: string },
-  ): Omit<Effect<number>, "path"> {
+  ): Omit<DiskEffect<number>, "path"> {
     const before = new Uint8Array(source);
+    let landedAt = at.position;
     return {
       kind: "write",
-      begin: (bytesMax) => {
-        const bytes = this.#fitting(inode, at.position, Math.min(source.length, bytesMax));
+      begin: (fault) => {
+        if (fault?.what === "no-space") this.#noSpaceCalls = fault.calls;
+        const wanted =
+          fault?.what === "short-write" ? this.#shortened(source, fault.bytes) : source;
+        const bytes = this.#fitting(inode, at.position, wanted.length);
         if (bytes === 0 && source.length > 0) throw fileError("ENOSPC", at.path);
-        inode.write(source.subarray(0, bytes), at.position);
+        if (fault?.what === "misdirected-write") landedAt = this.#stray(inode, { ...at, bytes });
+        inode.write(source.subarray(0, bytes), landedAt);
         return bytes;
       },
       finish: (bytes) => {
         // The kernel may read the buffer until the call is done: whoever changes it earlier has a bug.
         if (Buffer.compare(before, source) !== 0)
           throw new Error(`buffer changed during a write to ${at.path}`);
-        if (at.isDurable) inode.sync({ position: at.position, length: bytes });
+        if (at.isDurable) inode.sync({ position: landedAt, length: bytes });
       },
       lose: () => inode.forgetDirty(),
     };
   }
 
+  #shortened(source: Uint8Array, bytes: number | undefined): Uint8Array {
+    return source.subarray(0, bytes ?? this.#random.integer(0, Math.max(0, source.length - 1)));
+  }
+
+  /** Where a misdirected write lands. */
+  #stray(
+    inode: FileInode,
+    { path, position, bytes }: { path: string; position: number; bytes: number },
+  ): number {
+    const stray = strayPosition(inode, this.#random, { position, length: bytes });
+    if (stray === position) return position;
+    this.#damages.push(
+      { what: "missing-write", path, position, bytes },
+      { what: "misdirected-write", path, position: stray, bytes },
+    );
+    return stray;
+  }
+
   /** How many of these bytes the disk has room for. */
   #fitting(inode: FileInode, position: number, length: number): number {
-    if (this.capacityBytes === Infinity || inode.blocksNeeded(position, length) === 0)
-      return length;
+    if (inode.blocksNeeded(position, length) === 0) return length;
+    if (this.#noSpaceCalls > 0) {
+      this.#noSpaceCalls -= 1;
+      return 0;
+    }
+    if (this.capacityBytes === Infinity) return length;
     const free = Math.floor(this.capacityBytes / BLOCK_BYTES) - this.#tree.allocatedBlocks();
     let fitting = length;
     while (fitting > 0 && inode.blocksNeeded(position, fitting) > free) {
@@ -331,42 +387,5 @@ export class MemoryDisk implements Files {
       );
     }
     return fitting;
-  }
-
-  async #call<T>(effect: Effect<T>): Promise<T> {
-    const { kind, path } = effect;
-    if (!this.#isOn) throw fileError(POWER_OFF, path);
-    const life = this.#life;
-    this.#counts.set(kind, (this.#counts.get(kind) ?? 0) + 1);
-    const fault = this.#faults.strike(kind, path);
-    if (fault?.what === "error") return this.#failing(effect, fault);
-    const begin = (): T => effect.begin(fault?.what === "short" ? fault.bytes : Infinity);
-    const value = fault?.what === "power-off" ? this.#lastly(begin) : begin();
-    await this.#faults.settling(kind, path);
-    if (!this.#isOn || life !== this.#life) throw fileError(POWER_OFF, path);
-    effect.finish?.(value);
-    return value;
-  }
-
-  /** The last call before the power goes, whether it finds what it wants or not. */
-  #lastly<T>(begin: () => T): T {
-    try {
-      return begin();
-    } finally {
-      this.powerOff();
-    }
-  }
-
-  async #failing<T>(
-    effect: Effect<T>,
-    fault: { readonly code: string; readonly effect: FaultEffect },
-  ): Promise<T> {
-    const life = this.#life;
-    const value = fault.effect === "none" ? undefined : { done: effect.begin(Infinity) };
-    await this.#faults.settling(effect.kind, effect.path);
-    if (!this.#isOn || life !== this.#life) throw fileError(POWER_OFF, effect.path);
-    if (fault.effect === "disk" && value !== undefined) effect.finish?.(value.done);
-    else effect.lose?.();
-    throw fileError(fault.code, effect.path);
   }
 }
