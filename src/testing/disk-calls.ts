@@ -52,6 +52,10 @@ export class DiskCalls {
     return this.#life;
   }
 
+  get isOn(): boolean {
+    return this.#isOn;
+  }
+
   /** The newest strikes, a line each. */
   get strikes(): readonly string[] {
     return this.#strikes;

@@ -123,6 +123,12 @@ export class SimulatedDisk implements Files {
     return [`disk with seed ${this.#random.seed}`, ...this.#calls.strikes].join("\n");
   }
 
+  /** False from a power cut to the next {@link crash}, which brings the power back. */
+  get isOn(): boolean {
+    return this.#calls.isOn;
+  }
+
+  /** The power goes: all calls fail until {@link crash} decides what is left. */
   powerOff(): void {
     this.#calls.powerOff();
   }

@@ -106,6 +106,7 @@ class Opening {
 
   async run(): Promise<OpenedLog> {
     const { facts, listener } = this.#options;
+    await this.#keepBirth();
     const pool = await this.#openPool();
     this.#restoreChannels();
     const news: LogGap[] = [];
@@ -138,6 +139,17 @@ class Opening {
         notes: this.#notes,
       },
     };
+  }
+
+  /**
+   * Where a new log begins is a fact: without it, segments that are lost in front would look like
+   * freed ones.
+   */
+  async #keepBirth(): Promise<void> {
+    const { facts } = this.#options;
+    const { empty, highestSegmentId, nextOffset, segments } = this.#survey;
+    if (facts.floor !== undefined || segments.length > 0 || empty.length > 0) return;
+    await facts.moveFloor({ segmentId: highestSegmentId + 1, offset: nextOffset });
   }
 
   async #openPool(): Promise<SegmentPool> {

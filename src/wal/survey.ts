@@ -3,7 +3,7 @@
  * their birth with their ends, and the ranges that are lost. Reads only; changing anything is the
  * caller's.
  */
-import type { LogFacts, LogGap } from "../contract/log.ts";
+import type { LogFacts, LogFloor, LogGap } from "../contract/log.ts";
 import type { Files } from "../host/files.ts";
 import {
   ALIGNMENT_BYTES,
@@ -107,42 +107,70 @@ async function settleEnds(
   notes: string[],
 ): Promise<Settled> {
   const { facts } = options;
-  const segments: FoundSegment[] = [];
-  const empty: Segment[] = [];
-  let highestEpoch = 0;
-  const live = candidates.filter(
-    ({ identity }) => identity.segmentId >= (facts.floor?.segmentId ?? 0),
-  );
-  for (const candidate of candidates)
-    if (!live.includes(candidate))
-      empty.push(
-        new Segment(candidate.identity, {
-          position: SEGMENT_HEADER_BYTES,
-          offset: candidate.identity.baseOffset,
-        }),
-      );
-  for (let index = 0; index < live.length; index += 1) {
-    const candidate = live[index];
-    if (candidate === undefined) continue;
-    const found = await settleEnd(
-      options,
-      candidate,
-      await withHeader(options, candidate, live[index + 1]),
-    );
-    highestEpoch = Math.max(
-      highestEpoch,
-      candidate.epoch,
-      candidate.identity.epoch,
-      found.scan?.highestEpoch ?? 0,
-    );
-    const isCopy = isUnfinishedCopy(segments.at(-1), found);
-    if (isCopy)
-      notes.push(`${candidate.identity.fileName} is an unfinished copy of the segment before it`);
-    if (isCopy || found.isEmpty) empty.push(found.segment);
-    else segments.push(found);
-  }
+  const isLive = ({ identity }: Candidate): boolean =>
+    identity.segmentId >= (facts.floor?.segmentId ?? 0);
+  const freed = candidates.filter((candidate) => !isLive(candidate)).map(freedSegment);
+  const found = await findEnds(options, candidates.filter(isLive));
+  const { segments, surplus, trailing } = sortFound(found, notes);
+  const keeper = await newestTables(options, trailing);
+  if (keeper !== undefined) segments.push(keeper);
   await rescanNewest(options, segments);
-  return { segments, empty, highestEpoch, ...findGaps(options, segments) };
+  const unused = trailing.map(({ segment }) => segment).filter((each) => each !== keeper?.segment);
+  const empty = [...freed, ...surplus, ...unused];
+  // A segment begins where everything before it was on disk: an empty one proves that too.
+  const proven = Math.max(facts.nextOffsetMin, ...empty.map(({ identity }) => identity.baseOffset));
+  const highestEpoch = Math.max(0, ...found.map(({ highestEpoch: each }) => each));
+  return { segments, empty, highestEpoch, ...findGaps(facts.floor, segments, proven) };
+}
+
+/** One that the floor has passed: its file is free. */
+function freedSegment({ identity }: Candidate): Segment {
+  return new Segment(identity, { position: SEGMENT_HEADER_BYTES, offset: identity.baseOffset });
+}
+
+type FoundEnd = FoundSegment & { readonly highestEpoch: number };
+
+async function findEnds(
+  options: SurveyOptions,
+  live: readonly Candidate[],
+): Promise<readonly FoundEnd[]> {
+  const ends: FoundEnd[] = [];
+  for (const [index, candidate] of live.entries()) {
+    const next = await withHeader(options, candidate, live[index + 1]);
+    const found = await settleEnd(options, candidate, next);
+    const { epoch, identity } = candidate;
+    const highestEpoch = Math.max(epoch, identity.epoch, found.scan?.highestEpoch ?? 0);
+    ends.push({ ...found, highestEpoch });
+  }
+  return ends;
+}
+
+/** Segments with records; `surplus`: nobody needs them; `trailing`: without records, behind the last that has some. */
+function sortFound(
+  found: readonly FoundSegment[],
+  notes: string[],
+): {
+  readonly segments: FoundSegment[];
+  readonly surplus: readonly Segment[];
+  readonly trailing: readonly FoundSegment[];
+} {
+  const segments: FoundSegment[] = [];
+  const surplus: Segment[] = [];
+  let trailing: FoundSegment[] = [];
+  for (const each of found) {
+    const { fileName } = each.segment.identity;
+    if (isUnfinishedCopy(segments.at(-1), each)) {
+      notes.push(`${fileName} is an unfinished copy of the segment before it`);
+      surplus.push(each.segment);
+    } else if (each.isEmpty) {
+      trailing.push(each);
+    } else {
+      surplus.push(...trailing.map(({ segment }) => segment));
+      trailing = [];
+      segments.push(each);
+    }
+  }
+  return { segments, surplus, trailing };
 }
 
 /** The successor with its header, which tells where its predecessor must end. */
@@ -258,6 +286,22 @@ function isUnfinishedCopy(before: FoundSegment | undefined, found: FoundSegment)
 }
 
 /**
+ * The newest segment that has whole tables of channels, although no records: when the ones before it are freed or
+ * damaged, nothing else knows where the channels stand.
+ */
+async function newestTables(
+  options: SurveyOptions,
+  trailing: readonly FoundSegment[],
+): Promise<FoundSegment | undefined> {
+  for (const found of trailing.toReversed()) {
+    if (found.header === undefined) continue;
+    const scan = found.scan ?? (await scanKnown(options, found.segment));
+    if (scan.isHeadWhole && scan.names.length > 0) return { ...found, scan };
+  }
+  return undefined;
+}
+
+/**
  * Channels and positions come from the head of the newest segment and everything behind it, so that
  * one is walked whole; when its head is damaged the one before serves too.
  */
@@ -280,14 +324,14 @@ async function scanKnown(
   return await scanSegment(files, `${directory}/${identity.fileName}`, segment, bounds);
 }
 
-/** Lost ranges inside, between and behind the segments. */
+/** Lost ranges inside, between and behind the segments; all offsets below `proven` were used. */
 function findGaps(
-  { facts }: SurveyOptions,
+  floor: LogFloor | undefined,
   segments: readonly FoundSegment[],
+  proven: number,
 ): { readonly gaps: readonly FoundGap[]; readonly nextOffset: number } {
   const gaps: FoundGap[] = [];
-  let expected =
-    facts.floor?.offset ?? segments[0]?.segment.identity.baseOffset ?? facts.nextOffsetMin;
+  let expected = floor?.offset ?? segments[0]?.segment.identity.baseOffset ?? proven;
   for (const found of segments) {
     const { baseOffset } = found.segment.identity;
     if (baseOffset > expected)
@@ -299,9 +343,9 @@ function findGaps(
     gaps.push(tail);
     expected = tail.to;
   }
-  if (facts.nextOffsetMin > expected)
-    gaps.push({ from: expected, to: facts.nextOffsetMin, reason: "lost-tail", bytes: undefined });
-  return { gaps, nextOffset: Math.max(expected, facts.nextOffsetMin) };
+  if (proven > expected)
+    gaps.push({ from: expected, to: proven, reason: "lost-tail", bytes: undefined });
+  return { gaps, nextOffset: Math.max(expected, proven) };
 }
 
 function damagesIn({ scan, segment }: FoundSegment): FoundGap[] {

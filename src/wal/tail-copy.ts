@@ -31,7 +31,7 @@ export interface TailCopyParts {
   readonly epoch: number;
 }
 
-/** Whether a segment that ended uncleanly is small and whole enough to be moved. */
+/** Whether a segment that ended uncleanly is small and whole enough to be moved. One without records has its tables. */
 export function isCopyWorthIt({ header, scan, segment }: FoundSegment): boolean {
   if (
     header === undefined ||
@@ -41,10 +41,7 @@ export function isCopyWorthIt({ header, scan, segment }: FoundSegment): boolean 
   )
     return false;
   const usedBytes = segment.end.position - SEGMENT_HEADER_BYTES;
-  return (
-    segment.end.offset > segment.identity.baseOffset &&
-    usedBytes <= segment.identity.capacityBytes * TAIL_SHARE_MAX
-  );
+  return usedBytes <= segment.identity.capacityBytes * TAIL_SHARE_MAX;
 }
 
 /**

@@ -39,6 +39,7 @@ export class MemoryFacts implements LogFacts {
     return this.#unlessFailing(() => {
       this.cuts.push(cut);
       this.segmentIdMax = Math.max(this.segmentIdMax, cut.segmentId);
+      this.nextOffsetMin = Math.max(this.nextOffsetMin, cut.endOffset);
     });
   }
 
@@ -52,6 +53,8 @@ export class MemoryFacts implements LogFacts {
   moveFloor(floor: LogFloor): Promise<void> {
     return this.#unlessFailing(() => {
       this.floor = floor;
+      this.segmentIdMax = Math.max(this.segmentIdMax, floor.segmentId);
+      this.nextOffsetMin = Math.max(this.nextOffsetMin, floor.offset);
       this.cuts = this.cuts.filter((cut) => cut.segmentId >= floor.segmentId);
       this.gaps = this.gaps.filter((gap) => gap.to > floor.offset);
     });
@@ -138,13 +141,14 @@ function filesOfProcess(disk: SimulatedDisk, isAlive: () => boolean): Files {
 /** A scene: disk, clock and facts stay over reopenings. */
 export class Scene {
   readonly disk: SimulatedDisk;
-  readonly clock: VirtualClock = new VirtualClock();
+  readonly clock: VirtualClock;
   facts: MemoryFacts = new MemoryFacts();
   readonly told: Told = new Told();
   #life = 0;
 
-  constructor(disk: SimulatedDisk) {
+  constructor(disk: SimulatedDisk, clock: VirtualClock = new VirtualClock()) {
     this.disk = disk;
+    this.clock = clock;
   }
 
   files(): Files {
@@ -161,10 +165,10 @@ export class Scene {
     this.#life += 1;
   }
 
-  /** The process dies; "all" keeps what it had written, the rest loses what was not synced. */
-  crash(keep: Keep): void {
+  /** A power cut: "all" keeps what was written, "none" only what was synced; without a word the disk's seed decides. */
+  crash(keep?: Keep): void {
     this.#life += 1;
-    this.disk.crash({ keep });
+    this.disk.crash(keep === undefined ? {} : { keep });
   }
 }
 
