@@ -369,9 +369,11 @@ export class SimulatedDisk implements Files {
   ): number {
     const stray = strayPosition(inode, this.#random, { position, length: bytes });
     if (stray === position) return position;
+    // It may have been renamed since it was opened.
+    const name = this.#tree.paths().find((each) => this.#tree.file(each) === inode) ?? path;
     this.#damages.push(
-      { what: "missing-write", path, position, bytes },
-      { what: "misdirected-write", path, position: stray, bytes },
+      { what: "missing-write", path: name, position, bytes },
+      { what: "misdirected-write", path: name, position: stray, bytes },
     );
     return stray;
   }

@@ -1,5 +1,5 @@
 /**
- * The tables at the head of a segment, and names that come later. Each is written twice in one go:
+ * The tables at the head of a segment, and names that come later. Each is written twice:
  * a single damaged block must not cost the records that the tables name.
  */
 import { type Channel, type ChannelTable, nameRow } from "./channels.ts";
@@ -35,7 +35,7 @@ export async function writeHead(
 ): Promise<void> {
   const names = tables.names.map((body) => ({ type: ENTRY_TYPE.names, body }));
   const positions = tables.positions.map((body) => ({ type: ENTRY_TYPE.positions, body }));
-  await writer.writeTables([...names, ...positions, ...names, ...positions], stamp);
+  await writeTwice(writer, [...names, ...positions], stamp);
   announce(writer.segment, tables.channels);
 }
 
@@ -58,8 +58,18 @@ export async function writeNames(
     type: ENTRY_TYPE.names,
     body,
   }));
-  await writer.writeTables([...names, ...names], stamp);
+  await writeTwice(writer, names, stamp);
   announce(writer.segment, channels);
+}
+
+/** In two writes: one that is lost or lands elsewhere must not take both copies with it. */
+async function writeTwice(
+  writer: SegmentWriter,
+  tables: Parameters<SegmentWriter["writeTables"]>[0],
+  stamp: EntryStamp,
+): Promise<void> {
+  await writer.writeTables(tables, stamp);
+  await writer.writeTables(tables, stamp);
 }
 
 /** Notes that a segment names these channels. */

@@ -13,6 +13,9 @@ export interface PlannedBlock {
 /** How a life of the log ends. `close`: in order. `kill`: what was written stays. `power`: what was not synced may go. */
 export type Ending = "close" | "kill" | "power";
 
+/** How bytes change that nobody wrote there. `lost-file`: a whole segment is gone. */
+export type DamageKind = "bit-flip" | "zeroed-sector" | "misdirected-write" | "lost-file";
+
 export type Command =
   /** Blocks that are handed over in one go. */
   | { readonly kind: "append"; readonly blocks: readonly PlannedBlock[] }
@@ -27,8 +30,8 @@ export type Command =
   | { readonly kind: "troubled-open"; readonly faults: readonly DiskFault[] }
   /** Calls fail from now on, until the next opening. */
   | { readonly kind: "trouble"; readonly faults: readonly DiskFault[] }
-  /** Bytes at rest change. `lost-file`: a whole segment is gone. */
-  | { readonly kind: "damage"; readonly what: "bit-flip" | "zeroed-sector" | "lost-file" }
+  /** Bytes at rest change, or one of the next writes goes astray. */
+  | { readonly kind: "damage"; readonly what: DamageKind }
   /** The disk has no room until the next opening or `room`. */
   | { readonly kind: "full" }
   | { readonly kind: "room" };
@@ -101,7 +104,7 @@ const ARBITRARIES: { readonly [K in Kind]: fc.Arbitrary<Extract<Command, { kind:
   trouble: fc.record({ kind: fc.constant("trouble"), faults }),
   damage: fc.record({
     kind: fc.constant("damage"),
-    what: fc.constantFrom("bit-flip", "zeroed-sector", "lost-file"),
+    what: fc.constantFrom("bit-flip", "zeroed-sector", "misdirected-write", "lost-file"),
   }),
   full: fc.record({ kind: fc.constant("full") }),
   room: fc.record({ kind: fc.constant("room") }),

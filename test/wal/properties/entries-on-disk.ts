@@ -57,6 +57,16 @@ function entriesIn(disk: SimulatedDisk, path: string): readonly EntryOnDisk[] {
   return found;
 }
 
+/** Offsets of the records in these entries. */
+export function recordsOf(entries: readonly EntryOnDisk[]): readonly Span[] {
+  return entries
+    .filter(({ header }) => header.type === ENTRY_TYPE.data)
+    .map(({ header }) => ({
+      from: header.firstOffset,
+      to: header.firstOffset + header.recordCount,
+    }));
+}
+
 /** Offsets of the records whose entries these bytes are part of. */
 export function offsetsAt(
   entries: readonly EntryOnDisk[],
@@ -66,18 +76,14 @@ export function offsetsAt(
     bytes,
   }: { readonly path: string; readonly position: number; readonly bytes: number },
 ): readonly Span[] {
-  return entries
-    .filter(
+  return recordsOf(
+    entries.filter(
       (entry) =>
         entry.path === path &&
-        entry.header.type === ENTRY_TYPE.data &&
         position < entry.position + entry.header.entryBytes &&
         position + bytes > entry.position,
-    )
-    .map(({ header }) => ({
-      from: header.firstOffset,
-      to: header.firstOffset + header.recordCount,
-    }));
+    ),
+  );
 }
 
 /** Everything below was on disk for certain: some entry that is whole says so, or lies behind it. */

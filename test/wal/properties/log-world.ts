@@ -9,9 +9,25 @@ import type { OpenedLog } from "../../../src/wal/open-log.ts";
 import type { LogOptions } from "../../../src/wal/log-options.ts";
 import { type DiskFault, SimulatedDisk } from "../../../src/testing/disk.ts";
 import { VirtualClock } from "../../../src/testing/virtual-clock.ts";
-import { lines, MemoryFacts, open, readBack, Scene, SEGMENT_BYTES } from "../log-scene.ts";
-import type { Command, Ending, PlannedBlock } from "./commands.ts";
-import { entriesOnDisk, isIn, offsetsAt, provenEnd, type Span } from "./entries-on-disk.ts";
+import {
+  lines,
+  MemoryFacts,
+  open,
+  type ReadBack,
+  readBack,
+  Scene,
+  SEGMENT_BYTES,
+} from "../log-scene.ts";
+import type { Command, DamageKind, Ending, PlannedBlock } from "./commands.ts";
+import {
+  entriesOnDisk,
+  type EntryOnDisk,
+  isIn,
+  offsetsAt,
+  provenEnd,
+  recordsOf,
+  type Span,
+} from "./entries-on-disk.ts";
 
 const RECEIVER = "meters";
 /** Turns in which a call that depends on no time must have settled. */
@@ -47,6 +63,10 @@ export class LogWorld {
   #highestOffset = -1;
   readonly #positions = new Map<string, number>();
   #isDamaged = false;
+  /** A write failed and may be in the system's memory alone: what it held is there until the power goes. */
+  #isDoubtful = false;
+  /** What was there before a write could go astray. */
+  #watched: { readonly entries: readonly EntryOnDisk[]; readonly damages: number } | undefined;
 
   constructor(options: WorldOptions) {
     this.#options = options;
@@ -65,7 +85,10 @@ export class LogWorld {
 
   /** Carries the commands out, then ends and opens once more. */
   async run(commands: readonly Command[]): Promise<void> {
-    for (const command of commands) await this.carryOut(command);
+    for (const command of commands) {
+      await this.carryOut(command);
+      this.#noteStrays();
+    }
     await this.reopen("power");
   }
 
@@ -88,6 +111,7 @@ export class LogWorld {
         await this.opened();
         return this.#inject(command.faults);
       case "damage":
+        await this.opened();
         return this.damage(command.what);
       case "full":
         await this.opened();
@@ -112,6 +136,26 @@ export class LogWorld {
         .then(({ firstOffset }) => this.#promise(block, firstOffset));
     });
     await this.settled(Promise.allSettled(stored));
+  }
+
+  /** Since a write may go astray: what was whole and is not, and what was acknowledged and is nowhere, is destroyed. */
+  #noteStrays(): void {
+    if (this.#watched === undefined) return;
+    const { entries: before, damages } = this.#watched;
+    const strays = this.disk.damages().slice(damages);
+    const after = entriesOnDisk(this.disk);
+    this.#watched = { entries: after, damages: damages + strays.length };
+    if (strays.length === 0) return;
+    // Where it landed it will be overwritten by what belongs there.
+    for (const stray of strays) this.destroyed.push(...offsetsAt(after, stray));
+    const isWhole = ({ path, position }: EntryOnDisk): boolean =>
+      after.some((entry) => entry.path === path && entry.position === position);
+    this.destroyed.push(...recordsOf(before.filter((entry) => !isWhole(entry))));
+    const whole = recordsOf(after);
+    for (const offset of this.promised.keys())
+      if (offset >= this.released && !isIn(offset, whole))
+        this.destroyed.push({ from: offset, to: offset + 1 });
+    this.#isDamaged = true;
   }
 
   #promise({ channel, texts, number }: SentBlock, firstOffset: number): void {
@@ -151,8 +195,14 @@ export class LogWorld {
     this.#opened = undefined;
     if (ending === "close" && opened !== undefined)
       await this.settled(opened.log.close().catch(() => undefined));
-    if (ending === "power" || !this.disk.isOn) this.scene.crash();
-    else this.scene.kill();
+    this.#noteStrays();
+    this.#watched = undefined;
+    if (ending === "power" || !this.disk.isOn) {
+      this.scene.crash();
+      this.#isDoubtful = false;
+    } else {
+      this.scene.kill();
+    }
     if (this.#options.hasLedger === false) this.scene.facts = new MemoryFacts();
   }
 
@@ -164,8 +214,12 @@ export class LogWorld {
   }
 
   /** Damages what is at rest, and notes whose bytes it was. */
-  damage(what: "bit-flip" | "zeroed-sector" | "lost-file"): void {
+  damage(what: DamageKind): void {
     const entries = entriesOnDisk(this.disk);
+    if (what === "misdirected-write") {
+      this.#watched ??= { entries, damages: this.disk.damages().length };
+      return this.disk.inject({ what, nth: 1 + (this.sent.length % 3) });
+    }
     if (what !== "lost-file") {
       const damage = this.disk.damage(what, "/seg-");
       if (damage !== undefined) this.destroyed.push(...offsetsAt(entries, damage));
@@ -198,6 +252,7 @@ export class LogWorld {
 
   #inject(faults: readonly DiskFault[]): void {
     for (const fault of faults) this.disk.inject(fault);
+    this.#isDoubtful ||= faults.some(({ what }) => what === "error");
   }
 
   #open(): Promise<OpenedLog> {
@@ -237,15 +292,10 @@ export class LogWorld {
   }
 
   /** Promised records are there or in a gap that damage explains; blocks are whole; nothing else is there. */
-  #checkRecords(from: number, { texts, gaps }: Awaited<ReturnType<typeof readBack>>): void {
+  #checkRecords(from: number, found: ReadBack): void {
+    const { gaps } = found;
     const why = (): string => this.explain();
-    const byOffset = new Map<number, string>();
-    const rest = [...texts];
-    let next = from;
-    for (const gap of [...gaps, { from: Infinity, to: Infinity }]) {
-      for (; next < gap.from && rest.length > 0; next += 1) byOffset.set(next, rest.shift() ?? "");
-      next = gap.to;
-    }
+    const byOffset = textsByOffset(from, found);
     for (const gap of gaps)
       for (let offset = gap.from; offset < gap.to; offset += 1)
         ok(isIn(offset, this.destroyed), `${offset} is in a gap and was not destroyed\n${why()}`);
@@ -253,7 +303,10 @@ export class LogWorld {
       if (offset >= from && !isIn(offset, gaps))
         equal(byOffset.get(offset), text, `offset ${offset}\n${why()}`);
     this.#checkBlocks(byOffset);
-    for (const [offset, text] of byOffset) this.promised.set(offset, text);
+    for (const [offset, text] of byOffset) {
+      if (!this.#isDoubtful) this.promised.set(offset, text);
+      else if (!this.promised.has(offset)) this.destroyed.push({ from: offset, to: offset + 1 });
+    }
   }
 
   /** Every record is one that was sent, once, with its whole block around it unless that was released or destroyed. */
@@ -284,10 +337,21 @@ export class LogWorld {
         position >= acknowledged,
         `channel ${channel}: position ${position}, acknowledged ${acknowledged}, oldest ${oldest}\n${this.explain()}`,
       );
-      if (position === acknowledged) continue;
+      if (position === acknowledged || this.#isDoubtful) continue;
       const block = this.sent[position - 1];
       deepEqual([block?.channel, texts.includes(block?.texts[0] ?? "")], [channel, true]);
       this.#positions.set(channel, position);
     }
   }
+}
+
+function textsByOffset(from: number, { texts, gaps }: ReadBack): ReadonlyMap<number, string> {
+  const byOffset = new Map<number, string>();
+  const rest = [...texts];
+  let next = from;
+  for (const gap of [...gaps, { from: Infinity, to: Infinity }]) {
+    for (; next < gap.from && rest.length > 0; next += 1) byOffset.set(next, rest.shift() ?? "");
+    next = gap.to;
+  }
+  return byOffset;
 }
