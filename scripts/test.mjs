@@ -6,6 +6,7 @@
  *   npm test -- wal sink/file      files whose path contains "wal" or "sink/file"
  *   npm test -- "torn tail"        no such file: tests whose title contains it
  *   npm test -- --exclude=crash    all files but these
+ *   npm test -- --runs=10000 wal/properties    so many runs of each large property, 300 otherwise
  *
  * The files are listed here, because directories and patterns after `node --test` mean different things to Node
  * 20, 22 and 24. With CI=true a skipped test fails the run, unless its reason begins with "this Node".
@@ -17,6 +18,8 @@ import { root, run } from "./command.mjs";
 
 /** Longest that one test may take: a hung one is named instead of holding the run for ever. */
 const TEST_TIMEOUT_MS = 300_000;
+/** With more runs than usual. */
+const MANY_RUNS_TIMEOUT_MS = 24 * 3_600_000;
 const REPORTER = new URL("skip-reporter.mjs", import.meta.url).href;
 
 function listTests() {
@@ -46,21 +49,23 @@ function choose(files, words) {
   };
 }
 
-async function runTests(files, titles) {
+async function runTests(files, titles, runs) {
   const directory = mkdtempSync(join(tmpdir(), "holdfast-test-"));
   const skipsFile = join(directory, "skips");
   try {
-    const { code } = await run(process.execPath, [
+    const args = [
       "--test",
       `--test-concurrency=${availableParallelism()}`,
-      `--test-timeout=${TEST_TIMEOUT_MS}`,
+      `--test-timeout=${runs === undefined ? TEST_TIMEOUT_MS : MANY_RUNS_TIMEOUT_MS}`,
       "--test-reporter=spec",
       "--test-reporter-destination=stdout",
       `--test-reporter=${REPORTER}`,
       `--test-reporter-destination=${skipsFile}`,
       ...titles,
       ...files.map((file) => join(root, "dist", "test", file)),
-    ]);
+    ];
+    const env = runs === undefined ? process.env : { ...process.env, HOLDFAST_RUNS: runs };
+    const { code } = await run(process.execPath, args, { env });
     const skips = readFileSync(skipsFile, "utf8")
       .split("\n")
       .filter((line) => line !== "");
@@ -75,10 +80,16 @@ async function runTests(files, titles) {
   }
 }
 
-const { chosen, titles } = choose(listTests(), process.argv.slice(2));
+const given = process.argv.slice(2);
+const isRuns = (word) => word.startsWith("--runs=");
+const runs = given.find(isRuns)?.slice("--runs=".length);
+const { chosen, titles } = choose(
+  listTests(),
+  given.filter((word) => !isRuns(word)),
+);
 if (chosen.length === 0) {
   console.error("no test file: npm run build makes them from test/");
   process.exitCode = 1;
 } else {
-  process.exitCode = await runTests(chosen, titles);
+  process.exitCode = await runTests(chosen, titles, runs);
 }

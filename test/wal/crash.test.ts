@@ -132,10 +132,7 @@ for (const [word, keepOf] of keeps) {
       let nth = 1;
       for (let isDone = false; !isDone; nth += 1 + (nth % 4)) {
         const scene = newScene(base.clone());
-        Object.assign(
-          scene.facts,
-          structuredClone(hasLedger ? factsOf(before.facts) : factsOf(new MemoryFacts())),
-        );
+        if (hasLedger) scene.facts = before.facts.copy();
         const witness = new Witness();
         witness.sent.push(...first.sent);
         for (const [offset, text] of first.acked) witness.acked.set(offset, text);
@@ -149,10 +146,6 @@ for (const [word, keepOf] of keeps) {
       ok(nth > 60, `${nth} calls`);
     });
   }
-}
-
-function factsOf({ cuts, floor, gaps, nextOffsetMin, segmentIdMax }: MemoryFacts): object {
-  return { cuts, floor, gaps, nextOffsetMin, segmentIdMax };
 }
 
 for (const kind of [

@@ -60,6 +60,13 @@ export class MemoryFacts implements LogFacts {
     });
   }
 
+  /** The same facts once more, on their own. */
+  copy(): MemoryFacts {
+    const { cuts, floor, gaps, nextOffsetMin, segmentIdMax } = this;
+    const facts = { cuts, floor, gaps, nextOffsetMin, segmentIdMax };
+    return Object.assign(new MemoryFacts(), structuredClone(facts));
+  }
+
   assertOwner(): Promise<void> {
     return this.isFenced === undefined ? Promise.resolve() : Promise.reject(this.isFenced);
   }

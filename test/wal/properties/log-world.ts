@@ -41,6 +41,13 @@ interface SentBlock {
   readonly number: number;
 }
 
+/** What was there before a write could go astray, and what was stored since. */
+interface Watched {
+  readonly entries: readonly EntryOnDisk[];
+  readonly damages: number;
+  readonly stored: { readonly channel: string; readonly span: Span }[];
+}
+
 /** How a world is set up. */
 export interface WorldOptions {
   readonly seed: number;
@@ -56,6 +63,8 @@ export class LogWorld {
   readonly promised: Map<number, string> = new Map();
   /** Offsets whose bytes were damaged. */
   readonly destroyed: Span[] = [];
+  /** Why appends were refused. */
+  readonly refused: string[] = [];
   /** Offsets below may be gone. */
   released = 0;
   #opened: OpenedLog | undefined;
@@ -66,7 +75,10 @@ export class LogWorld {
   /** A write failed and may be in the system's memory alone: what it held is there until the power goes. */
   #isDoubtful = false;
   /** What was there before a write could go astray. */
-  #watched: { readonly entries: readonly EntryOnDisk[]; readonly damages: number } | undefined;
+  #watched: Watched | undefined;
+  #hasStrays = false;
+  /** Channels whose names may be lost in both places. */
+  readonly #unnamed = new Set<string>();
 
   constructor(options: WorldOptions) {
     this.#options = options;
@@ -131,9 +143,10 @@ export class LogWorld {
       const block = { channel, texts, number };
       this.sent.push(block);
       const position = Buffer.from(String(number));
-      return log
-        .append(lines(texts, { channel, position }), { receiver: RECEIVER, epoch: 1 })
-        .then(({ firstOffset }) => this.#promise(block, firstOffset));
+      return log.append(lines(texts, { channel, position }), { receiver: RECEIVER, epoch: 1 }).then(
+        ({ firstOffset }) => this.#promise(block, firstOffset),
+        (cause: unknown) => void this.refused.push(String(cause)),
+      );
     });
     await this.settled(Promise.allSettled(stored));
   }
@@ -141,11 +154,12 @@ export class LogWorld {
   /** Since a write may go astray: what was whole and is not, and what was acknowledged and is nowhere, is destroyed. */
   #noteStrays(): void {
     if (this.#watched === undefined) return;
-    const { entries: before, damages } = this.#watched;
+    const { entries: before, damages, stored } = this.#watched;
     const strays = this.disk.damages().slice(damages);
     const after = entriesOnDisk(this.disk);
-    this.#watched = { entries: after, damages: damages + strays.length };
+    this.#watched = { entries: after, damages: damages + strays.length, stored: [] };
     if (strays.length === 0) return;
+    this.#hasStrays = true;
     // Where it landed it will be overwritten by what belongs there.
     for (const stray of strays) this.destroyed.push(...offsetsAt(after, stray));
     const isWhole = ({ path, position }: EntryOnDisk): boolean =>
@@ -155,6 +169,11 @@ export class LogWorld {
     for (const offset of this.promised.keys())
       if (offset >= this.released && !isIn(offset, whole))
         this.destroyed.push({ from: offset, to: offset + 1 });
+    // It may have hit both copies of a name: then the channel's records are there and nobody's.
+    for (const { channel, span } of stored) {
+      this.#unnamed.add(channel);
+      this.destroyed.push(span);
+    }
     this.#isDamaged = true;
   }
 
@@ -166,6 +185,9 @@ export class LogWorld {
     this.#highestOffset = firstOffset + texts.length - 1;
     for (const [index, text] of texts.entries()) this.promised.set(firstOffset + index, text);
     this.#positions.set(channel, number);
+    const span = { from: firstOffset, to: firstOffset + texts.length };
+    this.#watched?.stored.push({ channel, span });
+    if (this.#unnamed.has(channel)) this.destroyed.push(span);
   }
 
   async release(share: number): Promise<void> {
@@ -217,7 +239,7 @@ export class LogWorld {
   damage(what: DamageKind): void {
     const entries = entriesOnDisk(this.disk);
     if (what === "misdirected-write") {
-      this.#watched ??= { entries, damages: this.disk.damages().length };
+      this.#watched ??= { entries, damages: this.disk.damages().length, stored: [] };
       return this.disk.inject({ what, nth: 1 + (this.sent.length % 3) });
     }
     if (what !== "lost-file") {
@@ -266,7 +288,9 @@ export class LogWorld {
   async #openHealthy(): Promise<OpenedLog> {
     this.disk.calm();
     this.disk.capacityBytes = Infinity;
-    const proven = Math.max(provenEnd(entriesOnDisk(this.disk)), this.scene.facts.nextOffsetMin);
+    // An entry that went astray is whole, and proves nothing to whoever looks in the right places.
+    const found = this.#hasStrays ? [] : entriesOnDisk(this.disk);
+    const proven = Math.max(provenEnd(found), this.scene.facts.nextOffsetMin);
     const opened = await this.settled(this.#open());
     ok(opened !== undefined, `the log does not open\n${this.explain()}`);
     await this.#checkOpening(opened, proven);
