@@ -3,10 +3,13 @@
  */
 import { HoldfastError } from "../errors.ts";
 import type { Files } from "../host/files.ts";
+import { decodeEntryHeader } from "./entry.ts";
 import {
+  ALIGNMENT_BYTES,
   decodeSegmentHeader,
   parseFileName,
   sameBytes,
+  SEGMENT_HEADER_BYTES,
   type SegmentHeader,
   SEGMENT_KIND,
   saltOf,
@@ -60,6 +63,13 @@ export async function identify(
   const decoded = await readHeader(home.files, path);
   switch (decoded.kind) {
     case "valid":
+      if (
+        decoded.header.segmentId !== segmentId &&
+        (await hasEntriesOf(home.files, path, file, salt))
+      ) {
+        notes.push(`${name}: the header is of an earlier life; the name tells what it holds`);
+        return nameless(file, salt);
+      }
       return await fromHeader(home, file, { header: decoded.header, notes });
     case "invalid":
       notes.push(
@@ -71,6 +81,29 @@ export async function identify(
         fix: "run the version of Holdfast that wrote it, or a newer one",
       });
   }
+}
+
+/** Blocks behind the header in which a segment's first tables lie, if it has any. */
+const HEAD_BLOCKS = 4;
+
+/**
+ * Whether the first entries are of the life that the name says: then the write of its header was
+ * lost, and what stands there is of the life before.
+ */
+async function hasEntriesOf(
+  files: Files,
+  path: string,
+  { segmentId, sizeBytes }: NamedFile,
+  salt: number,
+): Promise<boolean> {
+  for (let block = 0; block < HEAD_BLOCKS; block += 1) {
+    const position = SEGMENT_HEADER_BYTES + block * ALIGNMENT_BYTES;
+    if (position + ALIGNMENT_BYTES > sizeBytes) return false;
+    const bytes = await readBlock(files, path, position);
+    const header = bytes && decodeEntryHeader(bytes, 0, salt);
+    if (header?.segmentIdLow === segmentId % 2 ** 32) return true;
+  }
+  return false;
 }
 
 /** What the name alone says. */

@@ -1,5 +1,6 @@
 import { deepEqual, equal } from "node:assert/strict";
 import { test } from "node:test";
+import { SEGMENT_HEADER_BYTES } from "../../src/wal/format.ts";
 import {
   MemoryFacts,
   newScene,
@@ -59,4 +60,21 @@ test("lost front: a first segment that is gone is a gap, because the ledger know
     gaps: [{ from: 0, to: 2, reason: "missing-segment" }],
   });
   deepEqual(scene.told.gaps, [{ from: 0, to: 2, reason: "missing-segment" }]);
+});
+
+test("lost front: a recycled file whose new header never arrived is known by its name", async () => {
+  const scene = newScene();
+  const opened = await open(scene);
+  // Fills and frees segments until one is written into a recycled file.
+  for (let index = 0; index < 30; index += 1) {
+    await store(opened, [`${index} ${"x".repeat(9_000)}`]);
+    await opened.log.release(Math.max(0, index - 3));
+  }
+  const spare = scene.disk.paths().find((path) => path.includes("spare-")) ?? "";
+  const newest = segmentPaths(scene).at(-1) ?? "";
+  scene.disk.patch(newest, 0, scene.disk.contents(spare).slice(0, SEGMENT_HEADER_BYTES));
+  scene.crash("none");
+  const again = await open(scene);
+  equal(again.log.durableEnd, 30);
+  equal((await readBack(again, 27)).texts.length, 3);
 });
