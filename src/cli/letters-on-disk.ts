@@ -2,7 +2,7 @@
  * Dead letters as they lie on disk, newest first. Reads only and takes no lock: an instance may run
  * meanwhile.
  */
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { lettersOf, type StoredLetter } from "../dead-letters.ts";
 import { codeOf } from "../errors.ts";
 import type { Files } from "../host/files.ts";
@@ -14,7 +14,8 @@ import {
   saltOf,
   SEGMENT_HEADER_BYTES,
 } from "../wal/format.ts";
-import { inspectLog } from "../wal/inspect.ts";
+import { readKnownLog } from "./log-ledger.ts";
+import { inspectLog, type SegmentInspection } from "../wal/inspect.ts";
 
 const LETTERS = { receiver: "dead-letters", channel: "" };
 
@@ -32,8 +33,8 @@ export async function newestLetters(
   query: LetterQuery,
 ): Promise<readonly StoredLetter[]> {
   const found: StoredLetter[] = [];
-  for (const file of (await segmentFiles(files, directory)).toReversed()) {
-    const letters = await segmentLetters(files, join(directory, file));
+  for (const { file, content } of (await segments(files, directory)).toReversed()) {
+    const letters = await segmentLetters(files, join(directory, file), content.endPosition);
     const wanted = letters.filter(({ unit }) => query.unit === undefined || unit === query.unit);
     found.push(...wanted.toReversed());
     if (found.length >= query.countMax) break;
@@ -42,17 +43,23 @@ export async function newestLetters(
 }
 
 /** Segments in offset order. */
-async function segmentFiles(files: Files, directory: string): Promise<readonly string[]> {
+async function segments(files: Files, directory: string): Promise<readonly SegmentInspection[]> {
   try {
-    return (await inspectLog(files, directory)).segments.map(({ file }) => file);
+    const known = await readKnownLog(files, dirname(directory), basename(directory));
+    return (await inspectLog(files, directory, known)).segments;
   } catch (error) {
     if (codeOf(error) === "ENOENT") return [];
     throw error;
   }
 }
 
-async function segmentLetters(files: Files, path: string): Promise<readonly StoredLetter[]> {
-  const bytes = await readOrNothing(files, path);
+/** What lies behind `endPosition` is not known to be durable. */
+async function segmentLetters(
+  files: Files,
+  path: string,
+  endPosition: number,
+): Promise<readonly StoredLetter[]> {
+  const bytes = (await readOrNothing(files, path)).subarray(0, endPosition);
   const segment = decodeSegmentHeader(bytes.subarray(0, SEGMENT_HEADER_BYTES));
   if (segment.kind !== "valid") return [];
   const salt = saltOf(segment.header.segmentId, segment.header.logUuid);

@@ -1,12 +1,13 @@
 /**
  * Walks one segment file and says what is in it. Reads only and takes no lock, so a writer may be at work:
- * what it has not finished looks like the end, and a file that it has given another life is left alone.
+ * an entry counts only when something later shows that it was durable, and a file that the writer has given
+ * another life is left alone.
  */
 import { codeOf } from "../errors.ts";
 import type { Files } from "../host/files.ts";
-import { type BlockHead, type ChannelName, decodeData } from "./block-codec.ts";
+import { type ChannelName, decodeData } from "./block-codec.ts";
 import { ENTRY_HEADER_BYTES, ENTRY_TYPE, type EntryHeader } from "./entry.ts";
-import { decodeSegmentHeader, SEGMENT_HEADER_BYTES } from "./format.ts";
+import { ALIGNMENT_BYTES, decodeSegmentHeader, SEGMENT_HEADER_BYTES } from "./format.ts";
 import {
   judgeWalk,
   type SegmentVerdict,
@@ -30,6 +31,8 @@ export interface SegmentLife {
   readonly epoch: number;
   /** Records from this offset on are void here: a later segment holds them. */
   readonly offsetMax: number;
+  /** Size that the file was made for; undefined where the header is lost. */
+  readonly capacityBytes: number | undefined;
 }
 
 /** Records of one channel. */
@@ -49,22 +52,26 @@ export interface SegmentContent {
   readonly endOffset: number;
   /** Behind the last entry, in bytes from the start of the file. */
   readonly endPosition: number;
-  /** Offsets below were durable for certain: a later entry says so. */
+  /** Offsets below were durable for certain: a later entry or the ledger says so. */
   readonly provenEnd: number;
+  /** Records behind `endOffset` that are written and that nothing shows to be durable. They are not counted. */
+  readonly unprovenRecords: number;
   readonly isSealed: boolean;
   /** The log was closed in order with this segment as its last. */
   readonly isClosed: boolean;
   readonly firstTimeMs: number | undefined;
+  /** The latest one: clocks may go backwards. */
   readonly lastTimeMs: number | undefined;
   readonly channels: readonly ChannelRange[];
   /** Bytes that are no entry although one was there; `from === to` when no record went with them. */
   readonly damaged: readonly WalkDamage[];
 }
 
-/** What the walk has counted. */
+/** What the walk has counted: only entries that are proven. */
 interface Tally {
+  entryCount: number;
   readonly byType: Map<string, number>;
-  readonly channels: Map<number, { name: ChannelName; range: ChannelRange | undefined }>;
+  readonly channels: Map<number, Counted>;
   readonly damaged: WalkDamage[];
   recordCount: number;
   payloadBytes: number;
@@ -73,6 +80,15 @@ interface Tally {
   lastTimeMs: number | undefined;
 }
 
+/** An entry that was seen, until something later shows that it was durable. */
+interface SeenEntry {
+  readonly position: number;
+  readonly header: EntryHeader;
+  readonly blocks: readonly { readonly channelId: number; readonly range: Counted }[];
+}
+
+type Counted = Omit<ChannelRange, keyof ChannelName>;
+
 const TYPE_NAMES: ReadonlyMap<number, string> = new Map(
   Object.entries(ENTRY_TYPE).map(([name, type]) => [type, name]),
 );
@@ -80,7 +96,10 @@ const TYPE_NAMES: ReadonlyMap<number, string> = new Map(
 class SegmentWalk {
   readonly #window: SegmentWindow;
   readonly #life: SegmentLife;
+  readonly #names = new Map<number, ChannelName>();
+  readonly #seen: SeenEntry[] = [];
   readonly #tally: Tally = {
+    entryCount: 0,
     byType: new Map(),
     channels: new Map(),
     damaged: [],
@@ -91,23 +110,15 @@ class SegmentWalk {
     lastTimeMs: undefined,
   };
 
-  constructor(window: SegmentWindow, life: SegmentLife) {
+  constructor(window: SegmentWindow, life: SegmentLife, provenEnd: number) {
     this.#window = window;
     this.#life = life;
+    this.#tally.provenEnd = provenEnd;
   }
 
   async run(limit: number, seal: Seal | undefined): Promise<SegmentContent> {
-    let walk = startWalk(this.#life, {
-      position: SEGMENT_HEADER_BYTES,
-      offset: this.#life.baseOffset,
-    });
-    while (walk.position < limit) {
-      const { position } = walk;
-      const step = await this.#step(walk);
-      if (step.kind === "accepted" && step.walk.expected > this.#life.offsetMax) break;
-      if (step.kind === "accepted") this.#count(position, step);
-      walk = step.walk;
-    }
+    this.#prove(seal?.endOffset ?? 0);
+    const walk = await this.#walk(limit);
     const verdict = judgeWalk(walk, {
       provenOffset: Math.min(seal?.endOffset ?? 0, this.#life.offsetMax),
     });
@@ -117,92 +128,149 @@ class SegmentWalk {
     return this.#content(verdict, seal);
   }
 
+  async #walk(limit: number): Promise<Walk> {
+    let walk = startWalk(this.#life, {
+      position: SEGMENT_HEADER_BYTES,
+      offset: this.#life.baseOffset,
+    });
+    let beforeHole = walk;
+    let checkedAgain: number | undefined;
+    while (walk.position < limit) {
+      if (walk.hole === undefined) beforeHole = walk;
+      const step = await this.#step(walk);
+      if (step.kind === "accepted" && step.walk.expected > this.#life.offsetMax) return walk;
+      const hole = step.kind === "accepted" ? step.damage?.fromPosition : undefined;
+      if (hole !== undefined && hole !== checkedAgain) {
+        // A writer may have filled the place after it was read. What lies in front of a valid entry is
+        // finished, so what is there now decides.
+        checkedAgain = hole;
+        walk = beforeHole;
+        this.#window.forget();
+        continue;
+      }
+      if (step.kind === "accepted") this.#see(walk.position, step);
+      walk = step.walk;
+    }
+    return walk;
+  }
+
   async #step(walk: Walk): Promise<Step> {
     const step = stepWalk(walk, await this.#look(walk.position));
     if (step.kind === "accepted" || walk.hole !== undefined) return step;
     // Once more from the file: memory or bus may have been wrong, and a writer may have finished meanwhile.
     this.#window.forget();
-    return stepWalk(walk, await this.#look(walk.position));
+    const sighting = await this.#look(walk.position);
+    if (sighting.kind === "entry") this.#proveByTorn(walk, sighting.header);
+    return stepWalk(walk, sighting);
   }
 
   #look(position: number): Promise<Sighting> {
     return this.#window.look(position, () => true);
   }
 
-  #count(position: number, step: Step & { readonly kind: "accepted" }): void {
+  /** A torn entry proves no records of its own, but its header was built when those before it were durable. */
+  #proveByTorn({ target, epoch, expected }: Walk, header: EntryHeader): void {
+    const isNext =
+      header.segmentIdLow === target.segmentId % 2 ** 32 &&
+      header.epoch >= epoch &&
+      header.firstOffset === expected;
+    if (isNext) this.#prove(header.durableEnd);
+  }
+
+  #see(position: number, step: Step & { readonly kind: "accepted" }): void {
     const header = step.walk.last;
     if (step.damage !== undefined) this.#tally.damaged.push(step.damage);
     if (header === undefined) return;
-    const tally = this.#tally;
-    const type = TYPE_NAMES.get(header.type) ?? `type-${header.type}`;
-    tally.byType.set(type, (tally.byType.get(type) ?? 0) + 1);
-    tally.recordCount += header.recordCount;
-    tally.payloadBytes += header.payloadBytes;
-    tally.provenEnd = Math.max(tally.provenEnd, header.durableEnd);
     const at = this.#window.indexOf(position);
     const bytes = this.#window.buffer.subarray(at, at + header.entryBytes);
     if (header.type === ENTRY_TYPE.names) this.#learnNames(bytes);
-    if (header.type === ENTRY_TYPE.data) this.#countData(header, bytes);
+    const blocks = header.type === ENTRY_TYPE.data ? blocksOf(header, bytes) : [];
+    this.#seen.push({ position, header, blocks });
+    this.#prove(header.durableEnd);
   }
 
   #learnNames(bytes: Uint8Array): void {
     for (const { channelId, receiver, channel } of decodeNames(bytes.subarray(ENTRY_HEADER_BYTES))
-      ?.rows ?? []) {
-      const range = this.#tally.channels.get(channelId)?.range;
-      this.#tally.channels.set(channelId, { name: { receiver, channel }, range });
+      ?.rows ?? [])
+      this.#names.set(channelId, { receiver, channel });
+  }
+
+  /** Offsets below were durable: what was seen of them counts. */
+  #prove(offset: number): void {
+    this.#tally.provenEnd = Math.max(this.#tally.provenEnd, offset);
+    for (let next = this.#seen[0]; next !== undefined; next = this.#seen[0]) {
+      const { recordCount, firstOffset } = next.header;
+      if (recordCount > 0 && firstOffset + recordCount > this.#tally.provenEnd) return;
+      this.#count(next);
+      this.#seen.shift();
     }
   }
 
-  #countData(header: EntryHeader, bytes: Uint8Array): void {
-    this.#tally.firstTimeMs ??= header.baseTimeMs;
-    this.#tally.lastTimeMs = header.baseTimeMs;
-    const body = decodeData(bytes, 0, header);
-    for (const head of body?.blocks ?? [])
-      this.#countBlock(head, { header, valueEnds: body?.valueEnds ?? [] });
+  #count({ header, blocks }: SeenEntry): void {
+    const tally = this.#tally;
+    const type = TYPE_NAMES.get(header.type) ?? `type-${header.type}`;
+    tally.entryCount += 1;
+    tally.byType.set(type, (tally.byType.get(type) ?? 0) + 1);
+    tally.recordCount += header.recordCount;
+    tally.payloadBytes += header.payloadBytes;
+    if (header.type === ENTRY_TYPE.data) {
+      tally.firstTimeMs ??= header.baseTimeMs;
+      tally.lastTimeMs = Math.max(tally.lastTimeMs ?? 0, header.baseTimeMs);
+    }
+    for (const { channelId, range } of blocks) this.#countBlock(channelId, range);
   }
 
-  #countBlock(
-    head: BlockHead,
-    entry: { readonly header: EntryHeader; readonly valueEnds: ArrayLike<number> },
-  ): void {
-    const { channelId, firstRecord, count } = head;
-    const known = this.#tally.channels.get(channelId);
-    const name = known?.name ?? { receiver: `channel-${channelId}`, channel: "" };
-    const { valueEnds } = entry;
-    const start = valueEnds[firstRecord - 1] ?? 0;
-    const end = valueEnds[firstRecord + count - 1] ?? start;
-    const firstOffset = entry.header.firstOffset + firstRecord;
-    const before = known?.range ?? { recordCount: 0, payloadBytes: 0, firstOffset };
-    const range: ChannelRange = {
-      ...name,
-      recordCount: before.recordCount + count,
-      payloadBytes: before.payloadBytes + end - start,
+  #countBlock(channelId: number, range: Counted): void {
+    const { channels } = this.#tally;
+    const before = channels.get(channelId);
+    const total = before && {
+      recordCount: before.recordCount + range.recordCount,
+      payloadBytes: before.payloadBytes + range.payloadBytes,
       firstOffset: before.firstOffset,
-      endOffset: firstOffset + count,
+      endOffset: range.endOffset,
     };
-    this.#tally.channels.set(channelId, { name, range });
+    channels.set(channelId, total ?? range);
   }
 
-  #content(
-    { endOffset, endPosition, entryCount, isClosed }: SegmentVerdict,
-    seal: Seal | undefined,
-  ): SegmentContent {
-    const { byType, channels, provenEnd, ...counts } = this.#tally;
-    const named = [...channels.values()].flatMap(({ name, range }) =>
-      range === undefined ? [] : [{ ...range, ...name }],
-    );
+  #content(verdict: SegmentVerdict, seal: Seal | undefined): SegmentContent {
+    const { byType, channels, entryCount, provenEnd, ...counts } = this.#tally;
+    const sealedEnd = Math.min(seal?.endOffset ?? 0, this.#life.offsetMax);
+    const open = this.#seen[0];
+    const endOffset = Math.max(open?.header.firstOffset ?? verdict.endOffset, sealedEnd);
     return {
       ...counts,
       entryCount: entryCount + (seal === undefined ? 0 : 1),
       entriesByType: Object.fromEntries(seal === undefined ? byType : [...byType, ["seal", 1]]),
-      endOffset: Math.max(endOffset, Math.min(seal?.endOffset ?? 0, this.#life.offsetMax)),
-      endPosition,
-      provenEnd: seal?.endOffset ?? provenEnd,
+      endOffset,
+      endPosition: open?.position ?? verdict.endPosition,
+      provenEnd: Math.min(provenEnd, endOffset),
+      unprovenRecords: this.#seen.reduce((sum, { header }) => sum + header.recordCount, 0),
       isSealed: seal !== undefined,
-      isClosed,
-      channels: named,
+      isClosed: verdict.isClosed && open === undefined,
+      channels: [...channels].map(([channelId, range]) => ({
+        ...(this.#names.get(channelId) ?? { receiver: `channel-${channelId}`, channel: "" }),
+        ...range,
+      })),
     };
   }
+}
+
+/** Records and bytes of each block of an entry. */
+function blocksOf(header: EntryHeader, bytes: Uint8Array): SeenEntry["blocks"] {
+  const body = decodeData(bytes, 0, header);
+  return (body?.blocks ?? []).map(({ channelId, firstRecord, count }) => {
+    const start = body?.valueEnds[firstRecord - 1] ?? 0;
+    const firstOffset = header.firstOffset + firstRecord;
+    return {
+      channelId,
+      range: {
+        recordCount: count,
+        payloadBytes: (body?.valueEnds[firstRecord + count - 1] ?? start) - start,
+        firstOffset,
+        endOffset: firstOffset + count,
+      },
+    };
+  });
 }
 
 /** What became of a file that was there when the directory was listed. */
@@ -212,17 +280,24 @@ export type InspectedFile =
   | { readonly kind: "expired" }
   | { readonly kind: "unreadable"; readonly reason: string };
 
-/** Walks a segment file that was found to have this life. */
+/** Walks a segment file that was found to have this life. Offsets below `provenEnd` are known to be durable. */
 export async function inspectSegment(
   files: Files,
   path: string,
-  life: SegmentLife,
+  { life, provenEnd }: { readonly life: SegmentLife; readonly provenEnd: number },
 ): Promise<InspectedFile> {
   try {
     const stat = await files.stat(path);
     if (stat === undefined) return { kind: "expired" };
-    const content = await readContent(files, path, { ...life, sizeBytes: stat.bytes });
-    return content.damaged.length > 0 && (await hasExpired(files, path, life))
+    const content = await readContent(files, path, {
+      life,
+      provenEnd,
+      sizeBytes: stat.bytes,
+    });
+    const isShort =
+      content.damaged.length > 0 ||
+      (life.offsetMax < Infinity && content.endOffset < life.offsetMax);
+    return isShort && (await hasExpired(files, path, life))
       ? { kind: "expired" }
       : { kind: "content", content, fileBytes: stat.bytes };
   } catch (error) {
@@ -235,20 +310,36 @@ export async function inspectSegment(
 async function readContent(
   files: Files,
   path: string,
-  file: SegmentLife & { readonly sizeBytes: number },
+  file: {
+    readonly life: SegmentLife;
+    readonly provenEnd: number;
+    readonly sizeBytes: number;
+  },
 ): Promise<SegmentContent> {
-  const seal = (await readSeal(files, path, file))?.seal;
-  const limit = Math.min(seal?.endPosition ?? file.sizeBytes, file.sizeBytes);
-  const window = new SegmentWindow(files, path, { salt: file.salt, limit });
+  const { life, provenEnd, sizeBytes } = file;
+  const seal = (await readSeal(files, path, { ...life, sizeBytes }))?.seal;
+  // The last block is the SEAL's: no other entry begins there.
+  const capacityBytes = (life.capacityBytes ?? sizeBytes) - ALIGNMENT_BYTES;
+  const limit = Math.min(seal?.endPosition ?? capacityBytes, sizeBytes);
+  const window = new SegmentWindow(files, path, { salt: life.salt, limit });
   try {
-    return await new SegmentWalk(window, file).run(limit, seal);
+    return await new SegmentWalk(window, life, provenEnd).run(limit, seal);
   } finally {
     await window.close();
   }
 }
 
 /** Whether the file has begun another life since: then what looks damaged was overwritten by right. */
-async function hasExpired(files: Files, path: string, life: SegmentLife): Promise<boolean> {
-  const decoded = decodeSegmentHeader((await readBlock(files, path, 0)) ?? new Uint8Array(0));
-  return decoded.kind === "valid" && decoded.header.segmentId !== life.segmentId;
+export async function hasExpired(
+  files: Files,
+  path: string,
+  { segmentId }: { readonly segmentId: number },
+): Promise<boolean> {
+  try {
+    const decoded = decodeSegmentHeader((await readBlock(files, path, 0)) ?? new Uint8Array(0));
+    return decoded.kind === "valid" && decoded.header.segmentId !== segmentId;
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return true;
+    throw error;
+  }
 }

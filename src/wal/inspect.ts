@@ -4,25 +4,21 @@
  */
 import { join } from "node:path";
 
-import { codeOf } from "../errors.ts";
+import type { LogGap, OffsetSpan } from "../contract/log.ts";
 import type { Files } from "../host/files.ts";
+import { SEGMENT_HEADER_BYTES } from "./format.ts";
+import { uncovered } from "./gaps.ts";
+import { type ChannelRange, inspectSegment, type SegmentContent } from "./inspect-segment.ts";
 import {
-  decodeSegmentHeader,
-  parseFileName,
-  sameBytes,
-  saltOf,
-  SEGMENT_HEADER_BYTES,
-  type SegmentHeader,
-} from "./format.ts";
-import {
-  type ChannelRange,
-  inspectSegment,
-  type SegmentContent,
-  type SegmentLife,
-} from "./inspect-segment.ts";
-import { readBlock } from "./segment-scan.ts";
+  type KnownLog,
+  type ListedSegment,
+  listSegments,
+  NOTHING_KNOWN,
+  type StrangeFile,
+} from "./segment-listing.ts";
 
 export type { ChannelRange, SegmentContent } from "./inspect-segment.ts";
+export type { StrangeFile } from "./segment-listing.ts";
 
 /** One segment file. */
 export interface SegmentInspection {
@@ -34,13 +30,6 @@ export interface SegmentInspection {
   readonly epoch: number | undefined;
   readonly createdWallMs: number | undefined;
   readonly content: SegmentContent;
-}
-
-/** A file that is no readable segment of this log, and why. */
-export interface StrangeFile {
-  readonly file: string;
-  readonly kind: "foreign" | "unsupported" | "unreadable" | "unknown-header";
-  readonly reason: string;
 }
 
 /** What a log directory holds. */
@@ -57,12 +46,18 @@ export interface LogInspection {
   readonly recordCount: number;
   readonly payloadBytes: number;
   readonly oldestOffset: number;
+  /** Behind the last record that is known to be durable. */
   readonly nextOffset: number;
+  /** Records behind it that are written and may be lost by a power cut: they are not counted. */
+  readonly unprovenRecords: number;
   /** Per receiver and channel, over all segments. */
   readonly channels: readonly ChannelRange[];
 }
 
-/** One thing that is not as it was written. `isLoss`: records are gone; otherwise it costs nothing. */
+/**
+ * One thing that is not as it was written. `isLoss`: records are gone, or a file cannot be read; otherwise it
+ * costs nothing.
+ */
 export interface Finding {
   readonly kind:
     | "damaged-records"
@@ -71,6 +66,8 @@ export interface Finding {
     | "missing-records"
     | StrangeFile["kind"];
   readonly isLoss: boolean;
+  /** The ledger has its whole range as a gap: it was told, and readers are told again. */
+  readonly isKnown: boolean;
   readonly file: string;
   /** Bytes in the file, where it is about some. */
   readonly positions: readonly [from: number, to: number] | undefined;
@@ -82,179 +79,119 @@ export interface Finding {
 /** Result of reading everything. */
 export interface LogVerification {
   readonly directory: string;
-  /** No record is lost. */
+  /** No record is lost but those that the ledger has as gaps. */
   readonly isWhole: boolean;
   readonly findings: readonly Finding[];
+  /** Records that are lost and that the ledger does not know to be. */
   readonly lostRecords: number;
   readonly inspection: LogInspection;
 }
 
-interface Candidate {
-  readonly file: string;
-  readonly segmentId: number;
-  readonly baseOffset: number;
-  readonly header: SegmentHeader | undefined;
-}
-
-interface Scan {
-  readonly candidates: readonly Candidate[];
-  readonly strange: readonly StrangeFile[];
-  readonly spareCount: number;
-  readonly expiredCount: number;
-}
-
-/** Reads a log directory through. Rejects with ENOENT when there is none. */
-export async function inspectLog(files: Files, directory: string): Promise<LogInspection> {
-  const scan = await scanHeaders(files, directory);
-  const logUuid = prevailingUuid(scan.candidates);
-  const isOurs = ({ header }: Candidate): boolean =>
-    logUuid !== undefined && (header === undefined || sameBytes(header.logUuid, logUuid));
-  const ours = scan.candidates.filter(isOurs);
-  const strange = [
-    ...scan.strange,
-    ...scan.candidates.filter((candidate) => !isOurs(candidate)).map(notOurs),
-  ];
+/**
+ * Reads a log directory through. Rejects with ENOENT when there is none.
+ *
+ * The newest segment is read first: what it says proves the older ones, and a writer that frees segments
+ * meanwhile takes the oldest, so what is left when the reading arrives there has no hole.
+ */
+export async function inspectLog(
+  files: Files,
+  directory: string,
+  known: KnownLog = NOTHING_KNOWN,
+): Promise<LogInspection> {
+  const listing = await listSegments(files, directory, known);
   const segments: SegmentInspection[] = [];
-  let { expiredCount } = scan;
-  for (const [index, candidate] of ours.entries()) {
-    const life = lifeOf(
-      candidate,
-      logUuid ?? new Uint8Array(0),
-      ours[index + 1]?.baseOffset ?? Infinity,
-    );
-    const inspected = await inspectSegment(files, join(directory, candidate.file), life);
+  const strange = [...listing.strange];
+  let { expiredCount } = listing;
+  let { provenEnd } = known;
+  for (const listed of listing.segments.toReversed()) {
+    const { file, life } = listed;
+    const inspected = await inspectSegment(files, join(directory, file), { life, provenEnd });
     if (inspected.kind === "expired") expiredCount += 1;
     else if (inspected.kind === "unreadable")
-      strange.push({ file: candidate.file, kind: "unreadable", reason: inspected.reason });
-    else segments.push(inspectionOf(candidate, life, inspected));
-  }
-  return summary({ directory, segments, strange, spareCount: scan.spareCount, expiredCount });
-}
-
-/** The uuid that most segments have; of two the one of the newer segment. */
-function prevailingUuid(candidates: readonly Candidate[]): Uint8Array | undefined {
-  const uuids = candidates.flatMap(({ header }) => (header === undefined ? [] : [header.logUuid]));
-  const countOf = (uuid: Uint8Array): number =>
-    uuids.filter((other) => sameBytes(other, uuid)).length;
-  return uuids.reduce<Uint8Array | undefined>(
-    (best, uuid) => (best !== undefined && countOf(best) > countOf(uuid) ? best : uuid),
-    undefined,
-  );
-}
-
-function notOurs({ file, header }: Candidate): StrangeFile {
-  if (header !== undefined) return { file, kind: "foreign", reason: "it belongs to another log" };
-  return { file, kind: "unknown-header", reason: "no header in this directory is whole" };
-}
-
-/** Reads a log directory through and says what is not as it was written. Rejects with ENOENT when there is none. */
-export async function verifyLog(files: Files, directory: string): Promise<LogVerification> {
-  const inspection = await inspectLog(files, directory);
-  const findings = [
-    ...inspection.segments.flatMap(findingsIn),
-    ...inspection.segments.flatMap((segment, index) =>
-      missingBehind(segment, inspection.segments[index + 1]),
-    ),
-    ...inspection.strange.map(
-      ({ file, kind, reason }): Finding => ({
-        kind,
-        isLoss: kind === "unreadable",
-        file,
-        positions: undefined,
-        offsets: undefined,
-        reason,
-      }),
-    ),
-  ];
-  const lostRecords = findings.reduce(
-    (sum, { offsets }) => sum + (offsets === undefined ? 0 : offsets[1] - offsets[0]),
-    0,
-  );
-  return {
-    directory,
-    isWhole: findings.every((finding) => !finding.isLoss),
-    findings,
-    lostRecords,
-    inspection,
-  };
-}
-
-async function scanHeaders(files: Files, directory: string): Promise<Scan> {
-  const candidates: Candidate[] = [];
-  const strange: StrangeFile[] = [];
-  let spareCount = 0;
-  let expiredCount = 0;
-  for (const { name: file } of await files.list(directory)) {
-    const parsed = parseFileName(file);
-    if (parsed.kind === "spare") spareCount += 1;
-    if (parsed.kind !== "segment") continue;
-    const block = await readHeaderBlock(files, join(directory, file));
-    if (block === undefined) {
-      expiredCount += 1;
-      continue;
+      strange.push({ file, kind: "unreadable", reason: inspected.reason });
+    else {
+      segments.unshift(inspectionOf(listed, inspected));
+      provenEnd = Math.max(provenEnd, inspected.content.provenEnd);
     }
-    const decoded = decodeSegmentHeader(block);
-    if (decoded.kind === "unsupported")
-      strange.push({ file, kind: "unsupported", reason: decoded.reason });
-    else if (decoded.kind === "valid")
-      candidates.push({
-        file,
-        segmentId: decoded.header.segmentId,
-        baseOffset: decoded.header.baseOffset,
-        header: decoded.header,
-      });
-    else
-      candidates.push({
-        file,
-        segmentId: parsed.segmentId,
-        baseOffset: parsed.baseOffset,
-        header: undefined,
-      });
   }
-  const inOrder = candidates.toSorted((a, b) => a.segmentId - b.segmentId);
-  return { candidates: inOrder, strange, spareCount, expiredCount };
+  const { spareCount } = listing;
+  const live = withoutCopies(segments, listing.segments);
+  return summary({ directory, segments: live, strange, spareCount, expiredCount });
 }
 
-/** The header block, or undefined when the file is gone. One that cannot be read is as good as damaged. */
-async function readHeaderBlock(files: Files, path: string): Promise<Uint8Array | undefined> {
-  try {
-    return (await readBlock(files, path, 0)) ?? new Uint8Array(0);
-  } catch (error) {
-    return codeOf(error) === "ENOENT" ? undefined : new Uint8Array(0);
-  }
+function withoutCopies(
+  segments: readonly SegmentInspection[],
+  listed: readonly ListedSegment[],
+): readonly SegmentInspection[] {
+  const copies = new Set(listed.filter(({ isCopy }) => isCopy).map(({ file }) => file));
+  return segments.filter(({ file, baseOffset }, index) => {
+    const before = segments[index - 1];
+    const isOldGood = before?.baseOffset === baseOffset && before.content.endOffset > baseOffset;
+    return !copies.has(file) || !isOldGood;
+  });
 }
 
-/** How to read a segment; what its successor holds counts there. */
-function lifeOf(
-  { segmentId, baseOffset, header }: Candidate,
-  logUuid: Uint8Array,
-  offsetMax: number,
-): SegmentLife {
+/**
+ * Reads a log directory through and says what is not as it was written. Rejects with ENOENT when there is none.
+ * `readKnown` is called before and after: what the ledger said before must be in the log, and what it says
+ * afterwards may have been freed meanwhile.
+ */
+export async function verifyLog(
+  files: Files,
+  directory: string,
+  readKnown: () => Promise<KnownLog> = () => Promise.resolve(NOTHING_KNOWN),
+): Promise<LogVerification> {
+  const before = await readKnown();
+  const inspection = await inspectLog(files, directory, before);
+  const after = await readKnown();
+  const { segments, strange } = inspection;
+  const found: readonly Found[] = [
+    ...missingInFront(segments[0], after),
+    ...segments.flatMap(findingsIn),
+    ...segments.flatMap((segment, index) => missingBehind(segment, segments[index + 1])),
+    ...missingAtEnd(segments.at(-1), before),
+    ...strange.map(strangeFinding),
+  ];
+  const findings = found.map((finding) => ({
+    ...finding,
+    isKnown: isCovered(finding, after.gaps),
+  }));
+  const lostRecords = findings
+    .flatMap(({ offsets }) => (offsets === undefined ? [] : [asSpan(offsets)]))
+    .flatMap((span) => uncovered(after.gaps, span))
+    .reduce((sum, { from, to }) => sum + to - from, 0);
+  const isWhole = findings.every(({ isLoss, isKnown }) => !isLoss || isKnown);
+  return { directory, isWhole, findings, lostRecords, inspection };
+}
+
+type Found = Omit<Finding, "isKnown">;
+
+function asSpan([from, to]: readonly [number, number]): OffsetSpan {
+  return { from, to };
+}
+
+function isCovered({ offsets }: Found, gaps: readonly LogGap[]): boolean {
+  return offsets !== undefined && uncovered(gaps, asSpan(offsets)).length === 0;
+}
+
+function strangeFinding({ file, kind, reason }: StrangeFile): Found {
   return {
-    segmentId,
-    baseOffset,
-    offsetMax,
-    epoch: header?.epoch ?? 0,
-    salt: saltOf(segmentId, logUuid),
+    kind,
+    isLoss: kind === "unreadable",
+    file,
+    positions: undefined,
+    offsets: undefined,
+    reason,
   };
 }
 
 function inspectionOf(
-  { file, header }: Candidate,
-  life: SegmentLife,
-  inspected: { readonly content: SegmentContent; readonly fileBytes: number },
+  { file, header, life }: ListedSegment,
+  { content, fileBytes }: { readonly content: SegmentContent; readonly fileBytes: number },
 ): SegmentInspection {
   const { segmentId, baseOffset } = life;
-  const { content, fileBytes } = inspected;
-  return {
-    file,
-    segmentId,
-    baseOffset,
-    fileBytes,
-    epoch: header?.epoch,
-    createdWallMs: header?.createdWallMs,
-    content,
-  };
+  const { epoch, createdWallMs } = header ?? { epoch: undefined, createdWallMs: undefined };
+  return { file, segmentId, baseOffset, fileBytes, epoch, createdWallMs, content };
 }
 
 function summary(
@@ -270,6 +207,7 @@ function summary(
     payloadBytes: sum((segment) => segment.content.payloadBytes),
     oldestOffset: parts.segments[0]?.baseOffset ?? 0,
     nextOffset: Math.max(0, ...parts.segments.map((segment) => segment.content.endOffset)),
+    unprovenRecords: sum((segment) => segment.content.unprovenRecords),
     channels: mergedChannels(parts.segments),
   };
 }
@@ -291,8 +229,8 @@ function mergedChannels(segments: readonly SegmentInspection[]): readonly Channe
   return [...merged.values()].toSorted((a, b) => a.firstOffset - b.firstOffset);
 }
 
-function findingsIn({ file, epoch, content }: SegmentInspection): readonly Finding[] {
-  const damaged = content.damaged.map(({ fromPosition, toPosition, from, to }): Finding => {
+function findingsIn({ file, epoch, content }: SegmentInspection): readonly Found[] {
+  const damaged = content.damaged.map(({ fromPosition, toPosition, from, to }): Found => {
     const isLoss = to > from;
     return {
       kind: isLoss ? "damaged-records" : "damaged-table",
@@ -305,7 +243,7 @@ function findingsIn({ file, epoch, content }: SegmentInspection): readonly Findi
         : "an entry without records is damaged",
     };
   });
-  const header: Finding = {
+  const header: Found = {
     kind: "damaged-header",
     isLoss: false,
     file,
@@ -320,18 +258,37 @@ function findingsIn({ file, epoch, content }: SegmentInspection): readonly Findi
 function missingBehind(
   { file, content }: SegmentInspection,
   next: SegmentInspection | undefined,
-): readonly Finding[] {
+): readonly Found[] {
   const [from, to] = [content.endOffset, next?.baseOffset ?? content.endOffset];
-  if (to <= from) return [];
-  const reason = `the next segment begins at ${to}, this one ends at ${from}`;
-  return [
-    {
-      kind: "missing-records",
-      isLoss: true,
-      file,
-      positions: undefined,
-      offsets: [from, to],
-      reason,
-    },
-  ];
+  return missing(file, [from, to], `the next segment begins at ${to}, this one ends at ${from}`);
+}
+
+/** Records between the floor and the oldest segment. */
+function missingInFront(
+  oldest: SegmentInspection | undefined,
+  { floor }: KnownLog,
+): readonly Found[] {
+  if (oldest === undefined || floor === undefined) return [];
+  const [from, to] = [floor.offset, oldest.baseOffset];
+  return missing(oldest.file, [from, to], `the log begins at ${from}, this segment at ${to}`);
+}
+
+/** Records that the ledger knows and no segment has. */
+function missingAtEnd(
+  newest: SegmentInspection | undefined,
+  { provenEnd, floor }: KnownLog,
+): readonly Found[] {
+  const file = newest?.file ?? ".";
+  const from = newest?.content.endOffset ?? floor?.offset ?? 0;
+  const reason = `the ledger knows records up to ${provenEnd}, the log ends at ${from}`;
+  return missing(file, [from, provenEnd], reason);
+}
+
+function missing(
+  file: string,
+  offsets: readonly [from: number, to: number],
+  reason: string,
+): readonly Found[] {
+  if (offsets[1] <= offsets[0]) return [];
+  return [{ kind: "missing-records", isLoss: true, file, positions: undefined, offsets, reason }];
 }

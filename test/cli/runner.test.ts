@@ -67,6 +67,7 @@ class Scene {
         hasColor: false,
         print: (line) => void this.printed.push(line),
         complain: (line) => void this.complained.push(line),
+        write: () => Promise.resolve(),
         endAtOnce: () => void this.endedAtOnce++,
       },
     }).run();

@@ -12,6 +12,7 @@ import {
 } from "../../src/wal/format.ts";
 import { encodeNames, encodePositions, encodeSeal } from "../../src/wal/tables.ts";
 import { storedBlock } from "./blocks.ts";
+import { SimulatedDisk } from "../../src/testing/disk.ts";
 
 /** What to put into a segment: `receiver` and the values of one block make an entry. */
 export interface SegmentPlan {
@@ -23,6 +24,8 @@ export interface SegmentPlan {
     | "close"
   )[];
   readonly seal?: boolean;
+  /** Id of the segment that its header names as the one before; none unless given. */
+  readonly previousSegmentId?: number;
   readonly logUuid?: Uint8Array;
 }
 
@@ -61,7 +64,8 @@ class SegmentBuilder {
       capacityBytes: CAPACITY_BYTES,
       createdWallMs: 1_000,
       previousEnd: plan.baseOffset,
-      previousSalt: 0,
+      previousSalt:
+        plan.previousSegmentId === undefined ? 0 : saltOf(plan.previousSegmentId, logUuid),
     });
     this.bytes.set(header, 0);
   }
@@ -137,4 +141,35 @@ export function buildSegment(plan: SegmentPlan): BuiltSegment {
   const fileName = segmentFileName(plan.baseOffset, plan.segmentId);
   const { bytes, positions, offset: endOffset } = builder;
   return { fileName, bytes, positions, endOffset };
+}
+
+/** A sealed segment with offsets 0..5 and an open one with 5..8. */
+export function twoSegments(): { readonly first: BuiltSegment; readonly second: BuiltSegment } {
+  const first = buildSegment({
+    segmentId: 1,
+    baseOffset: 0,
+    entries: [
+      { receiver: "meters", values: ["a", "bb"] },
+      { receiver: "gates", values: ["ccc"] },
+      { receiver: "meters", values: ["d", "e"] },
+    ],
+    seal: true,
+  });
+  const second = buildSegment({
+    segmentId: 2,
+    baseOffset: 5,
+    entries: [
+      { receiver: "gates", values: ["f", "g"] },
+      { receiver: "meters", values: ["h"] },
+      "witness",
+    ],
+  });
+  return { first, second };
+}
+
+/** A disk with these segments in one directory. */
+export function diskWith(directory: string, ...segments: readonly BuiltSegment[]): SimulatedDisk {
+  const disk = new SimulatedDisk();
+  for (const { fileName, bytes } of segments) disk.put(`${directory}/${fileName}`, bytes);
+  return disk;
 }

@@ -3,44 +3,14 @@ import { test } from "node:test";
 
 import { encodeSegmentHeader, decodeSegmentHeader, viewOf } from "../../src/wal/format.ts";
 import { inspectLog, verifyLog } from "../../src/wal/inspect.ts";
-import { SimulatedDisk } from "../../src/testing/disk.ts";
-import { buildSegment, type BuiltSegment } from "../support/segments.ts";
+import { NOTHING_KNOWN } from "../../src/wal/segment-listing.ts";
+import { buildSegment, diskWith, twoSegments } from "../support/segments.ts";
 
 const DIRECTORY = "/data/log";
 
-/** A sealed segment with offsets 0..5 and an open one with 5..8. */
-function twoSegments(): { readonly first: BuiltSegment; readonly second: BuiltSegment } {
-  const first = buildSegment({
-    segmentId: 1,
-    baseOffset: 0,
-    entries: [
-      { receiver: "meters", values: ["a", "bb"] },
-      { receiver: "gates", values: ["ccc"] },
-      { receiver: "meters", values: ["d", "e"] },
-    ],
-    seal: true,
-  });
-  const second = buildSegment({
-    segmentId: 2,
-    baseOffset: 5,
-    entries: [
-      { receiver: "gates", values: ["f", "g"] },
-      { receiver: "meters", values: ["h"] },
-      "witness",
-    ],
-  });
-  return { first, second };
-}
-
-function diskWith(...segments: readonly BuiltSegment[]): SimulatedDisk {
-  const disk = new SimulatedDisk();
-  for (const { fileName, bytes } of segments) disk.put(`${DIRECTORY}/${fileName}`, bytes);
-  return disk;
-}
-
 test("inspect: entries, sizes and the ranges of each receiver", async () => {
   const { first, second } = twoSegments();
-  const disk = diskWith(first, second);
+  const disk = diskWith(DIRECTORY, first, second);
   disk.put(`${DIRECTORY}/spare-00000009.hfw`, new Uint8Array(8));
   const found = await inspectLog(disk, DIRECTORY);
   deepEqual(
@@ -91,6 +61,7 @@ test("inspect: entries, sizes and the ranges of each receiver", async () => {
 
 test("inspect: a closed log says so, and verify finds nothing in it", async () => {
   const disk = diskWith(
+    DIRECTORY,
     buildSegment({
       segmentId: 1,
       baseOffset: 0,
@@ -115,7 +86,7 @@ test("verify: a flipped bit anywhere costs one entry at most, and the range is e
   ];
   for (const [index, offsets] of expected.entries()) {
     for (const byte of [0, 4, 16, 60, 70, 73, 79]) {
-      const disk = diskWith(first, second);
+      const disk = diskWith(DIRECTORY, first, second);
       const position = first.positions[index] ?? 0;
       disk.flipBit(`${DIRECTORY}/${first.fileName}`, position + byte, byte % 8);
       const { isWhole, findings, lostRecords } = await verifyLog(disk, DIRECTORY);
@@ -139,14 +110,14 @@ test("verify: a flipped bit anywhere costs one entry at most, and the range is e
 test("verify: a torn tail of an open segment is no damage, one before a witness is", async () => {
   const { first, second } = twoSegments();
   const [, , , record = 0, witness = 0] = second.positions;
-  const torn = diskWith(first, second);
+  const torn = diskWith(DIRECTORY, first, second);
   torn.cut(`${DIRECTORY}/${second.fileName}`, witness);
   torn.flipBit(`${DIRECTORY}/${second.fileName}`, record + 80, 0);
   deepEqual(
     [(await verifyLog(torn, DIRECTORY)).findings, (await inspectLog(torn, DIRECTORY)).nextOffset],
     [[], 7],
   );
-  const damaged = diskWith(first, second);
+  const damaged = diskWith(DIRECTORY, first, second);
   damaged.flipBit(`${DIRECTORY}/${second.fileName}`, record + 80, 0);
   deepEqual(
     (await verifyLog(damaged, DIRECTORY)).findings.map((finding) => finding.offsets),
@@ -161,7 +132,10 @@ test("verify: a missing segment is an exact range", async () => {
     baseOffset: 9,
     entries: [{ receiver: "m", values: ["x"] }],
   });
-  const { isWhole, findings, lostRecords } = await verifyLog(diskWith(first, later), DIRECTORY);
+  const { isWhole, findings, lostRecords } = await verifyLog(
+    diskWith(DIRECTORY, first, later),
+    DIRECTORY,
+  );
   deepEqual(
     [isWhole, lostRecords, findings[0]?.kind, findings[0]?.offsets],
     [false, 4, "missing-records", [5, 9]],
@@ -170,7 +144,7 @@ test("verify: a missing segment is an exact range", async () => {
 
 test("verify: a lost header block costs nothing where a neighbour names the log", async () => {
   const { first, second } = twoSegments();
-  const disk = diskWith(first, second);
+  const disk = diskWith(DIRECTORY, first, second);
   disk.patch(`${DIRECTORY}/${first.fileName}`, 0, new Uint8Array(4096));
   const { isWhole, findings, inspection } = await verifyLog(disk, DIRECTORY);
   deepEqual(
@@ -188,7 +162,7 @@ test("verify: files of another log and of a newer format are named and not read"
     logUuid: new Uint8Array(16).fill(1),
   });
   const newer = buildSegment({ segmentId: 8, baseOffset: 8, entries: [] });
-  const disk = diskWith(first, second, foreign, newer);
+  const disk = diskWith(DIRECTORY, first, second, foreign, newer);
   const decoded = decodeSegmentHeader(newer.bytes);
   ok(decoded.kind === "valid");
   const header = encodeSegmentHeader(decoded.header);
@@ -207,39 +181,107 @@ test("verify: files of another log and of a newer format are named and not read"
   );
 });
 
-test("verify: of two segments with the same offsets the newer one counts", async () => {
+const again = {
+  segmentId: 3,
+  baseOffset: 5,
+  entries: [
+    { receiver: "gates", values: ["f", "g"] },
+    { receiver: "meters", values: ["h", "i"] },
+    "witness",
+  ],
+} as const;
+
+test("verify: what a rescue segment holds counts there, not in the one before", async () => {
   const { first, second } = twoSegments();
-  const copy = buildSegment({
-    segmentId: 3,
-    baseOffset: 5,
-    entries: [
-      { receiver: "gates", values: ["f", "g"] },
-      { receiver: "meters", values: ["h", "i"] },
-    ],
-  });
-  const { isWhole, inspection } = await verifyLog(diskWith(first, second, copy), DIRECTORY);
+  const rescue = buildSegment({ ...again, previousSegmentId: 2 });
+  const { isWhole, inspection } = await verifyLog(
+    diskWith(DIRECTORY, first, second, rescue),
+    DIRECTORY,
+  );
   deepEqual([isWhole, inspection.recordCount, inspection.nextOffset], [true, 9, 9]);
 });
 
-test("inspect: a segment that gets another life while it is read is no damage", async () => {
+test("verify: an unfinished copy counts only when what it copies is empty", async () => {
   const { first, second } = twoSegments();
-  const disk = diskWith(first, second);
-  disk.flipBit(`${DIRECTORY}/${first.fileName}`, (first.positions[2] ?? 0) + 80, 0);
-  const path = `${DIRECTORY}/${first.fileName}`;
-  const next = buildSegment({ segmentId: 5, baseOffset: 8, entries: [] });
-  // The first look at the file finds the old life; then the writer recycles it.
-  const hold = disk.hold({ kind: "stat", path: first.fileName });
-  const running = verifyLog(disk, DIRECTORY);
-  while (hold.waiting === 0) await new Promise(setImmediate);
-  disk.patch(path, 0, next.bytes.subarray(0, 4096));
-  hold.release();
-  const { findings, inspection } = await running;
-  deepEqual([findings, inspection.expiredCount, inspection.segments.length], [[], 1, 1]);
+  const copied = await verifyLog(
+    diskWith(DIRECTORY, first, second, buildSegment(again)),
+    DIRECTORY,
+  );
+  deepEqual(
+    [copied.isWhole, copied.inspection.recordCount, copied.inspection.segments.length],
+    [true, 8, 2],
+  );
+  const empty = buildSegment({ segmentId: 2, baseOffset: 5, entries: [] });
+  const behind = await verifyLog(diskWith(DIRECTORY, first, empty, buildSegment(again)), DIRECTORY);
+  deepEqual([behind.isWhole, behind.inspection.recordCount], [true, 9]);
+});
+
+test("inspect: an entry counts only when something later shows that it was durable", async () => {
+  const plan = {
+    segmentId: 1,
+    baseOffset: 0,
+    entries: [
+      { receiver: "m", values: ["a"] },
+      { receiver: "m", values: ["b", "c"] },
+    ],
+  };
+  const open = await inspectLog(diskWith(DIRECTORY, buildSegment(plan)), DIRECTORY);
+  deepEqual(
+    [open.nextOffset, open.recordCount, open.unprovenRecords, open.channels[0]?.endOffset],
+    [1, 1, 2, 1],
+  );
+  for (const proof of ["witness", "close"] as const) {
+    const disk = diskWith(DIRECTORY, buildSegment({ ...plan, entries: [...plan.entries, proof] }));
+    const { nextOffset, unprovenRecords } = await inspectLog(disk, DIRECTORY);
+    deepEqual([nextOffset, unprovenRecords], [3, 0], proof);
+  }
+  const sealed = await inspectLog(
+    diskWith(DIRECTORY, buildSegment({ ...plan, seal: true })),
+    DIRECTORY,
+  );
+  const behind = buildSegment({ segmentId: 2, baseOffset: 3, entries: [] });
+  const followed = await inspectLog(diskWith(DIRECTORY, buildSegment(plan), behind), DIRECTORY);
+  const committed = await inspectLog(diskWith(DIRECTORY, buildSegment(plan)), DIRECTORY, {
+    ...NOTHING_KNOWN,
+    provenEnd: 3,
+  });
+  deepEqual([sealed.nextOffset, followed.nextOffset, committed.nextOffset], [3, 3, 3]);
+});
+
+test("verify: what the ledger knows and the log lacks is lost, unless it is a known gap", async () => {
+  const { first, second } = twoSegments();
+  const known = { ...NOTHING_KNOWN, floor: { segmentId: 1, offset: 0 }, provenEnd: 9 };
+  const lost = await verifyLog(diskWith(DIRECTORY, first, second), DIRECTORY, async () => known);
+  deepEqual(
+    [lost.isWhole, lost.lostRecords, lost.findings.map((finding) => finding.offsets)],
+    [false, 1, [[8, 9]]],
+  );
+  const told = await verifyLog(diskWith(DIRECTORY, second), DIRECTORY, async () => ({
+    ...known,
+    provenEnd: 8,
+    gaps: [{ from: 0, to: 4, reason: "missing-segment" }],
+  }));
+  deepEqual(
+    [told.isWhole, told.lostRecords, told.findings.map(({ isKnown }) => isKnown)],
+    [false, 1, [false]],
+  );
+  const whole = await verifyLog(diskWith(DIRECTORY, second), DIRECTORY, async () => ({
+    ...known,
+    provenEnd: 8,
+    gaps: [{ from: 0, to: 5, reason: "missing-segment" }],
+  }));
+  deepEqual([whole.isWhole, whole.lostRecords, whole.findings[0]?.isKnown], [true, 0, true]);
+  const nothing = await verifyLog(diskWith(DIRECTORY, first, second), DIRECTORY, async () => ({
+    ...known,
+    floor: { segmentId: 2, offset: 5 },
+    provenEnd: 8,
+  }));
+  deepEqual([nothing.isWhole, nothing.inspection.oldestOffset], [true, 5]);
 });
 
 test("inspect: a file that is gone when it is opened is no damage, one that cannot be read is named", async () => {
   const { first, second } = twoSegments();
-  const disk = diskWith(first, second);
+  const disk = diskWith(DIRECTORY, first, second);
   disk.inject({ what: "error", kind: "stat", path: second.fileName, nth: 1, code: "EIO" });
   const { isWhole, findings } = await verifyLog(disk, DIRECTORY);
   deepEqual(
@@ -252,7 +294,7 @@ test("inspect: a file that is gone when it is opened is no damage, one that cann
 
 test("inspect: nothing is written, and no directory is an error", async () => {
   const { first, second } = twoSegments();
-  const disk = diskWith(first, second);
+  const disk = diskWith(DIRECTORY, first, second);
   await verifyLog(disk, DIRECTORY);
   deepEqual(
     [
