@@ -47,6 +47,7 @@ export type Code =
   | "LOG_FAILED"
   | "LOG_DAMAGED"
   | "LOG_VERSION"
+  | "LOG_NEEDED"
   | "LEDGER_FENCED"
   | "BLOCK_TOO_LARGE"
   | "BLOCK_INVALID"
@@ -62,6 +63,8 @@ export type Code =
   | "UNIT_DEADLINE"
   | "UNIT_STOPPED"
   | "UNIT_UNKNOWN"
+  | "CONTROL_REQUEST"
+  | "CONTROL_UNAVAILABLE"
   | "DECODE_FAILED"
   | "OPERATOR_FAILED"
   | "ROW_TYPE"
@@ -106,6 +109,7 @@ export const CODES: Readonly<Record<Code, CodeRule>> = {
   LOG_FAILED: transient,
   LOG_DAMAGED: damaged,
   LOG_VERSION: damaged,
+  LOG_NEEDED: permanent,
   LEDGER_FENCED: permanent,
   BLOCK_TOO_LARGE: permanent,
   BLOCK_INVALID: permanent,
@@ -123,6 +127,9 @@ export const CODES: Readonly<Record<Code, CodeRule>> = {
   UNIT_DEADLINE: transient,
   UNIT_STOPPED: permanent,
   UNIT_UNKNOWN: permanent,
+  // Control socket
+  CONTROL_REQUEST: permanent,
+  CONTROL_UNAVAILABLE: unavailable,
   // Pipelines
   DECODE_FAILED: permanent,
   OPERATOR_FAILED: permanent,

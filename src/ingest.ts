@@ -6,6 +6,7 @@
  *   log          ledger, log, dead letters: opened in this order, closed in reverse
  *   pipelines/*  each with its sinks
  *   receivers/*  each with its intake
+ *   control      the control socket
  *   console      /metrics, /livez, /readyz
  * ```
  * Children stop in reverse: first nothing comes in any more, then what is stored is processed, then the log closes.
@@ -14,29 +15,31 @@ import { LOG_PARTITION, LOG_SOURCE } from "./batch/log-source.ts";
 import type { Processor } from "./batch/processor.ts";
 import { isFinite } from "./batch/trigger.ts";
 import { consoleUnit } from "./console/console.ts";
+import { controlUnit } from "./console/control.ts";
 import type { Emit, Listener } from "./contract/events.ts";
 import type { Pipeline } from "./contract/graph.ts";
 import type { DrainResult, Ingest, RunOptions, StopReport } from "./contract/ingest.ts";
-import type { LogListener, LogStatus } from "./contract/log.ts";
+import type { LogListener } from "./contract/log.ts";
 import type { Logger } from "./contract/logger.ts";
 import type { Receiver } from "./contract/receiver.ts";
 import type { Health, Snapshot } from "./contract/status.ts";
-import type { UnitDefinition } from "./contract/unit.ts";
+import type { UnitDefinition, UnitStatus } from "./contract/unit.ts";
+import { controlCommands } from "./control-commands.ts";
 import { HoldfastError } from "./errors.ts";
 import type { Host } from "./host/host.ts";
 import type { FileLock } from "./host/process.ts";
 import { realHost } from "./host/real-host.ts";
 import type { Endpoint } from "./host/sockets.ts";
 import type { Intake } from "./intake.ts";
-import { LiveStorage } from "./live-log.ts";
+import { CLOSED_LOG, LiveStorage } from "./live-log.ts";
 import { createEvents } from "./observe/events.ts";
 import { createLogger } from "./observe/logger.ts";
 import { createMetrics, type Metrics } from "./observe/metrics.ts";
 import { type IngestOptions, type ResolvedIngestOptions, resolveIngestOptions } from "./options.ts";
 import { type DataPath, process, receive } from "./pipeline.ts";
-import { isRing, Releaser, slowestHolder } from "./retention.ts";
+import { isRing, markOrphans, Releaser, slowestHolder } from "./retention.ts";
 import { lockDirectory, storageUnit } from "./storage.ts";
-import { createTree, type Tree } from "./tree.ts";
+import { BESIDE, createTree, type Tree } from "./tree.ts";
 
 /**
  * An ingest as a value: `start` or `run` it.
@@ -50,6 +53,8 @@ export function createIngest<const N extends string>(options: IngestOptions<N>):
 const STOP_TIMEOUT_MS = 10_000;
 /** A start that resolves without its pipelines waits this long for them: a store that is away may stay away. */
 const PIPELINES_OPEN_MS = 3_000;
+const CONTROL = "control";
+const CONTROL_OPEN_MS = 2_000;
 
 class RunningIngest implements Ingest {
   readonly #options: ResolvedIngestOptions;
@@ -187,8 +192,12 @@ class RunningIngest implements Ingest {
         emit: this.#emit,
       }),
     ).started;
-    await this.#markOrphans();
+    await markOrphans(this.#storage.ledger, pipelines, {
+      clock: this.#host.clock,
+      logger: this.#logger,
+    });
     signal?.throwIfAborted();
+    const controlled = this.#startControl();
     const path: DataPath = {
       log: this.#storage.log,
       ledger: this.#storage.ledger,
@@ -214,6 +223,7 @@ class RunningIngest implements Ingest {
       pipelines.map(({ name }) => `pipelines/${name}`),
       PIPELINES_OPEN_MS,
     );
+    await controlled;
     if (consoleOptions === undefined) return;
     this.#tree.root.start(
       consoleUnit({
@@ -226,19 +236,15 @@ class RunningIngest implements Ingest {
     await this.#tree.settled(["console"]);
   }
 
-  /** Pipelines of the ledger that are not configured hold space for a while, then no longer. */
-  async #markOrphans(): Promise<void> {
-    const { ledger } = this.#storage;
-    const configured = new Set(this.#options.pipelines.map(({ name }) => name));
-    for (const name of ledger.pipelines()) {
-      const isOrphan =
-        !configured.has(name) && ledger.checkpoint(name)?.orphanedSinceMs === undefined;
-      if (!isOrphan) continue;
-      await ledger.orphan(name, this.#host.clock.wallMs());
-      this.#logger.warn(
-        `pipeline ${name} is in the ledger and not in the configuration: it holds the log for 24 h; \`holdfast pipelines forget ${name}\` frees it now`,
-      );
-    }
+  /** Bound before anyone is told that the start is over; without it everything else works. */
+  async #startControl(): Promise<void> {
+    const { files, local, clock } = this.#host;
+    if (local === undefined) return;
+    const { directory } = this.#options;
+    const commands = controlCommands({ storage: this.#storage, clock });
+    const unit = controlUnit({ directory, files, local, clock, commands });
+    this.#tree.root.start({ ...unit, strategy: BESIDE });
+    await this.#tree.settled([CONTROL], CONTROL_OPEN_MS).catch(() => undefined);
   }
 
   #pipelineUnit(pipeline: Pipeline, path: DataPath): UnitDefinition {
@@ -346,7 +352,7 @@ class RunningIngest implements Ingest {
   health(): Health {
     const reasons = this.#tree.root
       .states()
-      .filter(({ status }) => status !== "running" && status !== "paused" && status !== "stopped")
+      .filter(({ unit, status }) => unit !== CONTROL && !AT_WORK.includes(status))
       .map(({ unit, status, lastError }) => ({
         unit,
         code: lastError === undefined ? status : codeText(lastError),
@@ -377,17 +383,8 @@ class RunningIngest implements Ingest {
   }
 }
 
-const CLOSED_LOG: LogStatus = Object.freeze({
-  state: "closed",
-  oldestOffset: 0,
-  nextOffset: 0,
-  durableEnd: 0,
-  bytes: 0,
-  bytesMax: 0,
-  unacknowledgedBytes: 0,
-  gapRecords: 0,
-  lastError: undefined,
-});
+/** Nothing that a reader of `/readyz` has to know. The control socket never is: everything works without it. */
+const AT_WORK: readonly UnitStatus[] = ["running", "paused", "stopped"];
 
 function isStop(cause: unknown): boolean {
   return cause instanceof HoldfastError && cause.code === "UNIT_STOPPED";

@@ -8,19 +8,33 @@ import type {
   Commit,
   Ends,
   Ledger,
-  Log,
   LogItem,
   LogStatus,
   OffsetSpan,
+  OwnedLog,
   PipelineCheckpoint,
   Plan,
+  Truncation,
 } from "./contract/log.ts";
 import type { RecordBlock, Stored } from "./contract/record.ts";
 import { HoldfastError } from "./errors.ts";
 
+/** What the log says of itself while there is none. */
+export const CLOSED_LOG: LogStatus = Object.freeze({
+  state: "closed",
+  oldestOffset: 0,
+  nextOffset: 0,
+  durableEnd: 0,
+  bytes: 0,
+  bytesMax: 0,
+  unacknowledgedBytes: 0,
+  gapRecords: 0,
+  lastError: undefined,
+});
+
 /** One incarnation of the log's unit. */
 export interface OpenStorage {
-  readonly log: Log;
+  readonly log: OwnedLog;
   readonly ledger: Ledger;
   readonly deadLetters: DeadLetterStore;
 }
@@ -28,7 +42,7 @@ export interface OpenStorage {
 /** Where the three are found. */
 export class LiveStorage {
   #current: OpenStorage | undefined;
-  readonly log: Log = new LiveLog(() => this.#get().log);
+  readonly log: OwnedLog = new LiveLog(() => this.#get().log);
   readonly ledger: Ledger = new LiveLedger(() => this.#get().ledger);
   readonly deadLetters: DeadLetterStore = new LiveLetters(() => this.#get().deadLetters);
 
@@ -51,10 +65,10 @@ export class LiveStorage {
   }
 }
 
-class LiveLog implements Log {
-  readonly #get: () => Log;
+class LiveLog implements OwnedLog {
+  readonly #get: () => OwnedLog;
 
-  constructor(get: () => Log) {
+  constructor(get: () => OwnedLog) {
     this.#get = get;
   }
 
@@ -97,6 +111,10 @@ class LiveLog implements Log {
 
   async release(offset: number): Promise<void> {
     await this.#get().release(offset);
+  }
+
+  async truncate(offset: number, neededFrom: number): Promise<Truncation> {
+    return await this.#get().truncate(offset, neededFrom);
   }
 
   async close(): Promise<void> {

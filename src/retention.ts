@@ -18,17 +18,23 @@ export interface Holder {
   readonly offset: number;
 }
 
+/** The pipelines that still count, with where they stand. */
+export function holders(ledger: Ledger, wallMs: number): readonly Holder[] {
+  return ledger.pipelines().flatMap((pipeline) => {
+    const state = ledger.checkpoint(pipeline);
+    if (state === undefined || isExpired(state.orphanedSinceMs, wallMs)) return [];
+    const offset = (state.committed?.ends ?? state.start)[LOG_SOURCE]?.[LOG_PARTITION];
+    return offset === undefined ? [] : [{ pipeline, offset }];
+  });
+}
+
 /** The slowest pipeline that still counts, or undefined when there is none: then nothing may be released. */
 export function slowestHolder(ledger: Ledger, wallMs: number): Holder | undefined {
-  let slowest: Holder | undefined;
-  for (const pipeline of ledger.pipelines()) {
-    const state = ledger.checkpoint(pipeline);
-    if (state === undefined || isExpired(state.orphanedSinceMs, wallMs)) continue;
-    const offset = (state.committed?.ends ?? state.start)[LOG_SOURCE]?.[LOG_PARTITION];
-    if (offset === undefined) continue;
-    if (slowest === undefined || offset < slowest.offset) slowest = { pipeline, offset };
-  }
-  return slowest;
+  return holders(ledger, wallMs).reduce<Holder | undefined>(
+    (slowest, holder) =>
+      slowest === undefined || holder.offset < slowest.offset ? holder : slowest,
+    undefined,
+  );
 }
 
 function isExpired(orphanedSinceMs: number | undefined, wallMs: number): boolean {
@@ -84,5 +90,23 @@ export class Releaser {
       .finally(() => {
         this.#isReleasing = false;
       });
+  }
+}
+
+/** Marks pipelines of the ledger that are not configured: they hold space for a while, then no longer. */
+export async function markOrphans(
+  ledger: Ledger,
+  pipelines: readonly { readonly name: string }[],
+  { clock, logger }: Pick<ReleaserParts, "clock" | "logger">,
+): Promise<void> {
+  const configured = new Set(pipelines.map(({ name }) => name));
+  for (const name of ledger.pipelines()) {
+    const isOrphan =
+      !configured.has(name) && ledger.checkpoint(name)?.orphanedSinceMs === undefined;
+    if (!isOrphan) continue;
+    await ledger.orphan(name, clock.wallMs());
+    logger.warn(
+      `pipeline ${name} is in the ledger and not in the configuration: it holds the log for 24 h; \`holdfast pipelines forget ${name}\` frees it now`,
+    );
   }
 }

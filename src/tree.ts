@@ -7,6 +7,14 @@ import type { Strategy, Supervisor, UnitEvent, UnitState } from "./contract/unit
 import { CODES, HoldfastError } from "./errors.ts";
 import type { Host } from "./host/host.ts";
 
+/** For a unit that nothing else needs: tried for a while, then set aside, visibly. It never ends the process. */
+export const BESIDE: Strategy = oneForOne({
+  maxRestarts: 10,
+  withinMs: 60_000,
+  decide: () => "restart",
+  onExhausted: "park",
+});
+
 /** What the tree is made with. */
 export interface TreeOptions {
   readonly host: Host;

@@ -69,7 +69,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   {
     name: "log",
     summary: "look at the write-ahead log, check it, export, shorten or mend it",
-    usage: "inspect|verify|export|adopt",
+    usage: "inspect|verify|export|truncate|repair|adopt",
     positionals: { min: 1, max: 1 },
     options: {
       config: CONFIG_OPTION,
@@ -79,11 +79,19 @@ export const COMMANDS: readonly CommandSpec[] = [
       since: { type: "string", takes: "TIME", doc: "export: received at that time or later" },
       until: { type: "string", takes: "TIME", doc: "export: received before that time" },
       receiver: { type: "string", takes: "NAME", doc: "export: only records of this receiver" },
+      before: {
+        type: "string",
+        takes: "OFFSET|TIME",
+        doc: "truncate: free what lies before it, in whole segments",
+      },
+      force: { type: "boolean", doc: "truncate: also what pipelines have not processed" },
     },
     notes: [
       "inspect   segments, entries, sizes and the ranges of each receiver",
       "verify    reads everything and checks every checksum; ends with 65 when something is damaged",
       "export    records as lines of JSON on stdout; ends with 65 when a range could not be had",
+      "truncate  frees the begin of the log; asks the running instance, or does it when none runs",
+      "repair    copies damaged bytes aside and records what is lost; deletes nothing; no instance may run",
       "adopt     accepts a data directory that was moved or copied from another machine",
       "",
       "inspect, verify and export read only and work beside a running instance; they see what is durable.",

@@ -9,6 +9,8 @@ import type { Call } from "./command.ts";
 import { dataDirectory, requireDirectory } from "./config-file.ts";
 import { exportLog } from "./log-export.ts";
 import { inspect, verify } from "./log-inspect.ts";
+import { repair } from "./log-repair.ts";
+import { truncate } from "./log-truncate.ts";
 
 /** One thing to do with the log. */
 interface Tool {
@@ -21,6 +23,8 @@ const TOOLS: ReadonlyMap<string, Tool> = new Map<string, Tool>([
   ["inspect", { options: [], run: ({ terminal }, directory) => inspect(directory, terminal) }],
   ["verify", { options: [], run: ({ terminal }, directory) => verify(directory, terminal) }],
   ["export", { options: ["from", "to", "since", "until", "receiver"], run: exportLog }],
+  ["truncate", { options: ["before", "force"], run: truncate }],
+  ["repair", { options: [], run: repair }],
   ["adopt", { options: [], run: adopt }],
 ]);
 

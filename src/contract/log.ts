@@ -97,6 +97,23 @@ export interface Log {
   close(): Promise<void>;
 }
 
+/** What shortening a log at its begin did. */
+export interface Truncation {
+  /** Where the log begins now. */
+  readonly oldestOffset: number;
+  readonly freedSegments: number;
+  readonly freedBytes: number;
+}
+
+/** The log as its owner holds it. */
+export interface OwnedLog extends Log {
+  /**
+   * Frees every whole segment below `offset`, whatever `keep` says; the newest one and those that are being
+   * read stay. What of it lies at or above `neededFrom` becomes a gap, is counted and told as dropped.
+   */
+  truncate(offset: number, neededFrom: number): Promise<Truncation>;
+}
+
 /** The durable end of a segment that was closed without its own end mark: what lies behind is void. */
 export interface SegmentCut {
   readonly segmentId: number;

@@ -4,6 +4,7 @@
 import type { Clock } from "./clock.ts";
 import type { Files } from "./files.ts";
 import type { HttpServers } from "./http.ts";
+import type { LocalSockets } from "./local-sockets.ts";
 import type { HostProcess } from "./process.ts";
 import type { Random } from "./random.ts";
 import type { Sockets } from "./sockets.ts";
@@ -16,5 +17,7 @@ export interface Host {
   readonly files: Files;
   readonly sockets: Sockets;
   readonly http: HttpServers;
+  /** A host without them has no control socket. */
+  readonly local?: LocalSockets;
   readonly process: HostProcess;
 }

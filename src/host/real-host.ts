@@ -6,6 +6,7 @@ import type { Host } from "./host.ts";
 import { realRandom } from "./random.ts";
 import { realFiles } from "./real-files.ts";
 import { realHttp } from "./real-http.ts";
+import { realLocalSockets } from "./real-local-sockets.ts";
 import { realProcess } from "./real-process.ts";
 import { realSockets } from "./real-sockets.ts";
 
@@ -18,6 +19,7 @@ export function realHost(): Host {
     files: realFiles,
     sockets: realSockets(),
     http: realHttp,
+    local: realLocalSockets,
     process: realProcess,
   });
 }

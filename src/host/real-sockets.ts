@@ -206,7 +206,7 @@ function connectTo(
 }
 
 /** A socket as a {@link Connection}. It has an error listener from its first moment to its last. */
-class RealConnection implements Connection {
+export class RealConnection implements Connection {
   readonly #socket: Socket;
   readonly #peer: string;
   #data: DataListener | undefined;

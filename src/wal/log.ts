@@ -4,11 +4,12 @@
  */
 import type {
   AppendOrigin,
-  Log,
   LogItem,
   LogState,
   LogStatus,
   OffsetSpan,
+  OwnedLog,
+  Truncation,
 } from "../contract/log.ts";
 import type { RecordBlock, Stored } from "../contract/record.ts";
 import { HoldfastError, toError } from "../errors.ts";
@@ -44,7 +45,7 @@ interface Waiter {
 }
 
 /** See the contract for what each method promises. */
-export class SegmentedLog implements Log {
+export class SegmentedLog implements OwnedLog {
   readonly #parts: LogParts;
   readonly #writer: LogWriter;
   readonly #reader: LogReader;
@@ -159,6 +160,11 @@ export class SegmentedLog implements Log {
     // The directory may belong to the next opening already.
     if (this.#closing !== undefined) return;
     await this.#parts.retention.release(Math.min(offset, this.#durableEnd));
+  }
+
+  async truncate(offset: number, neededFrom: number): Promise<Truncation> {
+    if (this.#closing !== undefined) throw new HoldfastError("LOG_CLOSED", "the log is closed");
+    return await this.#parts.retention.truncate(Math.min(offset, this.#durableEnd), neededFrom);
   }
 
   close(): Promise<void> {

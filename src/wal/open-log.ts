@@ -5,7 +5,7 @@
  */
 import { dirname } from "node:path";
 
-import type { Log, LogGap } from "../contract/log.ts";
+import type { LogGap, OwnedLog } from "../contract/log.ts";
 import { codeOf, HoldfastError, toError } from "../errors.ts";
 import type { Files } from "../host/files.ts";
 import { LITTLE_ENDIAN } from "./block-codec.ts";
@@ -44,7 +44,7 @@ export interface LogRecovery {
 
 /** An open log and how it was found. */
 export interface OpenedLog {
-  readonly log: Log;
+  readonly log: OwnedLog;
   readonly recovery: LogRecovery;
 }
 

@@ -33,17 +33,26 @@ export async function quarantine(
   const directory = `${logDirectory}/${DIRECTORY_NAME}`;
   await files.makeDirectory(directory);
   const { bytes, ...report } = range;
-  const name = `${range.segmentId.toString(16).padStart(8, "0")}-${range.position}-${bytes.length}`;
-  const path = `${directory}/${name}.bin`;
+  const path = quarantinePath(logDirectory, { ...report, bytes: bytes.length });
   await writeFile(files, path, bytes);
   await writeFile(
     files,
-    `${directory}/${name}.json`,
+    path.replace(/bin$/, "json"),
     new TextEncoder().encode(`${JSON.stringify({ ...report, bytes: bytes.length })}\n`),
   );
   await files.syncDirectory(directory);
   await makeRoom(files, directory);
   return path;
+}
+
+/** Where the copy of a range is kept. */
+export function quarantinePath(
+  logDirectory: string,
+  range: { readonly segmentId: number; readonly position: number; readonly bytes: number },
+): string {
+  const { bytes, position, segmentId } = range;
+  const name = `${segmentId.toString(16).padStart(8, "0")}-${position}-${bytes}`;
+  return `${logDirectory}/${DIRECTORY_NAME}/${name}.bin`;
 }
 
 async function writeFile(files: Files, path: string, bytes: Uint8Array): Promise<void> {

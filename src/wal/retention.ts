@@ -3,7 +3,7 @@
  * a durable fact, then files are touched. A crash in between leaves files that the same fact frees
  * at the next opening.
  */
-import type { LogFacts, LogGap } from "../contract/log.ts";
+import type { LogFacts, LogGap, Truncation } from "../contract/log.ts";
 import type { Clock } from "../host/clock.ts";
 import type { Segment } from "./segment.ts";
 import type { SegmentPool } from "./segment-pool.ts";
@@ -11,7 +11,8 @@ import type { SegmentPool } from "./segment-pool.ts";
 /** What retention needs. */
 export interface RetentionOptions {
   readonly clock: Clock;
-  readonly pool: SegmentPool;
+  /** Takes the files of freed segments. */
+  readonly pool: Pick<SegmentPool, "free">;
   readonly facts: LogFacts;
   readonly keepBytes: number;
   readonly keepMs: number;
@@ -78,18 +79,25 @@ export class Retention {
     const [oldest] = this.#segments;
     if (oldest === undefined || this.#segments.length < 2 || oldest.pins > 0 || this.#isClosed)
       return false;
-    return await this.#alone(async () => {
-      const gap: LogGap = {
-        from: Math.max(oldest.identity.baseOffset, this.#released),
-        to: oldest.end.offset,
-        reason: "dropped",
-      };
-      const isNeeded = gap.to > gap.from;
-      if (isNeeded) await this.#options.facts.addGap(gap);
-      const isFreed = await this.#free(1);
-      if (isFreed && isNeeded) this.#options.dropped(gap);
-      return isFreed;
-    });
+    return await this.#alone(() => this.#drop(1, this.#released));
+  }
+
+  /**
+   * Frees every whole segment below `offset`, also what is kept while there is room. What someone still
+   * needs begins at `neededFrom`; what of that goes is told as dropped.
+   */
+  async truncate(offset: number, neededFrom: number): Promise<Truncation> {
+    while (this.#running !== undefined) await this.#running.catch(() => false);
+    const before = this.#segments;
+    const above = before.slice(0, -1).findIndex(({ end, pins }) => end.offset > offset || pins > 0);
+    const count = above === -1 ? before.length - 1 : above;
+    if (count > 0 && !this.#isClosed) await this.#alone(() => this.#drop(count, neededFrom));
+    const freed = before.filter((segment) => !this.#segments.includes(segment));
+    return {
+      oldestOffset: this.#segments[0]?.identity.baseOffset ?? 0,
+      freedSegments: freed.length,
+      freedBytes: freed.reduce((sum, { identity }) => sum + identity.capacityBytes, 0),
+    };
   }
 
   /**
@@ -107,6 +115,18 @@ export class Retention {
     } finally {
       this.#running = undefined;
     }
+  }
+
+  /** Frees the oldest segments; the loss of what is needed is a durable fact before the floor is. */
+  async #drop(count: number, neededFrom: number): Promise<boolean> {
+    const from = Math.max(this.#segments[0]?.identity.baseOffset ?? 0, neededFrom);
+    const to = this.#segments[count - 1]?.end.offset ?? 0;
+    const gap: LogGap = { from, to, reason: "dropped" };
+    const isNeeded = to > from;
+    if (isNeeded) await this.#options.facts.addGap(gap);
+    const isFreed = await this.#free(count);
+    if (isFreed && isNeeded) this.#options.dropped(gap);
+    return isFreed;
   }
 
   #freeCount(isPressed: boolean): number {

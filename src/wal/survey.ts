@@ -315,8 +315,9 @@ async function rescanNewest(options: SurveyOptions, segments: FoundSegment[]): P
   }
 }
 
-async function scanKnown(
-  { directory, files }: SurveyOptions,
+/** Walks a segment whose end is known. */
+export async function scanKnown(
+  { directory, files }: Pick<SurveyOptions, "directory" | "files">,
   segment: Segment,
 ): Promise<SegmentScan> {
   const { end, identity } = segment;
@@ -348,7 +349,8 @@ function findGaps(
   return { gaps, nextOffset: Math.max(expected, proven) };
 }
 
-function damagesIn({ scan, segment }: FoundSegment): FoundGap[] {
+/** Lost ranges between valid entries of a segment that was walked. */
+export function damagesIn({ scan, segment }: Pick<FoundSegment, "scan" | "segment">): FoundGap[] {
   const damages = scan?.damages.filter((damage) => damage.to > damage.from) ?? [];
   return damages.map(({ from, fromPosition, to, toPosition }) => ({
     from,

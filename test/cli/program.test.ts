@@ -49,7 +49,7 @@ const wrongUsage: readonly (readonly [args: readonly string[], shown: string])[]
   ],
   [
     ["log"],
-    "USAGE: holdfast log takes 1 argument, it got 0\n    fix: holdfast log inspect|verify|export|adopt\n",
+    "USAGE: holdfast log takes 1 argument, it got 0\n    fix: holdfast log inspect|verify|export|truncate|repair|adopt\n",
   ],
   [["schema", "--debug=yes"], 'USAGE: --debug takes no value, it got "yes"\n    fix: --debug\n'],
   [["log", "inspect", "--data"], "USAGE: --data needs a value\n    fix: --data DIR\n"],
