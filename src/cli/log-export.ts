@@ -89,7 +89,9 @@ async function writeSelected(
   lines: LineWriter,
 ): Promise<void> {
   const { from, sinceMs } = selection;
-  const start = Math.max(from ?? reading.oldestOffset, reading.offsetAt(sinceMs));
+  // Of the whole log nothing is skipped: what is gone from its begin is a gap.
+  const sinceOffset = sinceMs === -Infinity ? 0 : reading.offsetAt(sinceMs);
+  const start = Math.max(from ?? reading.oldestOffset, sinceOffset);
   const to = Math.min(selection.to, reading.durableEnd);
   if (start >= to) return;
   // Nobody stops it but the reader of its lines, or a signal that ends the process.

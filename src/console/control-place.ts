@@ -77,7 +77,7 @@ async function readText(files: Files, path: string): Promise<string | undefined>
     const text = new TextDecoder().decode(await files.readFile(path)).trim();
     return text === "" ? undefined : text;
   } catch (error) {
-    if (codeOf(error) === "ENOENT") return undefined;
+    if (["ENOENT", "ENOTDIR"].includes(codeOf(error))) return undefined;
     throw error;
   }
 }

@@ -19,12 +19,14 @@ export interface Filling {
   readonly recordCount: number;
   /** Records that are stored at once. @defaultValue 1 */
   readonly blockRecords?: number;
+  /** Records of 1 MiB. @defaultValue false */
+  readonly isLarge?: boolean;
   readonly more?: Partial<IngestOptions<"meters" | "gates">>;
 }
 
 /** Stores records in `DIRECTORY/data`, in turn from two receivers, and stops in order. */
 export async function filledLog(directory: string, filling: Filling): Promise<void> {
-  const { recordCount, blockRecords = 1, more } = filling;
+  const { recordCount, blockRecords = 1, isLarge = false, more } = filling;
   const [meters, gates] = [new PushReceiver("meters"), new PushReceiver("gates")];
   const ingest = createIngest({
     directory: join(directory, "data"),
@@ -36,7 +38,9 @@ export async function filledLog(directory: string, filling: Filling): Promise<vo
   });
   await ingest.start();
   for (let at = 0; at < recordCount; at += blockRecords) {
-    const records = Array.from({ length: blockRecords }, (_, index) => recordAt(at + index));
+    const records = Array.from({ length: blockRecords }, (_, index) =>
+      isLarge ? { value: megabyte(at + index) } : recordAt(at + index),
+    );
     const isGates = (at / blockRecords) % 2 === 1;
     if (isGates) await gates.context.store(records, { channel: "south" });
     else await meters.context.store(records);
@@ -50,6 +54,11 @@ function recordAt(offset: number): RecordInput {
   if (offset === 2) return { value: Uint8Array.of(0xff, 0, 2) };
   if (offset !== 1) return { value };
   return { value, key: "k1", timestampMs: 1_764_000_000_000, headers: { site: "süd" } };
+}
+
+/** A record of 1 MiB less a little, so that four of them fill a segment of 4 MiB. */
+export function megabyte(number: number): string {
+  return JSON.stringify({ n: number, text: "x".repeat(MIB - 64) });
 }
 
 /** Flips a bit in the body of the entry that holds this record; returns the file's path. */
