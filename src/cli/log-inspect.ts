@@ -134,7 +134,9 @@ function showVerdict(
   terminal: Terminal,
 ): void {
   for (const finding of findings) terminal.complain(findingLine(name, finding));
-  const summary = isWhole ? "whole" : `damaged, ${counted(lostRecords, "record")} lost`;
+  const knownCount = findings.filter(({ isKnown }) => isKnown).length;
+  const known = knownCount === 0 ? "" : ` but for ${counted(knownCount, "known gap")}`;
+  const summary = isWhole ? `whole${known}` : `damaged, ${counted(lostRecords, "record")} lost`;
   terminal.print(`${name}: ${summary}; ${counted(inspection.recordCount, "record")} read`);
 }
 

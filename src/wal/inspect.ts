@@ -239,7 +239,7 @@ function findingsIn({ file, epoch, content }: SegmentInspection): readonly Found
       positions: [fromPosition, toPosition],
       offsets: isLoss ? [from, to] : undefined,
       reason: isLoss
-        ? `${to - from} records cannot be read`
+        ? `${to - from} ${to - from === 1 ? "record" : "records"} cannot be read`
         : "an entry without records is damaged",
     };
   });

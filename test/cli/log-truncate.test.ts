@@ -326,6 +326,7 @@ test(
       const verified = await holdfast(["log", "verify", "-d", "data"], { directory });
       equal(verified.code, 0);
       match(verified.stderr, /^known gap: log\/seg-.*offsets 3 to 4/);
+      match(verified.stdout, /^log: whole but for 1 known gap; 5 records read$/m);
       const exported = await holdfast(["log", "export", "-d", "data"], { directory });
       deepEqual([exported.code, exported.stdout.split("\n").length - 1], [65, 6]);
     }),
