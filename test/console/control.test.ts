@@ -12,7 +12,7 @@ import { askControl } from "../../src/console/control-client.ts";
 import type { UnitSession } from "../../src/contract/unit.ts";
 import { HoldfastError } from "../../src/errors.ts";
 import { deferred } from "../support/deferred.ts";
-import { MemoryDisk } from "../support/memory-disk.ts";
+import { SimulatedDisk } from "../../src/testing/disk.ts";
 import type { MemoryPeer } from "../support/memory-network.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 import { MemoryLocalSockets } from "./memory-local-sockets.ts";
@@ -24,7 +24,7 @@ const echo: ControlCommand = { name: "echo", run: async (given) => ({ given }) }
 /** A unit on sockets, a disk and a clock in memory. */
 class Scene {
   readonly local = new MemoryLocalSockets();
-  readonly files = new MemoryDisk();
+  readonly files = new SimulatedDisk();
   readonly clock = new VirtualClock();
   readonly failures: unknown[] = [];
   readonly #controller = new AbortController();

@@ -136,7 +136,7 @@ test("repair: a damaged table and a damaged header cost no records, and are copi
 test("repair: without room for the copy the gap is recorded all the same", async () => {
   const scene = await filled();
   damage(scene, "record 9");
-  scene.disk.failCall({ kind: "write", path: "quarantine", nth: 1, code: "ENOSPC" });
+  scene.disk.inject({ what: "error", kind: "write", path: "quarantine", nth: 1, code: "ENOSPC" });
   const { repaired } = await repairLog(closed(scene));
   deepEqual(
     repaired.map(({ gap, copies, copyError }) => [gap, copies, copyError]),

@@ -107,7 +107,7 @@ test("truncate: killed at any call, a closed log is as before or shorter, and no
     await storeEach(opened, numbered(60));
     await opened.log.close();
     const survey = await surveyClosedLog(closed(scene));
-    scene.disk.failCall({ kind: ["remove", "syncDirectory"], nth, code: "EIO" });
+    scene.disk.inject({ what: "error", kind: ["remove", "syncDirectory"], nth, code: "EIO" });
     await survey.truncate(60, Infinity).catch(() => undefined);
     scene.crash("none");
     const again = await open(scene);

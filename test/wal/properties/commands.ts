@@ -13,8 +13,8 @@ export interface PlannedBlock {
 /** How a life of the log ends. `close`: in order. `kill`: what was written stays. `power`: what was not synced may go. */
 export type Ending = "close" | "kill" | "power";
 
-/** How bytes change that nobody wrote there. `lost-file`: a whole segment is gone. */
-export type DamageKind = "bit-flip" | "zeroed-sector" | "misdirected-write" | "lost-file";
+/** How bytes at rest change. `lost-file`: a whole segment is gone. */
+export type DamageKind = "bit-flip" | "zeroed-sector" | "lost-file";
 
 export type Command =
   /** Blocks that are handed over in one go. */
@@ -30,8 +30,9 @@ export type Command =
   | { readonly kind: "troubled-open"; readonly faults: readonly DiskFault[] }
   /** Calls fail from now on, until the next opening. */
   | { readonly kind: "trouble"; readonly faults: readonly DiskFault[] }
-  /** Bytes at rest change, or one of the next writes goes astray. */
   | { readonly kind: "damage"; readonly what: DamageKind }
+  /** One of the next writes lands elsewhere. */
+  | { readonly kind: "stray"; readonly nth: number }
   /** The disk has no room until the next opening or `room`. */
   | { readonly kind: "full" }
   | { readonly kind: "room" };
@@ -104,8 +105,9 @@ const ARBITRARIES: { readonly [K in Kind]: fc.Arbitrary<Extract<Command, { kind:
   trouble: fc.record({ kind: fc.constant("trouble"), faults }),
   damage: fc.record({
     kind: fc.constant("damage"),
-    what: fc.constantFrom("bit-flip", "zeroed-sector", "misdirected-write", "lost-file"),
+    what: fc.constantFrom("bit-flip", "zeroed-sector", "lost-file"),
   }),
+  stray: fc.record({ kind: fc.constant("stray"), nth: fc.integer({ min: 1, max: 6 }) }),
   full: fc.record({ kind: fc.constant("full") }),
   room: fc.record({ kind: fc.constant("room") }),
 };

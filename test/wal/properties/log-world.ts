@@ -125,6 +125,8 @@ export class LogWorld {
       case "damage":
         await this.opened();
         return this.damage(command.what);
+      case "stray":
+        return await this.stray(command.nth);
       case "full":
         await this.opened();
         this.disk.capacityBytes = 0;
@@ -235,13 +237,18 @@ export class LogWorld {
     await this.reopen("power");
   }
 
+  /** Once in a world: two that meet may hide each other. */
+  async stray(nth: number): Promise<void> {
+    await this.opened();
+    if (this.#watched !== undefined || this.#hasStrays) return;
+    const damages = this.disk.damages().length;
+    this.#watched = { entries: entriesOnDisk(this.disk), damages, stored: [] };
+    this.disk.inject({ what: "misdirected-write", nth });
+  }
+
   /** Damages what is at rest, and notes whose bytes it was. */
   damage(what: DamageKind): void {
     const entries = entriesOnDisk(this.disk);
-    if (what === "misdirected-write") {
-      this.#watched ??= { entries, damages: this.disk.damages().length, stored: [] };
-      return this.disk.inject({ what, nth: 1 + (this.sent.length % 3) });
-    }
     if (what !== "lost-file") {
       const damage = this.disk.damage(what, "/seg-");
       if (damage !== undefined) this.destroyed.push(...offsetsAt(entries, damage));
