@@ -12,8 +12,21 @@ export interface Measurement {
 /** A measurement of a variant over all rounds: an element of `results.json`. */
 export interface Result extends Measurement {
   readonly name: string;
-  /** This value divided by the same metric of the C control in the same rounds. */
+  /** This value divided by the same metric of the control in the same rounds. */
   readonly controlRatio?: number;
+  /** The same where there are several controls: by their names, without the job's. */
+  readonly controlRatios?: Readonly<Record<string, number>>;
+  /** When and how it was measured. */
+  readonly run?: RunNote;
+}
+
+/** What stands beside the results of a job. */
+export interface RunNote {
+  /** Year-month-day. */
+  readonly date: string;
+  readonly rounds: number;
+  /** Of the whole machine, over the minute before the job began. */
+  readonly loadAverage: number;
 }
 
 /** How a run is done. */
@@ -28,8 +41,8 @@ export interface RunContext {
 export interface Variant {
   /** Its name in the results: `job/what`. */
   readonly name: string;
-  /** The variant of the same job that it is compared with. */
-  readonly control?: string;
+  /** The variant of the same job that it is compared with, or several of them. */
+  readonly control?: string | readonly string[];
   /** Starts everything, measures, checks that nothing was lost or repeated, and leaves nothing behind. */
   run(context: RunContext): Promise<readonly Measurement[]>;
 }
@@ -39,6 +52,8 @@ export interface Job {
   readonly name: string;
   /** What it measures, in a line. */
   readonly title: string;
+  /** What the ratios of its table are to. @defaultValue C */
+  readonly ratioTo?: string;
   /** Fewer rounds than asked for, where one takes minutes. */
   readonly roundsMax?: number;
   readonly variants: readonly Variant[];

@@ -1,6 +1,7 @@
 /**
  * `npm run bench [-- NAME ...] [--rounds N] [--quick] [--list]`: measures the real program and writes what it found.
  */
+import { loadavg } from "node:os";
 import { parseArgs } from "node:util";
 import type { Job, Result } from "./job.ts";
 import { json, raw } from "./jobs/files.ts";
@@ -10,6 +11,9 @@ import { memory } from "./jobs/memory.ts";
 import { idle, paced } from "./jobs/paced.ts";
 import { sqlite } from "./jobs/sqlite.ts";
 import { start } from "./jobs/start.ts";
+import { walCode } from "./jobs/wal-code.ts";
+import { walGroups } from "./jobs/wal-groups.ts";
+import { walStores } from "./jobs/wal-stores.ts";
 import { describeMachine } from "./machine.ts";
 import { table, writeResults } from "./results.ts";
 import { runJob } from "./rounds.ts";
@@ -20,7 +24,20 @@ const exitUsage = 64;
 const exitUnavailable = 69;
 const roundsDefault = 5;
 
-const jobs: readonly Job[] = [log, raw, json, sqlite, latency, paced, idle, start, memory];
+const jobs: readonly Job[] = [
+  log,
+  raw,
+  json,
+  sqlite,
+  latency,
+  paced,
+  idle,
+  start,
+  memory,
+  walGroups,
+  walStores,
+  walCode,
+];
 
 // Programs and folders are cleared away on exit, which an interrupt does not lead to by itself.
 process.once("SIGINT", () => process.exit(exitFailed));
@@ -57,13 +74,15 @@ async function measure(chosen: readonly Job[], rounds: number, quick: boolean): 
   let code = 0;
   for (const job of chosen) {
     console.log(`\n${job.name}: ${job.title}`);
+    const [loadAverage = 0] = loadavg();
     try {
       const results = await runJob(job, rounds, {
         quick,
         tell: (line) => console.log(`  ${line}`),
       });
-      console.log(table(results).join("\n"));
-      if (!quick) await keep(results, { machine, rounds });
+      console.log(table(results, job.ratioTo).join("\n"));
+      const times = Math.min(rounds, job.roundsMax ?? rounds);
+      if (!quick) await keep(results, { machine, rounds: times, loadAverage });
     } catch (error) {
       console.error(`${job.name} failed:`, error);
       code = exitFailed;
@@ -75,11 +94,10 @@ async function measure(chosen: readonly Job[], rounds: number, quick: boolean): 
 
 async function keep(
   results: readonly Result[],
-  { machine, rounds }: { readonly machine: string; readonly rounds: number },
+  notes: { readonly machine: string; readonly rounds: number; readonly loadAverage: number },
 ): Promise<void> {
   await writeResults(results, jobs, {
-    machine,
-    rounds,
+    ...notes,
     date: new Date().toISOString().slice(0, 10),
   });
 }
@@ -96,7 +114,7 @@ async function built(): Promise<boolean> {
 }
 
 function list(): number {
-  for (const { name, title } of jobs) console.log(`${name.padEnd(8)} ${title}`);
+  for (const { name, title } of jobs) console.log(`${name.padEnd(11)} ${title}`);
   return 0;
 }
 

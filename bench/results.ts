@@ -2,7 +2,7 @@
  * `results.json` for programs and `RESULTS.md` for people: the newest figures of every job, written by real runs only.
  */
 import { readFile, writeFile } from "node:fs/promises";
-import type { Job, Result } from "./job.ts";
+import type { Job, Result, RunNote } from "./job.ts";
 import { standing, targets } from "./targets.ts";
 import { benchFile } from "./tools.ts";
 
@@ -31,9 +31,11 @@ function jobOf(name: string): string {
 export async function writeResults(
   fresh: readonly Result[],
   jobs: readonly Job[],
-  notes: Notes,
+  notes: Notes & { readonly loadAverage: number },
 ): Promise<void> {
-  const all = merged(await readResults(), fresh, jobs);
+  const { date, loadAverage, rounds } = notes;
+  const noted = fresh.map((result) => ({ ...result, run: { date, rounds, loadAverage } }));
+  const all = merged(await readResults(), noted, jobs);
   await writeFile(resultsPath, `${JSON.stringify(all, undefined, 2)}\n`);
   await writeFile(tablePath, resultsPage(all, jobs, notes));
 }
@@ -79,9 +81,9 @@ export function resultsPage(
       : [
           `## ${job.name}: ${job.title}`,
           "",
-          ...table(own),
+          ...table(own, job.ratioTo),
           "",
-          `Run it: \`npm run bench -- ${job.name}\``,
+          `Run it: \`npm run bench -- ${job.name}\`${noteOf(own)}`,
           "",
         ];
   });
@@ -91,8 +93,10 @@ export function resultsPage(
     "Written by `npm run bench [-- NAME ...] [--rounds N]`. Each figure is the median of its rounds; the variants of a",
     "job run in a new order in each round. The load generator shares the machine with what it measures. Records are 104 bytes",
     "with their newline. CPU is user and system time of the program's whole process tree, all threads, without its start.",
-    "The ratio is the figure divided by that of the C control (`bench/control/control.c`) in the same rounds. Every",
-    "full-speed run checks its output by record ids: nothing lost, nothing twice.",
+    "The ratio is the figure divided by that of the control in the same rounds: `bench/control/control.c` where the table",
+    "names nothing else. Bounds with an x are of that ratio, of several ratios the worst one. Every full-speed run of the",
+    "program checks its output by record ids: nothing lost, nothing twice. Jobs that begin with `wal-` drive the library's",
+    "log itself, without receivers, and measure each variant in a process of its own.",
     "",
     `Last run: ${date}, at most ${rounds} rounds. Machine: ${machine}.`,
     "",
@@ -100,26 +104,46 @@ export function resultsPage(
   ].join("\n");
 }
 
+/** How the results of a job came about, where that was kept. */
+function noteOf(results: readonly Result[]): string {
+  const run: RunNote | undefined = results.find((result) => result.run !== undefined)?.run;
+  if (run === undefined) return "";
+  const rounds = run.rounds === 1 ? "1 round" : `${run.rounds} rounds`;
+  return ` (this one: ${run.date}, ${rounds}, load average ${run.loadAverage.toFixed(1)} before it)`;
+}
+
 /** A Markdown table of results with their targets. */
-export function table(results: readonly Result[]): readonly string[] {
-  const rows = results.map(({ name, metric, value, unit, controlRatio }) => {
-    const target = targets[name]?.[metric];
-    const bounds = target === undefined ? ["", ""] : [show(target.floor), show(target.aim)];
-    const ratio = controlRatio === undefined ? "" : controlRatio.toFixed(2);
+export function table(results: readonly Result[], ratioTo = "C"): readonly string[] {
+  const rows = results.map((result) => {
+    const { name, metric, value, unit } = result;
     return [
       name.slice(name.indexOf("/") + 1),
       metric,
       `${show(value)} ${unit}`,
-      ...bounds,
-      standing(name, metric, value) ?? "",
-      ratio,
+      ...boundsOf(name, metric),
+      standing(result) ?? "",
+      ratioText(result),
     ];
   });
   return [
-    "| variant | metric | measured | floor | aim | reaches | ratio to C |",
+    `| variant | metric | measured | floor | aim | reaches | ratio to ${ratioTo} |`,
     "| --- | --- | ---: | ---: | ---: | --- | ---: |",
     ...rows.map((cells) => `| ${cells.join(" | ")} |`),
   ];
+}
+
+function boundsOf(name: string, metric: string): readonly [floor: string, aim: string] {
+  const target = targets[name]?.[metric];
+  if (target === undefined) return ["", ""];
+  const mark = target.of === "ratio" ? " x" : "";
+  return [`${show(target.floor)}${mark}`, `${show(target.aim)}${mark}`];
+}
+
+function ratioText({ controlRatio, controlRatios }: Result): string {
+  if (controlRatio !== undefined) return controlRatio.toFixed(2);
+  return Object.entries(controlRatios ?? {})
+    .map(([control, ratio]) => `${ratio.toFixed(2)} to ${control}`)
+    .join("; ");
 }
 
 /** Three significant digits, thousands separated. */

@@ -32,15 +32,35 @@ function text({ metric, value, unit }: Measurement): string {
 /** Medians of a variant, with ratios where its control has the same metric. */
 export function summarize(variant: Variant, samples: Samples): readonly Result[] {
   const own = samples.get(variant) ?? [];
-  const control = [...samples].find(([{ name }]) => name === variant.control)?.[1] ?? [];
   return (own[0] ?? []).map(({ metric, unit }) => {
     const value = median(valuesOf(own, metric));
-    const against = valuesOf(control, metric);
     const result: Result = { name: variant.name, metric, value: rounded(value), unit };
-    return against.length === 0
-      ? result
-      : { ...result, controlRatio: rounded(value / median(against)) };
+    return { ...result, ...ratiosOf(value, metric, variant, samples) };
   });
+}
+
+/** One ratio, or one by name for each of several controls that have the metric. */
+function ratiosOf(
+  value: number,
+  metric: string,
+  { control }: Variant,
+  samples: Samples,
+): Pick<Result, "controlRatio" | "controlRatios"> {
+  const ratioTo = (wanted: string): number | undefined => {
+    const rounds = [...samples].find(([{ name }]) => name === wanted)?.[1] ?? [];
+    const against = valuesOf(rounds, metric);
+    return against.length === 0 ? undefined : rounded(value / median(against));
+  };
+  if (control === undefined) return {};
+  if (typeof control === "string") {
+    const ratio = ratioTo(control);
+    return ratio === undefined ? {} : { controlRatio: ratio };
+  }
+  const ratios = control.flatMap((wanted): readonly (readonly [string, number])[] => {
+    const ratio = ratioTo(wanted);
+    return ratio === undefined ? [] : [[wanted.slice(wanted.indexOf("/") + 1), ratio]];
+  });
+  return ratios.length === 0 ? {} : { controlRatios: Object.fromEntries(ratios) };
 }
 
 function valuesOf(rounds: readonly (readonly Measurement[])[], metric: string): readonly number[] {

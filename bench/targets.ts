@@ -2,16 +2,30 @@
  * What the figures are held against: the floor to ship at, and the aim.
  */
 
-/** Bounds of a metric; lower is better for all but rates and ratios. */
+import type { Result } from "./job.ts";
+
+/** Bounds of a metric; lower is better for all but records per second, unless it says something else. */
 export interface Target {
   readonly floor: number;
   readonly aim: number;
+  readonly better?: "higher";
+  /** The bounds are of the ratio to the control, of several the worst one. */
+  readonly of?: "ratio";
 }
 
 type Targets = Readonly<Record<string, Readonly<Record<string, Target>>>>;
 
 const rate = "records per second";
 const cpu = "CPU per million records";
+
+/** A bound that is floor and aim at once. */
+function atLeast(bound: number, of?: "ratio"): Target {
+  return { floor: bound, aim: bound, better: "higher", ...(of === undefined ? {} : { of }) };
+}
+
+function atMost(bound: number, of?: "ratio"): Target {
+  return { floor: bound, aim: bound, ...(of === undefined ? {} : { of }) };
+}
 
 /** By name and metric of a result. */
 export const targets: Targets = {
@@ -44,17 +58,51 @@ export const targets: Targets = {
   "memory/idle gateway": { RSS: { floor: 90, aim: 70 } },
   "memory/long raw run": { "growth between them": { floor: 10, aim: 10 } },
   "memory/stalled sink": { "added by the stall": { floor: 32, aim: 32 } },
+  "wal-groups/1 MiB": { written: atLeast(0.7, "ratio") },
+  "wal-groups/8 MiB": { written: atLeast(0.9, "ratio") },
+  "wal-stores/1,000 records": { [rate]: atLeast(5, "ratio") },
+  "wal-stores/100 records": { [rate]: atLeast(2, "ratio") },
+  "wal-code/append of single records": { "CPU per record": atMost(150) },
+  "wal-code/blocks from framing": { "CPU per record": atMost(25) },
+  "wal-latency/one producer": { "acknowledgement p50": atMost(1.2, "ratio") },
+  "wal-latency/1,000 producers": { [rate]: atLeast(50, "ratio") },
+  "wal-open/after kill -9": {
+    "time to open, cached": atMost(1000),
+    "time to open, not cached": atMost(1000),
+    "peak RSS of the process": atMost(64),
+  },
+  "wal-tail/1 MiB at a time": { read: atLeast(1) },
+  "wal-tail/in one go": { read: atLeast(1) },
+  "wal-idle/after a burst": {
+    "writes in 10 s": atMost(1),
+    "writes after the witness": atMost(0),
+    "timers that fired": atMost(1),
+  },
 };
 
-/** Whether a value is at the aim, at the floor, or below it; undefined for a metric without a target. */
+/**
+ * Whether a result is at the aim, at the floor, or below it; undefined for a metric without a target, and where
+ * a ratio is wanted and there is none.
+ */
 export function standing(
-  name: string,
-  metric: string,
-  value: number,
+  result: Pick<Result, "name" | "metric" | "value" | "controlRatio" | "controlRatios">,
 ): "aim" | "floor" | "below" | undefined {
+  const { metric, name } = result;
   const target = targets[name]?.[metric];
   if (target === undefined) return undefined;
-  const reaches = (bound: number): boolean => (metric === rate ? value >= bound : value <= bound);
+  const isHigherBetter = metric === rate || target.better === "higher";
+  const value = target.of === "ratio" ? worstRatio(result, isHigherBetter) : result.value;
+  if (value === undefined) return undefined;
+  const reaches = (bound: number): boolean => (isHigherBetter ? value >= bound : value <= bound);
   if (reaches(target.aim)) return "aim";
   return reaches(target.floor) ? "floor" : "below";
+}
+
+function worstRatio(
+  { controlRatio, controlRatios = {} }: Pick<Result, "controlRatio" | "controlRatios">,
+  isHigherBetter: boolean,
+): number | undefined {
+  const ratios = controlRatio === undefined ? Object.values(controlRatios) : [controlRatio];
+  if (ratios.length === 0) return undefined;
+  return isHigherBetter ? Math.min(...ratios) : Math.max(...ratios);
 }

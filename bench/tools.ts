@@ -1,5 +1,6 @@
 /**
- * The bench's own programs, built when they are needed: the load generator (Go) and the control (C).
+ * The bench's own programs, built when they are needed: the load generator (Go), the control and the loop of
+ * durable writes (C).
  */
 import { spawn, type SpawnOptions } from "node:child_process";
 import { mkdir } from "node:fs/promises";
@@ -8,7 +9,8 @@ import { fileURLToPath } from "node:url";
 
 /** The folder `bench/` of the sources; this file runs from `dist/bench/`. */
 const sourceDirectory: string = fileURLToPath(new URL("../../bench/", import.meta.url));
-const buildDirectory: string = join(sourceDirectory, "build");
+/** What is built or installed for a bench; git ignores it. */
+export const buildDirectory: string = join(sourceDirectory, "build");
 
 /** Results are written beside the sources. */
 export function benchFile(name: string): string {
@@ -19,17 +21,19 @@ export function benchFile(name: string): string {
 export interface Tools {
   readonly generator: string;
   readonly control: string;
+  readonly durable: string;
 }
 
 export const tools: Tools = {
   generator: join(buildDirectory, "generator"),
   control: join(buildDirectory, "control"),
+  durable: join(buildDirectory, "durable"),
 };
 
 /** Something that the machine lacks; its message says what to install. */
 export class ToolMissing extends Error {}
 
-/** Builds both programs; rejects with {@link ToolMissing} where a compiler or a library is missing. */
+/** Builds all programs; rejects with {@link ToolMissing} where a compiler or a library is missing. */
 export async function buildTools(): Promise<void> {
   await mkdir(buildDirectory, { recursive: true });
   await compile({
@@ -43,6 +47,12 @@ export async function buildTools(): Promise<void> {
     arguments: ["-O2", "-o", tools.control, "control.c", "-lz", "-lpthread"],
     directory: join(sourceDirectory, "control"),
     need: "the control is written in C and uses zlib (Debian: apt-get install gcc zlib1g-dev)",
+  });
+  await compile({
+    command: "gcc",
+    arguments: ["-O2", "-o", tools.durable, "durable.c"],
+    directory: join(sourceDirectory, "control"),
+    need: "the loop of durable writes is written in C (Debian: apt-get install gcc)",
   });
 }
 

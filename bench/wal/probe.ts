@@ -1,0 +1,11 @@
+/**
+ * A measurement in a process of its own: `node probe.js NAME OPTIONS` prints its numbers as a JSON line.
+ */
+import { probes } from "./probes.ts";
+
+const [name = "", options = "{}"] = process.argv.slice(2);
+const probe = Object.entries(probes).find(([known]) => known === name)?.[1];
+if (probe === undefined) throw new Error(`no probe ${name}`);
+// Decode boundary: `runProbe` wrote what this probe's type says.
+const measure = probe as (options: unknown) => Promise<unknown>;
+console.log(JSON.stringify(await measure(JSON.parse(options))));
