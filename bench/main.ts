@@ -11,9 +11,15 @@ import { memory } from "./jobs/memory.ts";
 import { idle, paced } from "./jobs/paced.ts";
 import { sqlite } from "./jobs/sqlite.ts";
 import { start } from "./jobs/start.ts";
+import { walCard } from "./jobs/wal-card.ts";
+import { walChoices } from "./jobs/wal-choices.ts";
 import { walCode } from "./jobs/wal-code.ts";
 import { walGroups } from "./jobs/wal-groups.ts";
+import { walIdle } from "./jobs/wal-idle.ts";
+import { walLatency } from "./jobs/wal-latency.ts";
+import { walOpen } from "./jobs/wal-open.ts";
 import { walStores } from "./jobs/wal-stores.ts";
+import { walTail } from "./jobs/wal-tail.ts";
 import { describeMachine } from "./machine.ts";
 import { table, writeResults } from "./results.ts";
 import { runJob } from "./rounds.ts";
@@ -37,6 +43,12 @@ const jobs: readonly Job[] = [
   walGroups,
   walStores,
   walCode,
+  walLatency,
+  walOpen,
+  walTail,
+  walIdle,
+  walCard,
+  walChoices,
 ];
 
 // Programs and folders are cleared away on exit, which an interrupt does not lead to by itself.

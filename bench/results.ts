@@ -141,8 +141,9 @@ function boundsOf(name: string, metric: string): readonly [floor: string, aim: s
 
 function ratioText({ controlRatio, controlRatios }: Result): string {
   if (controlRatio !== undefined) return controlRatio.toFixed(2);
+  // Behind a comma stands what the variant and its controls have in common.
   return Object.entries(controlRatios ?? {})
-    .map(([control, ratio]) => `${ratio.toFixed(2)} to ${control}`)
+    .map(([control, ratio]) => `${ratio.toFixed(2)} to ${control.split(", ")[0]}`)
     .join("; ");
 }
 

@@ -5,7 +5,7 @@ import { runBareWrites, runProbe, withDirectory } from "../wal/run-probe.ts";
 const bytesPerMib = 1024 * 1024;
 /** Of the largest groups a default segment of 16 MiB holds one, and would be changed at each of them. */
 const segmentBytes: number = 64 * bytesPerMib;
-const bytesPerRun: number = 2048 * bytesPerMib;
+const bytesPerRun: number = 1024 * bytesPerMib;
 /** Every file of a run is written this often before it counts. */
 const warmupSegments = 4;
 

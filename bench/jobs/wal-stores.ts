@@ -3,8 +3,8 @@ import { installPeer, peerTitle } from "../wal/peers.ts";
 import type { StoreOptions } from "../wal/probes/stores.ts";
 import { runProbe, withDirectory } from "../wal/run-probe.ts";
 
-const secondsPerRun = 2;
-const secondsQuick = 0.5;
+const secondsPerRun = 1;
+const secondsQuick = 0.2;
 const peers = ["better-sqlite3", "lmdb", "classic-level"] as const;
 
 function run(
