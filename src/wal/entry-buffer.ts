@@ -4,20 +4,26 @@
  */
 import type { RecordBlock, Stored } from "../contract/record.ts";
 import { BLOCK_HEADER_BYTES, RECORD_OVERHEAD_BYTES } from "./block-codec.ts";
+import { withSeed } from "./crc-join.ts";
 import { blockBytes, checkShape, columnsOf, extraBytes, invalidBlock } from "./block-shape.ts";
 import {
   ENTRY_HEADER_BYTES,
   ENTRY_TYPE,
   type EntryFields,
   entryDiskBytes,
-  sealEntry,
+  sealHeader,
 } from "./entry.ts";
-import { padTo8 } from "./format.ts";
+import { padTo8, seededCrc } from "./format.ts";
 
 /** What a buffer begins with, and shrinks to. */
 const BUFFER_BYTES_MIN: number = 256 * 1024;
 const RECORDS_MIN = 4096;
 const BLOCKS_MIN = 64;
+/**
+ * Payloads are summed in pieces of at least this length while the entry fills: usually another one
+ * is on its way to the disk then, and the bytes have just been copied.
+ */
+const SUM_BYTES_MIN: number = 64 * 1024;
 const HEAD_WORDS = BLOCK_HEADER_BYTES / 4;
 const UINT32_MAX = 2 ** 32 - 1;
 
@@ -34,6 +40,9 @@ export interface Settler {
 export class EntryBuffer {
   #bytes: Uint8Array = new Uint8Array(BUFFER_BYTES_MIN);
   #payloadBytes = 0;
+  /** How many of the payload's bytes `#payloadCrc` covers, with seed 0. */
+  #summedBytes = 0;
+  #payloadCrc = 0;
   #valueEnds: Uint32Array = new Uint32Array(RECORDS_MIN);
   #timeDeltas: Uint32Array = new Uint32Array(RECORDS_MIN);
   #recordCount = 0;
@@ -109,6 +118,22 @@ export class EntryBuffer {
     this.#addHead(block, channel);
     this.#payloadBytes += payloadBytes;
     this.#recordCount += count;
+    if (this.#payloadBytes - this.#summedBytes >= SUM_BYTES_MIN) this.#sumPayload();
+  }
+
+  /** What lies in the buffer as payload is not changed any more. */
+  #sumPayload(): void {
+    const from = ENTRY_HEADER_BYTES + this.#summedBytes;
+    const to = ENTRY_HEADER_BYTES + this.#payloadBytes;
+    this.#payloadCrc = seededCrc(this.#bytes, from, to, this.#payloadCrc);
+    this.#summedBytes = this.#payloadBytes;
+  }
+
+  /** Checksum of the laid-out body. Only what was not summed while the entry filled is read. */
+  #bodyCrc(salt: number): number {
+    const summed = this.#summedBytes;
+    const seed = summed === 0 ? salt : withSeed(this.#payloadCrc, summed, salt);
+    return seededCrc(this.#bytes, ENTRY_HEADER_BYTES + summed, this.entryBytes, seed);
   }
 
   /** The caller that waits for the block added last. */
@@ -272,7 +297,7 @@ export class EntryBuffer {
     salt: number,
   ): { readonly bytes: Uint8Array; readonly diskBytes: number; readonly headerCrc: number } {
     const entryBytes = this.entryBytes;
-    const headerCrc = sealEntry(
+    const headerCrc = sealHeader(
       this.#bytes,
       0,
       {
@@ -283,6 +308,7 @@ export class EntryBuffer {
         baseTimeMs: this.#baseTimeMs,
         payloadBytes: this.#payloadBytes,
         blockCount: this.#blockCount,
+        bodyCrc: this.#bodyCrc(salt),
       },
       salt,
     );
@@ -322,6 +348,8 @@ export class EntryBuffer {
   #reset(): void {
     this.#settlers.length = 0;
     this.#payloadBytes = 0;
+    this.#summedBytes = 0;
+    this.#payloadCrc = 0;
     this.#recordCount = 0;
     this.#blockCount = 0;
     this.#extrasBytes = 0;

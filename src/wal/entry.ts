@@ -107,6 +107,17 @@ export function sealEntry(
   fields: EntryFields,
   salt: number,
 ): number {
+  const bodyCrc = seededCrc(bytes, at + ENTRY_HEADER_BYTES, at + fields.entryBytes, salt);
+  return sealHeader(bytes, at, { ...fields, bodyCrc }, salt);
+}
+
+/** As {@link sealEntry} for a body whose checksum, seeded with the salt, is known. */
+export function sealHeader(
+  bytes: Uint8Array,
+  at: number,
+  fields: EntryFields & { readonly bodyCrc: number },
+  salt: number,
+): number {
   const view = viewOf(bytes);
   view.setUint32(at, MAGIC, true);
   view.setUint32(at + 4, fields.type, true);
@@ -118,11 +129,7 @@ export function sealEntry(
   view.setUint32(at + 40, fields.epoch, true);
   view.setUint32(at + 44, fields.segmentId % 2 ** 32, true);
   view.setUint32(at + 48, fields.entryBytes - ENTRY_HEADER_BYTES, true);
-  view.setUint32(
-    at + 52,
-    seededCrc(bytes, at + ENTRY_HEADER_BYTES, at + fields.entryBytes, salt),
-    true,
-  );
+  view.setUint32(at + 52, fields.bodyCrc, true);
   view.setUint32(at + 56, fields.previousHeaderCrc, true);
   view.setUint32(at + 60, fields.payloadBytes, true);
   view.setUint32(at + 64, fields.blockCount, true);

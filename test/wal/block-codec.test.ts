@@ -143,6 +143,32 @@ function sealed(
   return { bytes: bytes.slice(0, diskBytes), header };
 }
 
+test("block codec: an entry that was summed while it filled is right with any salt, again and again", () => {
+  const buffer = new EntryBuffer();
+  for (const lengths of [[70_000], [65_536, 1], [100, 65_435, 1], [300_000, 300_000], [5]]) {
+    for (const [index, length] of lengths.entries()) {
+      const values = new Uint8Array(length).fill(index + 1);
+      const valueEnds = Uint32Array.of(length);
+      const plain = { count: 1, values, valuesStart: 0, valueEnds, delimiterBytes: 0, channel: "" };
+      buffer.add(plain, { id: 1, epoch: 1 }, 1_000);
+      buffer.addSettler({ recordCount: 1, resolve: () => undefined, reject: () => undefined });
+    }
+    buffer.layOut();
+    for (const other of [salt, 0, 2 ** 32 - 1]) {
+      const { bytes } = buffer.seal(
+        { firstOffset: 0, durableEnd: 0, epoch: 1, segmentId: 1, previousHeaderCrc: 0 },
+        other,
+      );
+      const header = decodeEntryHeader(bytes, 0, other);
+      ok(
+        header !== undefined && bodyIsValid(bytes, 0, header, other),
+        `${lengths.join(", ")}: salt ${other}`,
+      );
+    }
+    buffer.resolveAll(0);
+  }
+});
+
 test("block codec: blocks come back with every column, also from a buffer that was used before", () => {
   const buffer = new EntryBuffer();
   fc.assert(
