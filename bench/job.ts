@@ -25,8 +25,8 @@ export interface RunNote {
   /** Year-month-day. */
   readonly date: string;
   readonly rounds: number;
-  /** Of the whole machine, over the minute before the job began. */
-  readonly loadAverage: number;
+  /** Of the whole machine, over the minute before the job began and over the one before it ended. */
+  readonly loadAverages: readonly [before: number, after: number];
 }
 
 /** How a run is done. */

@@ -3,7 +3,7 @@
  */
 import { loadavg } from "node:os";
 import { parseArgs } from "node:util";
-import type { Job, Result } from "./job.ts";
+import type { Job, Result, RunNote } from "./job.ts";
 import { json, raw } from "./jobs/files.ts";
 import { latency } from "./jobs/latency.ts";
 import { log } from "./jobs/log.ts";
@@ -86,7 +86,7 @@ async function measure(chosen: readonly Job[], rounds: number, quick: boolean): 
   let code = 0;
   for (const job of chosen) {
     console.log(`\n${job.name}: ${job.title}`);
-    const [loadAverage = 0] = loadavg();
+    const [before = 0] = loadavg();
     try {
       const results = await runJob(job, rounds, {
         quick,
@@ -94,7 +94,8 @@ async function measure(chosen: readonly Job[], rounds: number, quick: boolean): 
       });
       console.log(table(results, job.ratioTo).join("\n"));
       const times = Math.min(rounds, job.roundsMax ?? rounds);
-      if (!quick) await keep(results, { machine, rounds: times, loadAverage });
+      const [after = 0] = loadavg();
+      if (!quick) await keep(results, { machine, rounds: times, loadAverages: [before, after] });
     } catch (error) {
       console.error(`${job.name} failed:`, error);
       code = exitFailed;
@@ -106,7 +107,7 @@ async function measure(chosen: readonly Job[], rounds: number, quick: boolean): 
 
 async function keep(
   results: readonly Result[],
-  notes: { readonly machine: string; readonly rounds: number; readonly loadAverage: number },
+  notes: { readonly machine: string } & Omit<RunNote, "date">,
 ): Promise<void> {
   await writeResults(results, jobs, {
     ...notes,

@@ -31,10 +31,10 @@ function jobOf(name: string): string {
 export async function writeResults(
   fresh: readonly Result[],
   jobs: readonly Job[],
-  notes: Notes & { readonly loadAverage: number },
+  notes: Notes & Pick<RunNote, "loadAverages">,
 ): Promise<void> {
-  const { date, loadAverage, rounds } = notes;
-  const noted = fresh.map((result) => ({ ...result, run: { date, rounds, loadAverage } }));
+  const { date, loadAverages, rounds } = notes;
+  const noted = fresh.map((result) => ({ ...result, run: { date, rounds, loadAverages } }));
   const all = merged(await readResults(), noted, jobs);
   await writeFile(resultsPath, `${JSON.stringify(all, undefined, 2)}\n`);
   await writeFile(tablePath, resultsPage(all, jobs, notes));
@@ -96,7 +96,8 @@ export function resultsPage(
     "The ratio is the figure divided by that of the control in the same rounds: `bench/control/control.c` where the table",
     "names nothing else. Bounds with an x are of that ratio, of several ratios the worst one. Every full-speed run of the",
     "program checks its output by record ids: nothing lost, nothing twice. Jobs that begin with `wal-` drive the library's",
-    "log itself, without receivers, and measure each variant in a process of its own.",
+    "log itself, without receivers, and measure each variant in a process of its own. Where a load average is above 1,",
+    "other programs had the machine too: then only the ratios say something, and they are rough.",
     "",
     `Last run: ${date}, at most ${rounds} rounds. Machine: ${machine}.`,
     "",
@@ -109,7 +110,8 @@ function noteOf(results: readonly Result[]): string {
   const run: RunNote | undefined = results.find((result) => result.run !== undefined)?.run;
   if (run === undefined) return "";
   const rounds = run.rounds === 1 ? "1 round" : `${run.rounds} rounds`;
-  return ` (this one: ${run.date}, ${rounds}, load average ${run.loadAverage.toFixed(1)} before it)`;
+  const [before, after] = run.loadAverages.map((average) => average.toFixed(1));
+  return ` (this one: ${run.date}, ${rounds}, load average ${before} before it and ${after} at its end)`;
 }
 
 /** A Markdown table of results with their targets. */

@@ -2,7 +2,7 @@ import type { Job, Variant } from "../job.ts";
 import { runProbe, withDirectory } from "../wal/run-probe.ts";
 
 const recordsPerSecond = 1_000;
-const secondsPerRun = 10;
+const secondsPerRun = 5;
 const secondsQuick = 2;
 
 const variants = [0, 20, 50, 200].map(
@@ -28,5 +28,6 @@ const variants = [0, 20, 50, 200].map(
 export const walCard: Job = {
   name: "wal-card",
   title: "1,000 records of 100 bytes a second, one by one, with a least time between two commits",
+  roundsMax: 3,
   variants,
 };

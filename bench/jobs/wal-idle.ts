@@ -23,5 +23,6 @@ function run({ quick }: RunContext): Promise<readonly Measurement[]> {
 export const walIdle: Job = {
   name: "wal-idle",
   title: "what the log does in the 10 s after a burst; three of the wakeups are the bench's own",
+  roundsMax: 3,
   variants: [{ name: "wal-idle/after a burst", run }],
 };

@@ -91,10 +91,10 @@ test("results: the page has a table with floor, aim and ratio, and no section fo
 });
 
 test("results: the table names its controls, and the page the rounds and the load of each job", () => {
-  const own = {
+  const own: Result = {
     ...result("wal-stores/1,000 records", 50),
     controlRatios: { sqlite: 5.5, lmdb: 6 },
-    run: { date: "2026-01-02", rounds: 3, loadAverage: 0.52 },
+    run: { date: "2026-01-02", rounds: 3, loadAverages: [0.52, 1.26] },
   };
   equal(
     table([own], "the peer").at(-1),
@@ -103,6 +103,6 @@ test("results: the table names its controls, and the page the rounds and the loa
   const notes = { machine: "a machine", rounds: 5, date: "2026-01-03" };
   match(
     resultsPage([own], [job("wal-stores")], notes),
-    /wal-stores` \(this one: 2026-01-02, 3 rounds, load average 0\.5 before it\)$/m,
+    /wal-stores` \(this one: 2026-01-02, 3 rounds, load average 0\.5 before it and 1\.3 at its end\)$/m,
   );
 });
