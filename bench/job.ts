@@ -16,6 +16,8 @@ export interface Result extends Measurement {
   readonly controlRatio?: number;
   /** The same where there are several controls: by their names, without the job's. */
   readonly controlRatios?: Readonly<Record<string, number>>;
+  /** Least and most of its rounds, where there were several. */
+  readonly range?: readonly [least: number, most: number];
   /** When and how it was measured. */
   readonly run?: RunNote;
 }

@@ -90,14 +90,17 @@ export function resultsPage(
   return [
     "# Measured",
     "",
-    "Written by `npm run bench [-- NAME ...] [--rounds N]`. Each figure is the median of its rounds; the variants of a",
-    "job run in a new order in each round. The load generator shares the machine with what it measures. Records are 104 bytes",
-    "with their newline. CPU is user and system time of the program's whole process tree, all threads, without its start.",
+    "Written by `npm run bench [-- NAME ...] [--rounds N]`. Each figure is the median of its rounds, their range in",
+    "brackets; the variants of a job run in a new order in each round. The load generator shares the machine with what it",
+    "measures. Records are 104 bytes with their newline. CPU is user and system time of the program's whole process tree,",
+    "all threads, without its start.",
     "The ratio is the figure divided by that of the control in the same rounds: `bench/control/control.c` where the table",
     "names nothing else. Bounds with an x are of that ratio, of several ratios the worst one. Every full-speed run of the",
-    "program checks its output by record ids: nothing lost, nothing twice. Jobs that begin with `wal-` drive the library's",
-    "log itself, without receivers, and measure each variant in a process of its own. Where a load average is above 1,",
-    "other programs had the machine too: then only the ratios say something, and they are rough.",
+    "program checks its output by record ids: nothing lost, nothing twice.",
+    "",
+    "Jobs that begin with `wal-` drive the library's log itself, without receivers, each variant in a process of its own.",
+    "Where a load average is above 1, other programs had the machine and its disk too: figures are low then, and ratios",
+    "are rough.",
     "",
     `Last run: ${date}, at most ${rounds} rounds. Machine: ${machine}.`,
     "",
@@ -121,7 +124,7 @@ export function table(results: readonly Result[], ratioTo = "C"): readonly strin
     return [
       name.slice(name.indexOf("/") + 1),
       metric,
-      `${show(value)} ${unit}`,
+      `${show(value)} ${unit}${rangeText(result)}`,
       ...boundsOf(name, metric),
       standing(result) ?? "",
       ratioText(result),
@@ -132,6 +135,10 @@ export function table(results: readonly Result[], ratioTo = "C"): readonly strin
     "| --- | --- | ---: | ---: | ---: | --- | ---: |",
     ...rows.map((cells) => `| ${cells.join(" | ")} |`),
   ];
+}
+
+function rangeText({ range }: Result): string {
+  return range === undefined ? "" : ` (${show(range[0])} to ${show(range[1])})`;
 }
 
 function boundsOf(name: string, metric: string): readonly [floor: string, aim: string] {

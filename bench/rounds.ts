@@ -33,10 +33,17 @@ function text({ metric, value, unit }: Measurement): string {
 export function summarize(variant: Variant, samples: Samples): readonly Result[] {
   const own = samples.get(variant) ?? [];
   return (own[0] ?? []).map(({ metric, unit }) => {
-    const value = median(valuesOf(own, metric));
+    const values = valuesOf(own, metric);
+    const value = median(values);
     const result: Result = { name: variant.name, metric, value: rounded(value), unit };
-    return { ...result, ...ratiosOf(value, metric, variant, samples) };
+    return { ...result, ...rangeOf(values), ...ratiosOf(value, metric, variant, samples) };
   });
+}
+
+function rangeOf(values: readonly number[]): Pick<Result, "range"> {
+  return values.length < 2
+    ? {}
+    : { range: [rounded(Math.min(...values)), rounded(Math.max(...values))] };
 }
 
 /** One ratio, or one by name for each of several controls that have the metric. */

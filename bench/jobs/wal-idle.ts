@@ -22,7 +22,8 @@ function run({ quick }: RunContext): Promise<readonly Measurement[]> {
 /** A log that has nothing to do. */
 export const walIdle: Job = {
   name: "wal-idle",
-  title: "what the log does in the 10 s after a burst; three of the wakeups are the bench's own",
+  title:
+    "what the log does in the 10 s after a burst; CPU and wakeups are of the whole process, the bench included",
   roundsMax: 3,
   variants: [{ name: "wal-idle/after a burst", run }],
 };

@@ -26,8 +26,10 @@ test("rounds: medians of a variant, divided by its control's", () => {
     [own, [rate(10), rate(30), rate(20)]],
     [control, [rate(40), rate(80), rate(40)]],
   ]);
-  deepEqual(summarize(own, samples), [{ ...result("log/a", 20), controlRatio: 0.5 }]);
-  deepEqual(summarize(control, samples), [result("log/c", 40)]);
+  deepEqual(summarize(own, samples), [
+    { ...result("log/a", 20), range: [10, 30], controlRatio: 0.5 },
+  ]);
+  deepEqual(summarize(control, samples), [{ ...result("log/c", 40), range: [40, 80] }]);
 });
 
 test("results: a job that ran replaces all of its old results, others stay in the order of the jobs", () => {
@@ -93,12 +95,13 @@ test("results: the page has a table with floor, aim and ratio, and no section fo
 test("results: the table names its controls, and the page the rounds and the load of each job", () => {
   const own: Result = {
     ...result("wal-stores/1,000 records", 50),
+    range: [40, 60],
     controlRatios: { sqlite: 5.5, lmdb: 6 },
     run: { date: "2026-01-02", rounds: 3, loadAverages: [0.52, 1.26] },
   };
   equal(
     table([own], "the peer").at(-1),
-    "| 1,000 records | records per second | 50 records/s | 5 x | 5 x | aim | 5.50 to sqlite; 6.00 to lmdb |",
+    "| 1,000 records | records per second | 50 records/s (40 to 60) | 5 x | 5 x | aim | 5.50 to sqlite; 6.00 to lmdb |",
   );
   const notes = { machine: "a machine", rounds: 5, date: "2026-01-03" };
   match(
