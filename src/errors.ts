@@ -36,6 +36,7 @@ export type Code =
   | "CONFIG_CONFLICT"
   | "DIRECTORY_UNWRITABLE"
   | "PLATFORM_UNSUPPORTED"
+  | "FILE_SYSTEM_UNSUITABLE"
   | "SCHEMA_ASYNC"
   | "MODE_UNSUPPORTED"
   | "PORT_IN_USE"
@@ -96,6 +97,7 @@ export const CODES: Readonly<Record<Code, CodeRule>> = {
   CONFIG_CONFLICT: configuration,
   DIRECTORY_UNWRITABLE: configuration,
   PLATFORM_UNSUPPORTED: configuration,
+  FILE_SYSTEM_UNSUITABLE: configuration,
   SCHEMA_ASYNC: configuration,
   MODE_UNSUPPORTED: configuration,
   // Start

@@ -22,10 +22,12 @@ import type { DrainResult, Ingest, RunOptions, StopReport } from "./contract/ing
 import type { LogListener } from "./contract/log.ts";
 import type { Logger } from "./contract/logger.ts";
 import type { Receiver } from "./contract/receiver.ts";
-import type { Health, Snapshot } from "./contract/status.ts";
-import type { UnitDefinition, UnitStatus } from "./contract/unit.ts";
+import type { Health, HealthReason, Snapshot } from "./contract/status.ts";
+import type { UnitDefinition } from "./contract/unit.ts";
 import { controlCommands } from "./control-commands.ts";
+import { checkDisk } from "./disk-check.ts";
 import { HoldfastError } from "./errors.ts";
+import { healthOf } from "./health.ts";
 import type { Host } from "./host/host.ts";
 import type { FileLock } from "./host/process.ts";
 import { realHost } from "./host/real-host.ts";
@@ -69,6 +71,7 @@ class RunningIngest implements Ingest {
   readonly #metrics: Metrics;
   readonly #releaser: Releaser;
   #lock: FileLock | undefined;
+  #warnings: readonly HealthReason[] = [];
   #processedRecords = 0;
   #starting: Promise<void> | undefined;
   #stopping: Promise<StopReport> | undefined;
@@ -180,9 +183,16 @@ class RunningIngest implements Ingest {
   // Starting
 
   async #start(signal?: AbortSignal): Promise<void> {
-    const { directory, console: consoleOptions, pipelines, receivers } = this.#options;
+    const { directory, console: consoleOptions, log, pipelines, receivers } = this.#options;
+    const { files } = this.#host;
     signal?.throwIfAborted();
     this.#lock = await lockDirectory(this.#host, directory);
+    this.#warnings = await checkDisk({
+      files,
+      directory,
+      durability: log.durability,
+      emit: this.#emit,
+    });
     await this.#tree.root.start(
       storageUnit({
         host: this.#host,
@@ -350,17 +360,9 @@ class RunningIngest implements Ingest {
   // Looking
 
   health(): Health {
-    const reasons = this.#tree.root
-      .states()
-      .filter(({ unit, status }) => unit !== CONTROL && !AT_WORK.includes(status))
-      .map(({ unit, status, lastError }) => ({
-        unit,
-        code: lastError === undefined ? status : codeText(lastError),
-        message: lastError?.message ?? status,
-      }));
-    if (!this.#storage.isOpen)
-      reasons.push({ unit: "log", code: "LOG_CLOSED", message: "the log is not open" });
-    return reasons.length === 0 ? { kind: "ready" } : { kind: "not-ready", reasons };
+    // Without the control socket everything goes on: it is no reason to take an instance out of service.
+    const units = this.#tree.root.states().filter(({ unit }) => unit !== CONTROL);
+    return healthOf({ units, isLogOpen: this.#storage.isOpen, warnings: this.#warnings });
   }
 
   snapshot(): Snapshot {
@@ -383,13 +385,6 @@ class RunningIngest implements Ingest {
   }
 }
 
-/** Nothing that a reader of `/readyz` has to know. The control socket never is: everything works without it. */
-const AT_WORK: readonly UnitStatus[] = ["running", "paused", "stopped"];
-
 function isStop(cause: unknown): boolean {
   return cause instanceof HoldfastError && cause.code === "UNIT_STOPPED";
-}
-
-function codeText(error: Error): string {
-  return error instanceof HoldfastError ? error.code : "INTERNAL";
 }

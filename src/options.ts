@@ -22,6 +22,11 @@ export interface LogOptions {
   readonly keepBytes?: number;
   /** Least time between two group commits, 0 .. 10,000: spares flash cards by acknowledging later. @defaultValue 0 */
   readonly minCommitIntervalMs?: number;
+  /**
+   * `strict` refuses a file system that may lose what was acknowledged (tmpfs, NFS, overlay ...); `standard` warns
+   * once and shows it in `health()`. @defaultValue standard
+   */
+  readonly durability?: "standard" | "strict";
 }
 
 /** Options of {@link createIngest}. */
@@ -68,9 +73,20 @@ export const LOG_DEFAULTS: Required<LogOptions> = {
   keepMs: 0,
   keepBytes: 0,
   minCommitIntervalMs: 0,
+  durability: "standard",
 };
 
-const LOG_RANGES: { readonly [K in keyof LogOptions]-?: readonly [min: number, max: number] } = {
+/** Options that are words, and which. */
+const LOG_WORDS: { readonly [K in "durability"]: readonly LogOptions[K][] } = {
+  durability: ["standard", "strict"],
+};
+
+const LOG_RANGES: {
+  readonly [K in Exclude<keyof LogOptions, keyof typeof LOG_WORDS>]-?: readonly [
+    min: number,
+    max: number,
+  ];
+} = {
   bytesMax: [64 * MIB, 1024 * 1024 * MIB],
   segmentBytes: [4 * MIB, 1024 * MIB],
   keepMs: [0, Number.MAX_SAFE_INTEGER],
@@ -112,10 +128,18 @@ export function resolveIngestOptions(options: IngestOptions): ResolvedIngestOpti
 function checkLog(log: Required<LogOptions>): void {
   for (const [name, [min, max]] of Object.entries(LOG_RANGES)) {
     const value = Object.entries(log).find(([key]) => key === name)?.[1];
-    if (value !== undefined && value >= min && value <= max) continue;
+    if (typeof value === "number" && value >= min && value <= max) continue;
     throw new HoldfastError(
       "CONFIG_OUT_OF_RANGE",
       `log.${name} is ${value}, allowed are ${min} to ${max}`,
+    );
+  }
+  for (const [name, words] of Object.entries(LOG_WORDS)) {
+    const value = Object.entries(log).find(([key]) => key === name)?.[1];
+    if (words.some((word) => word === value)) continue;
+    throw new HoldfastError(
+      "CONFIG_OUT_OF_RANGE",
+      `log.${name} is ${value}, allowed are ${words.join(", ")}`,
     );
   }
   if (log.bytesMax >= SEGMENTS_MIN * log.segmentBytes) return;

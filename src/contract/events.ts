@@ -54,6 +54,11 @@ export interface Events {
   "log-gap": { readonly from: number; readonly to: number; readonly reason: GapReason };
   "log-quarantined": { readonly file: string; readonly bytes: number };
   "log-failed": { readonly error: Error };
+  "log-unsuitable": {
+    readonly directory: string;
+    readonly fileSystem: string;
+    readonly reason: string;
+  };
   "batch-planned": {
     readonly pipeline: string;
     readonly batchId: number;

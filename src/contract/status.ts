@@ -12,10 +12,11 @@ export interface HealthReason {
   readonly message: string;
 }
 
-/** Whether every unit does its work. */
-export type Health =
+/** Whether every unit does its work. `warnings`, where there are any, do not change that: an unsuitable file system. */
+export type Health = { readonly warnings?: readonly HealthReason[] } & (
   | { readonly kind: "ready" }
-  | { readonly kind: "not-ready"; readonly reasons: readonly HealthReason[] };
+  | { readonly kind: "not-ready"; readonly reasons: readonly HealthReason[] }
+);
 
 /** Where a pipeline stands. */
 export interface PipelineStatus {

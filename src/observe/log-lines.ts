@@ -104,6 +104,14 @@ function logLines(logger: Logger): Listener {
         file,
         bytes,
       }),
+    onLogUnsuitable: ({ directory, fileSystem, reason }) =>
+      logger.warn("acknowledged records may not survive a power cut here", {
+        event: "log-unsuitable",
+        code: "FILE_SYSTEM_UNSUITABLE",
+        directory,
+        fileSystem,
+        reason,
+      }),
     onLogFailed: ({ error }) =>
       logger.error("log failed", { event: "log-failed", ...errorFields(error) }),
   };

@@ -10,6 +10,7 @@ import { codeOf, HoldfastError, toError } from "../errors.ts";
 import type { Files } from "../host/files.ts";
 import { LITTLE_ENDIAN } from "./block-codec.ts";
 import { ChannelTable } from "./channels.ts";
+import { isCopyOnWrite } from "./file-systems.ts";
 import { ALIGNMENT_BYTES, UUID_BYTES } from "./format.ts";
 import { GapList } from "./gaps.ts";
 import { keepCopy, SegmentedLog } from "./log.ts";
@@ -24,9 +25,6 @@ import { SegmentWindow } from "./segment-window.ts";
 import { type FoundGap, type FoundSegment, type Survey, surveyDirectory } from "./survey.ts";
 import { copyTail, isCopyWorthIt } from "./tail-copy.ts";
 import type { PositionRow } from "./tables.ts";
-
-/** File systems that write every block to a new place: zeros written before gain nothing there. */
-const COPY_ON_WRITE = ["btrfs", "zfs", "bcachefs", "f2fs", "nilfs"];
 
 /** What the opening found. */
 export interface LogRecovery {
@@ -194,7 +192,7 @@ class Opening {
   async #preallocates(): Promise<boolean> {
     try {
       const { type } = await this.#options.files.fileSystem(this.#options.directory);
-      return !COPY_ON_WRITE.includes(type);
+      return !isCopyOnWrite(type);
     } catch {
       // Unknown counts as ordinary: writing zeros first does no harm anywhere.
       return true;

@@ -118,6 +118,7 @@ const logOptions = fc.record({
   keepMs: maybe(durationMs(0, 86_400_000)),
   minCommitIntervalMs: maybe(durationMs(0, 10_000)),
   segmentBytes: maybe(fc.integer({ min: 4, max: 16 }).map((mib) => mib * MIB)),
+  durability: maybe(fc.constantFrom("standard", "strict")),
 });
 
 type Source = Both<(as: string) => Receiver>;
@@ -195,8 +196,9 @@ function yamlOf({ sources, pipes, log, port: consolePort }: Model): unknown {
   };
 }
 
-function yamlLog({ bytesMax, keepMs, minCommitIntervalMs, segmentBytes }: Log): unknown {
+function yamlLog({ bytesMax, keepMs, minCommitIntervalMs, segmentBytes, ...words }: Log): unknown {
   return given({
+    ...words,
     bytesMax: shown(bytesMax, showSize),
     keep: keepMs === undefined ? undefined : { duration: showDuration(keepMs) },
     minCommitInterval: shown(minCommitIntervalMs, showDuration),

@@ -40,6 +40,7 @@ const CASES: readonly (readonly [keyof Events, object, Line["level"] | ""])[] = 
   ["log-gap", { from: 1, to: 3, reason: "damaged" }, "error"],
   ["log-quarantined", { file: "f", bytes: 10 }, "warn"],
   ["log-failed", { error: failed }, "error"],
+  ["log-unsuitable", { directory: "/d", fileSystem: "tmpfs", reason: "is in memory" }, "warn"],
   ["batch-planned", { pipeline: "p", batchId: 1, recordCount: 1 }, ""],
   ["batch-started", { pipeline: "p", batchId: 1, replay: false }, ""],
   [
