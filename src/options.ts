@@ -23,6 +23,11 @@ export interface LogOptions {
   /** Least time between two group commits, 0 .. 10,000: spares flash cards by acknowledging later. @defaultValue 0 */
   readonly minCommitIntervalMs?: number;
   /**
+   * Durable writes in any second at most, those of ledger and dead letters included, 4 .. 10,000; 0 is no bound. Spares
+   * flash cards. @defaultValue 0
+   */
+  readonly flushesPerSecondMax?: number;
+  /**
    * `strict` refuses a file system that may lose what was acknowledged (tmpfs, NFS, overlay ...); `standard` warns
    * once and shows it in `health()`. @defaultValue standard
    */
@@ -73,6 +78,7 @@ export const LOG_DEFAULTS: Required<LogOptions> = {
   keepMs: 0,
   keepBytes: 0,
   minCommitIntervalMs: 0,
+  flushesPerSecondMax: 0,
   durability: "standard",
 };
 
@@ -92,7 +98,11 @@ const LOG_RANGES: {
   keepMs: [0, Number.MAX_SAFE_INTEGER],
   keepBytes: [0, 1024 * 1024 * MIB],
   minCommitIntervalMs: [0, 10_000],
+  flushesPerSecondMax: [0, 10_000],
 };
+
+/** With fewer the opening of the log would take longer than its deadline, and the end of an ingest too. */
+const FLUSHES_PER_SECOND_MIN = 4;
 
 /** Segments that the log works with at least: the open one, a spare, and one that is read. */
 const SEGMENTS_MIN = 4;
@@ -142,6 +152,12 @@ function checkLog(log: Required<LogOptions>): void {
       `log.${name} is ${value}, allowed are ${words.join(", ")}`,
     );
   }
+  const flushes = log.flushesPerSecondMax;
+  if (flushes !== 0 && flushes < FLUSHES_PER_SECOND_MIN)
+    throw new HoldfastError(
+      "CONFIG_OUT_OF_RANGE",
+      `log.flushesPerSecondMax is ${flushes}, allowed are ${FLUSHES_PER_SECOND_MIN} to 10000, or 0 for no bound`,
+    );
   if (log.bytesMax >= SEGMENTS_MIN * log.segmentBytes) return;
   throw new HoldfastError(
     "CONFIG_CONFLICT",

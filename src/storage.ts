@@ -15,6 +15,7 @@ import type { FileLock } from "./host/process.ts";
 import type { LiveStorage, OpenStorage } from "./live-log.ts";
 import type { ResolvedIngestOptions } from "./options.ts";
 import { openLedger, type OpenedLedger } from "./wal/ledger.ts";
+import { FlushLimit, limitFlushes } from "./wal/flush-limit.ts";
 import { openLog } from "./wal/open-log.ts";
 
 /** Places in a data directory. */
@@ -69,7 +70,12 @@ export interface StorageParts {
 }
 
 /** The unit `log`. The caller holds the lock, over restarts of the unit too. */
-export function storageUnit(parts: StorageParts): UnitDefinition {
+export function storageUnit(given: StorageParts): UnitDefinition {
+  // Made once: a restart does not begin a new second.
+  const parts = {
+    ...given,
+    host: sparingHost(given.host, given.options.log.flushesPerSecondMax),
+  };
   return {
     name: "log",
     openDeadlineMs: OPEN_DEADLINE_MS,
@@ -142,6 +148,15 @@ async function openStorage(
     await close();
     throw cause;
   }
+}
+
+/** The host with its durable writes bounded: one bound for all that the unit opens. */
+function sparingHost(host: Host, flushesPerSecondMax: number): Host {
+  if (flushesPerSecondMax === 0) return host;
+  return {
+    ...host,
+    files: limitFlushes(host.files, new FlushLimit(host.clock, flushesPerSecondMax)),
+  };
 }
 
 function letterShare(bytesMax: number): number {

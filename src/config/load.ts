@@ -124,14 +124,14 @@ async function build(
 
 function logOptions(log: LogConfig | undefined): IngestOptions["log"] {
   if (log === undefined) return undefined;
-  const { bytesMax, keep, minCommitInterval, segmentMax, durability } = log;
+  const { bytesMax, keep, minCommitInterval, segmentMax, ...others } = log;
   return given({
     bytesMax,
     keepMs: keep?.duration,
     keepBytes: keep?.bytes,
     minCommitIntervalMs: minCommitInterval,
     segmentBytes: segmentMax,
-    durability,
+    ...others,
   });
 }
 

@@ -118,6 +118,7 @@ const logOptions = fc.record({
   keepMs: maybe(durationMs(0, 86_400_000)),
   minCommitIntervalMs: maybe(durationMs(0, 10_000)),
   segmentBytes: maybe(fc.integer({ min: 4, max: 16 }).map((mib) => mib * MIB)),
+  flushesPerSecondMax: maybe(fc.integer({ min: 4, max: 10_000 })),
   durability: maybe(fc.constantFrom("standard", "strict")),
 });
 
@@ -196,9 +197,9 @@ function yamlOf({ sources, pipes, log, port: consolePort }: Model): unknown {
   };
 }
 
-function yamlLog({ bytesMax, keepMs, minCommitIntervalMs, segmentBytes, ...words }: Log): unknown {
+function yamlLog({ bytesMax, keepMs, minCommitIntervalMs, segmentBytes, ...others }: Log): unknown {
   return given({
-    ...words,
+    ...others,
     bytesMax: shown(bytesMax, showSize),
     keep: keepMs === undefined ? undefined : { duration: showDuration(keepMs) },
     minCommitInterval: shown(minCommitIntervalMs, showDuration),
