@@ -292,6 +292,7 @@ class RunningIngest implements Ingest {
       },
       stateChanged: (state, cause) => this.#logStateChanged(state, cause),
       gap: (gap) => this.#emit("log-gap", gap),
+      reserved: (progress) => this.#emit("log-reserved", progress),
       quarantined: (copy) => this.#emit("log-quarantined", copy),
       pressure: (isFull) => {
         for (const intake of this.#intakes.values()) {

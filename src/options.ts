@@ -23,6 +23,11 @@ export interface LogOptions {
   /** Least time between two group commits, 0 .. 10,000: spares flash cards by acknowledging later. @defaultValue 0 */
   readonly minCommitIntervalMs?: number;
   /**
+   * `full` allocates all of `bytesMax` in the background after the first start: from then on a disk that others fill
+   * up does not stop the log. Refused on copy-on-write file systems. @defaultValue none
+   */
+  readonly reserve?: "none" | "full";
+  /**
    * Durable writes in any second at most, those of ledger and dead letters included, 4 .. 10,000; 0 is no bound. Spares
    * flash cards. @defaultValue 0
    */
@@ -78,12 +83,14 @@ export const LOG_DEFAULTS: Required<LogOptions> = {
   keepMs: 0,
   keepBytes: 0,
   minCommitIntervalMs: 0,
+  reserve: "none",
   flushesPerSecondMax: 0,
   durability: "standard",
 };
 
 /** Options that are words, and which. */
-const LOG_WORDS: { readonly [K in "durability"]: readonly LogOptions[K][] } = {
+const LOG_WORDS: { readonly [K in "durability" | "reserve"]: readonly LogOptions[K][] } = {
+  reserve: ["none", "full"],
   durability: ["standard", "strict"],
 };
 
@@ -103,6 +110,9 @@ const LOG_RANGES: {
 
 /** With fewer the opening of the log would take longer than its deadline, and the end of an ingest too. */
 const FLUSHES_PER_SECOND_MIN = 4;
+
+/** A group of records has 8 MiB at most and its segment's tables a quarter: a file of its own it never needs. */
+const RESERVED_SEGMENT_BYTES_MIN = 16 * MIB;
 
 /** Segments that the log works with at least: the open one, a spare, and one that is read. */
 const SEGMENTS_MIN = 4;
@@ -138,34 +148,43 @@ export function resolveIngestOptions(options: IngestOptions): ResolvedIngestOpti
 function checkLog(log: Required<LogOptions>): void {
   for (const [name, [min, max]] of Object.entries(LOG_RANGES)) {
     const value = Object.entries(log).find(([key]) => key === name)?.[1];
-    if (typeof value === "number" && value >= min && value <= max) continue;
-    throw new HoldfastError(
-      "CONFIG_OUT_OF_RANGE",
-      `log.${name} is ${value}, allowed are ${min} to ${max}`,
-    );
+    const isInside = typeof value === "number" && value >= min && value <= max;
+    if (!isInside) throw outOfRange(name, value, `${min} to ${max}`);
   }
   for (const [name, words] of Object.entries(LOG_WORDS)) {
     const value = Object.entries(log).find(([key]) => key === name)?.[1];
-    if (words.some((word) => word === value)) continue;
-    throw new HoldfastError(
-      "CONFIG_OUT_OF_RANGE",
-      `log.${name} is ${value}, allowed are ${words.join(", ")}`,
-    );
+    if (!words.some((word) => word === value)) throw outOfRange(name, value, words.join(", "));
   }
-  const flushes = log.flushesPerSecondMax;
-  if (flushes !== 0 && flushes < FLUSHES_PER_SECOND_MIN)
-    throw new HoldfastError(
-      "CONFIG_OUT_OF_RANGE",
-      `log.flushesPerSecondMax is ${flushes}, allowed are ${FLUSHES_PER_SECOND_MIN} to 10000, or 0 for no bound`,
+  const { flushesPerSecondMax } = log;
+  if (flushesPerSecondMax > 0 && flushesPerSecondMax < FLUSHES_PER_SECOND_MIN)
+    throw outOfRange(
+      "flushesPerSecondMax",
+      flushesPerSecondMax,
+      `${FLUSHES_PER_SECOND_MIN} to ${LOG_RANGES.flushesPerSecondMax[1]}, or 0 for no bound`,
     );
-  if (log.bytesMax >= SEGMENTS_MIN * log.segmentBytes) return;
-  throw new HoldfastError(
-    "CONFIG_CONFLICT",
-    `log.bytesMax is ${log.bytesMax}, ${SEGMENTS_MIN} segments of ${log.segmentBytes} need ${SEGMENTS_MIN * log.segmentBytes}`,
-    {
-      fix: "raise log.bytesMax or lower log.segmentBytes",
-    },
+  checkSegments(log);
+}
+
+function outOfRange(name: string, value: unknown, allowed: string): HoldfastError {
+  return new HoldfastError(
+    "CONFIG_OUT_OF_RANGE",
+    `log.${name} is ${String(value)}, allowed are ${allowed}`,
   );
+}
+
+function checkSegments({ bytesMax, reserve, segmentBytes }: Required<LogOptions>): void {
+  if (bytesMax < SEGMENTS_MIN * segmentBytes)
+    throw new HoldfastError(
+      "CONFIG_CONFLICT",
+      `log.bytesMax is ${bytesMax}, ${SEGMENTS_MIN} segments of ${segmentBytes} need ${SEGMENTS_MIN * segmentBytes}`,
+      { fix: "raise log.bytesMax or lower log.segmentBytes" },
+    );
+  if (reserve === "full" && segmentBytes < RESERVED_SEGMENT_BYTES_MIN)
+    throw new HoldfastError(
+      "CONFIG_CONFLICT",
+      `log.segmentBytes is ${segmentBytes}, with log.reserve full ${RESERVED_SEGMENT_BYTES_MIN} are needed: the largest group of records has to fit into any segment`,
+      { fix: "leave log.segmentBytes out" },
+    );
 }
 
 function checkNames(kind: string, values: readonly { readonly name: string }[]): void {

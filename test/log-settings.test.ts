@@ -9,6 +9,7 @@ import { realHost } from "../src/host/real-host.ts";
 import { createIngest, type IngestOptions } from "../src/index.ts";
 import { VirtualClock } from "../src/testing/virtual-clock.ts";
 import { silentLogger } from "./support/logger.ts";
+import { timed } from "./support/timed.ts";
 
 const MIB = 1024 * 1024;
 
@@ -23,6 +24,16 @@ test("log settings: a bound of flushes below what an opening needs is refused, n
     throws(() => createIngest(optionsWith({ flushesPerSecondMax })), {
       code: "CONFIG_OUT_OF_RANGE",
     });
+});
+
+test("log settings: words that are none, and a reserve in segments that are too small", () => {
+  const wrong: unknown[] = [{ reserve: "half" }, { durability: "none" }];
+  for (const log of wrong)
+    throws(() => createIngest(optionsWith(Object(log))), { code: "CONFIG_OUT_OF_RANGE" });
+  throws(() => createIngest(optionsWith({ reserve: "full", segmentBytes: 8 * MIB })), {
+    code: "CONFIG_CONFLICT",
+  });
+  ok(createIngest(optionsWith({ reserve: "full", durability: "strict" })));
 });
 
 /** Notes when each durable write and sync begins. */
@@ -53,15 +64,6 @@ function counting(
     syncDirectory: (path) => count(files.syncDirectory(path)),
   };
   return { files: counted, begunMs };
-}
-
-/** Moves time until the promise settles. */
-async function timed<Result>(clock: VirtualClock, promise: Promise<Result>): Promise<Result> {
-  let isSettled = false;
-  const settle = (): void => void (isSettled = true);
-  promise.then(settle, settle);
-  while (!isSettled) await clock.advance(50);
-  return await promise;
 }
 
 test("log settings: the bound of flushes holds from the first start on, for all that is opened", async (context) => {

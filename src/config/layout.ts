@@ -98,6 +98,10 @@ const log: ObjectField<LogConfig> = object("log", {
     "least time between two writes to disk; acknowledgements wait for it",
   ),
   segmentMax: optional(size({ min: 4 * MIB, max: 1024 * MIB }), "size of one file of the log"),
+  reserve: optional(
+    oneOf(["none", "full"]),
+    "full: allocate all of bytesMax in the background after the first start",
+  ),
   flushesPerSecondMax: optional(
     integer({ min: 4, max: 10_000 }),
     "durable writes in any second at most, to spare a flash card",

@@ -40,6 +40,7 @@ export interface LogConfig {
     | undefined;
   readonly minCommitInterval: number | undefined;
   readonly segmentMax: number | undefined;
+  readonly reserve: "none" | "full" | undefined;
   readonly flushesPerSecondMax: number | undefined;
   readonly durability: "standard" | "strict" | undefined;
 }

@@ -2,7 +2,7 @@
  * Typed events: one stream, one listener method per kind. Event `x-y` is listener `onXY`, log field `event`
  * and metric label.
  */
-import type { GapReason } from "./log.ts";
+import type { GapReason, ReserveProgress } from "./log.ts";
 import type { Directive } from "./unit.ts";
 
 /** What each event carries. */
@@ -54,6 +54,7 @@ export interface Events {
   "log-gap": { readonly from: number; readonly to: number; readonly reason: GapReason };
   "log-quarantined": { readonly file: string; readonly bytes: number };
   "log-failed": { readonly error: Error };
+  "log-reserved": ReserveProgress;
   "log-unsuitable": {
     readonly directory: string;
     readonly fileSystem: string;

@@ -45,6 +45,20 @@ export interface LogStatus {
   readonly unacknowledgedBytes: number;
   readonly gapRecords: number;
   readonly lastError: Error | undefined;
+  /** With `log.reserve: full`: how far it is. */
+  readonly reserve?: ReserveProgress;
+}
+
+/** How much of the log's budget is allocated in advance: all of it when both numbers are equal. */
+export interface ReserveProgress {
+  /** Bytes of files that have all their blocks. */
+  readonly bytes: number;
+  /** What they will be. */
+  readonly bytesTarget: number;
+  /** Files that hold no records: room for new ones. */
+  readonly spareBytes: number;
+  /** Why it does not go on for now; it is tried again. */
+  readonly error?: Error;
 }
 
 /** What the log tells while it runs; the composition root turns these into events and metrics. */
@@ -60,6 +74,8 @@ export interface LogListener {
   gap(gap: LogGap): void;
   /** Damaged bytes were copied aside. */
   quarantined?(copy: { readonly file: string; readonly bytes: number }): void;
+  /** Space was allocated in advance: a tenth more, all of it, or none for now because of an error. */
+  reserved?(progress: ReserveProgress): void;
   /** The open entry holds `openEntryBytesPause` or the log is full (true), or fell to half (false): receivers pause and resume. */
   pressure(full: boolean): void;
 }

@@ -104,6 +104,16 @@ function logLines(logger: Logger): Listener {
         file,
         bytes,
       }),
+    onLogReserved: ({ bytes, bytesTarget, error }) => {
+      const fields = { event: "log-reserved", bytes, bytesTarget };
+      if (error !== undefined)
+        logger.warn("space of the log cannot be reserved for now", {
+          ...fields,
+          ...errorFields(error),
+        });
+      else if (bytes < bytesTarget) logger.info("space of the log is being reserved", fields);
+      else logger.info("space of the log is reserved", fields);
+    },
     onLogUnsuitable: ({ directory, fileSystem, reason }) =>
       logger.warn("acknowledged records may not survive a power cut here", {
         event: "log-unsuitable",

@@ -213,6 +213,18 @@ function logFamilies(
     },
     {
       kind: "gauge",
+      name: "holdfast_log_reserved_bytes",
+      help: "Disk space that is allocated in advance, with log.reserve full.",
+      samples: log.reserve === undefined ? [] : [[{}, log.reserve.bytes]],
+    },
+    {
+      kind: "gauge",
+      name: "holdfast_log_spare_bytes",
+      help: "Disk space of the log that holds no records, with log.reserve full.",
+      samples: log.reserve === undefined ? [] : [[{}, log.reserve.spareBytes]],
+    },
+    {
+      kind: "gauge",
       name: "holdfast_log_unacknowledged_bytes",
       help: "Accepted and not yet on disk.",
       samples: [[{}, log.unacknowledgedBytes]],

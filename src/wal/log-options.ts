@@ -54,6 +54,11 @@ export interface LogOptions {
   readonly keepBytes?: number;
   /** Released segments are kept for this long while there is room. @defaultValue 0 */
   readonly keepMs?: number;
+  /**
+   * `full`: all of `bytesMax` is allocated in the background, and nothing has to be afterwards.
+   * @defaultValue none
+   */
+  readonly reserve?: "none" | "full";
 }
 
 /** Options with nothing left open. */
@@ -76,6 +81,7 @@ export const LOG_DEFAULTS: Omit<
   whenFull: "block",
   keepBytes: 0,
   keepMs: 0,
+  reserve: "none",
 };
 
 /** Facts for a log without a ledger: what its own segments say has to do. */

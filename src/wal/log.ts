@@ -103,6 +103,7 @@ export class SegmentedLog implements OwnedLog {
       unacknowledgedBytes: this.#writer.acceptedBytes,
       gapRecords: gaps.recordCount,
       lastError: this.#lastError,
+      ...(pool.reserved === undefined ? {} : { reserve: pool.reserved }),
     };
   }
 

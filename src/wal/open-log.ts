@@ -15,11 +15,12 @@ import { ALIGNMENT_BYTES, UUID_BYTES } from "./format.ts";
 import { GapList } from "./gaps.ts";
 import { keepCopy, SegmentedLog } from "./log.ts";
 import { type LogOptions, type ResolvedLogOptions, resolveLogOptions } from "./log-options.ts";
+import { missingBytesOf } from "./reserve.ts";
 import { Retention } from "./retention.ts";
 import type { Segment } from "./segment.ts";
 import { adoptUuid } from "./segment-candidate.ts";
 import { SegmentChain } from "./segment-chain.ts";
-import { SegmentPool, SPARES_MAX } from "./segment-pool.ts";
+import { SegmentPool, type SegmentPoolOptions, SPARES_MAX } from "./segment-pool.ts";
 import { SegmentWriter } from "./segment-writer.ts";
 import { SegmentWindow } from "./segment-window.ts";
 import { type FoundGap, type FoundSegment, type Survey, surveyDirectory } from "./survey.ts";
@@ -47,8 +48,8 @@ export interface OpenedLog {
 }
 
 /**
- * Opens or creates a log. Rejects with CONFIG_OUT_OF_RANGE, PLATFORM_UNSUPPORTED, LOG_VERSION,
- * LOG_FAILED, and with what the directory says (EACCES ...). A full disk is no error: the log opens
+ * Opens or creates a log. Rejects with CONFIG_OUT_OF_RANGE, PLATFORM_UNSUPPORTED,
+ * FILE_SYSTEM_UNSUITABLE, LOG_VERSION, LOG_FAILED, and with what the directory says (EACCES ...). A full disk is no error: the log opens
  * in state `full`.
  */
 export async function openLog(given: LogOptions): Promise<OpenedLog> {
@@ -121,6 +122,7 @@ class Opening {
     try {
       await this.#cutUnsealed(older);
       await log.start(active !== undefined);
+      pool.startReserving();
     } catch (cause) {
       await log.close();
       throw cause;
@@ -151,18 +153,10 @@ class Opening {
   }
 
   async #openPool(): Promise<SegmentPool> {
-    const { bytesMax, clock, directory, files, segmentBytes } = this.#options;
+    const { bytesMax, clock, directory, files, listener, reserve, segmentBytes } = this.#options;
     const preallocates = await this.#preallocates();
-    const spares: string[] = [];
-    for (const spare of this.#survey.spares) {
-      // A spare is never more than a file of zeros or of freed records: one that does not fit is
-      // simply removed.
-      const isWhole =
-        preallocates && spare.sizeBytes === segmentBytes && spares.length < SPARES_MAX;
-      if (isWhole) spares.push(spare.fileName);
-      else await files.remove(`${directory}/${spare.fileName}`);
-    }
     const live = [...this.#survey.segments.map((found) => found.segment), ...this.#survey.empty];
+    const usedBytes = live.reduce((sum, segment) => sum + segment.identity.capacityBytes, 0);
     const pool = new SegmentPool({
       files,
       clock,
@@ -172,11 +166,33 @@ class Opening {
       bytesMax,
       preallocates,
       nextSegmentId: this.#survey.highestSegmentId + 1,
-      spares,
-      usedBytes: live.reduce((sum, segment) => sum + segment.identity.capacityBytes, 0),
+      spares: await this.#keptSpares({ preallocates, usedBytes }),
+      usedBytes,
+      reserve,
+      reserved: (progress) => listener.reserved?.(progress),
+      missingBytes: missingBytesOf(this.#survey.segments),
     });
     for (const segment of this.#survey.empty) await this.#freeEmpty(pool, segment);
     return pool;
+  }
+
+  /**
+   * A spare is never more than a file of zeros or of freed records: one that does not fit is simply
+   * removed.
+   */
+  async #keptSpares({
+    preallocates,
+    usedBytes,
+  }: Pick<SegmentPoolOptions, "preallocates" | "usedBytes">): Promise<readonly string[]> {
+    const { bytesMax, directory, files, reserve, segmentBytes } = this.#options;
+    const room = Math.max(0, Math.floor((bytesMax - usedBytes) / segmentBytes));
+    const countMax = reserve === "full" ? room : SPARES_MAX;
+    const kept: string[] = [];
+    for (const { fileName, sizeBytes } of this.#survey.spares) {
+      if (preallocates && sizeBytes === segmentBytes && kept.length < countMax) kept.push(fileName);
+      else await files.remove(`${directory}/${fileName}`);
+    }
+    return kept;
   }
 
   async #freeEmpty(pool: SegmentPool, segment: Segment): Promise<void> {
@@ -190,13 +206,19 @@ class Opening {
   }
 
   async #preallocates(): Promise<boolean> {
-    try {
-      const { type } = await this.#options.files.fileSystem(this.#options.directory);
-      return !isCopyOnWrite(type);
-    } catch {
+    const { directory, files, reserve } = this.#options;
+    const type = await files.fileSystem(directory).then(
+      (fileSystem) => fileSystem.type,
       // Unknown counts as ordinary: writing zeros first does no harm anywhere.
-      return true;
-    }
+      () => "unknown",
+    );
+    if (isCopyOnWrite(type) && reserve === "full")
+      throw new HoldfastError(
+        "FILE_SYSTEM_UNSUITABLE",
+        `${directory} is on ${type}, which writes every block to a new place: log.reserve cannot be full there`,
+        { fix: "set log.reserve to none, or put `data:` on ext4 or xfs" },
+      );
+    return !isCopyOnWrite(type);
   }
 
   /**
@@ -265,7 +287,7 @@ class Opening {
       return undefined;
     if (this.#options.facts.cuts.some((cut) => cut.segmentId === newest.segment.identity.segmentId))
       return undefined;
-    if (this.#endedInOrder(newest)) return await this.#continue(newest);
+    if (this.#endedInOrder(newest)) return await this.#continue(pool, newest);
     if (!isCopyWorthIt(newest)) return undefined;
     return await copyTail(
       { options: this.#options, pool, channels: this.#channels, epoch: this.#identity.epoch },
@@ -277,12 +299,10 @@ class Opening {
    * Goes on behind a CLOSE: nothing was in flight when it was written. The first thing written
    * there is a mark of this opening, so a crash from then on is seen as one.
    */
-  async #continue({
-    header,
-    scan,
-    segment,
-    sizeBytes,
-  }: FoundSegment): Promise<SegmentWriter | undefined> {
+  async #continue(
+    pool: SegmentPool,
+    { header, scan, segment, sizeBytes }: FoundSegment,
+  ): Promise<SegmentWriter | undefined> {
     const { capacityBytes, fileName } = segment.identity;
     if (
       header === undefined ||
@@ -295,12 +315,14 @@ class Opening {
       "write-durable",
     );
     const { entryCount, lastHeaderCrc } = scan.verdict;
-    return new SegmentWriter(segment, handle, {
+    const writer = new SegmentWriter(segment, handle, {
       zeroedTo: Math.min(sizeBytes, capacityBytes),
       previousHeaderCrc: lastHeaderCrc,
       entryCount,
       firstTimeMs: scan.firstTimeMs,
     });
+    pool.adopt(writer);
+    return writer;
   }
 
   /** Ends that were found by walking become facts, so that the next opening need not walk again. */

@@ -1,30 +1,22 @@
 /**
  * The files behind segments: spares that are ready, new ones within the budget, and freed ones that
  * come back.
- *
- * A file becomes a segment in this order, each step durable before the next:
- * 1. its header is written with a new segment id, and so with a new salt: nothing that an earlier
- *    life left in the file can pass a checksum any more;
- * 2. it gets its name `seg-...` and the directory is synced: a crash before leaves a `spare-...`,
- *    or a name whose header disagrees, and in both cases no entry was written;
- * 3. entries are written (by the caller).
  */
-import type { Clock } from "../host/clock.ts";
+import type { ReserveProgress } from "../contract/log.ts";
+import { toError } from "../errors.ts";
+import type { Cancel, Clock } from "../host/clock.ts";
 import type { FileHandle, Files } from "../host/files.ts";
-import {
-  encodeSegmentHeader,
-  SEGMENT_HEADER_BYTES,
-  SEGMENT_KIND,
-  saltOf,
-  segmentFileName,
-  spareFileName,
-  zeros,
-} from "./format.ts";
-import { Segment } from "./segment.ts";
-import { isDiskFull, SegmentWriter, writeFully, ZERO_STRIDE_BYTES } from "./segment-writer.ts";
+import { SEGMENT_HEADER_BYTES, spareFileName } from "./format.ts";
+import { type PoolSpace, Reserve } from "./reserve.ts";
+import type { Segment } from "./segment.ts";
+import { bearSegment, type SegmentRequest, type UnbornSegment } from "./segment-birth.ts";
+import { isDiskFull, type SegmentWriter } from "./segment-writer.ts";
+import { Pace, SpareFile } from "./spare-file.ts";
 
-/** Files that are kept ready. */
+/** Files that are kept ready where space is not reserved. */
 export const SPARES_MAX = 2;
+/** How often space that could not be reserved is tried again. */
+export const RESERVE_RETRY_MS = 60_000;
 
 /** What a pool needs. */
 export interface SegmentPoolOptions {
@@ -45,16 +37,17 @@ export interface SegmentPoolOptions {
   readonly spares: readonly string[];
   /** Bytes of the segments that are in use. */
   readonly usedBytes: number;
+  /** Whether the whole budget is allocated in advance; told how far it is. */
+  readonly reserve: "none" | "full";
+  readonly reserved: (progress: ReserveProgress) => void;
+  /** Segments in use that lack blocks and are not written again: how many bytes, by id. */
+  readonly missingBytes: ReadonlyMap<number, number>;
 }
 
-/** What the next segment has to say in its header. */
-export interface SegmentRequest {
-  readonly baseOffset: number;
-  readonly epoch: number;
-  readonly previousEnd: number;
-  readonly previousSalt: number;
-  /** Capacity that is needed at least; beyond `segmentBytes` for a single large entry. */
-  readonly capacityBytesMin: number;
+/** A spare, and when its making is over, well or not. */
+interface SpareInTheMaking {
+  readonly spare: SpareFile;
+  readonly over: Promise<void>;
 }
 
 /** Segments' files. `take` is never called twice at once; the rest may overlap. */
@@ -64,10 +57,20 @@ export class SegmentPool {
   #nextSegmentId: number;
   #bytes: number;
   #preparing: Promise<void> | undefined;
+  #making: SpareInTheMaking | undefined;
+  readonly #sparesMax: number;
+  readonly #reserve: Reserve;
+  #filling: Pace | undefined;
+  #retry: Cancel | undefined;
+  #isReserving = false;
+  /** Something was freed or begun while the reserve was being filled. */
+  #isChanged = false;
   #isClosed = false;
 
   constructor(options: SegmentPoolOptions) {
     this.#options = options;
+    this.#sparesMax = options.reserve === "full" ? Infinity : SPARES_MAX;
+    this.#reserve = new Reserve(options.missingBytes, options.reserved);
     this.#spares = [...options.spares];
     this.#nextSegmentId = options.nextSegmentId;
     this.#bytes = options.usedBytes + options.spares.length * options.segmentBytes;
@@ -89,11 +92,30 @@ export class SegmentPool {
    */
   async take(request: SegmentRequest): Promise<SegmentWriter | "full"> {
     const isOversized = request.capacityBytesMin > this.#options.segmentBytes;
-    // A spare in the making is nearly ready, and its bytes count already.
-    if (!isOversized && this.#spares.length === 0 && this.#preparing !== undefined)
-      await this.#preparing;
+    if (!isOversized && this.#spares.length === 0 && this.#making !== undefined)
+      await this.#awaitSpare(this.#making);
+    if (isOversized) await this.#giveUpSpares(request.capacityBytesMin);
     const spare = isOversized ? undefined : this.#spares.shift();
     return spare === undefined ? await this.#create(request) : await this.#reuse(spare, request);
+  }
+
+  /** A spare in the making is nearly ready, and its bytes count already. */
+  async #awaitSpare({ over, spare }: SpareInTheMaking): Promise<void> {
+    const { bytesMax, reserve, segmentBytes } = this.#options;
+    // One that is paced is not: beginning a file takes less time, while the budget allows it.
+    if (reserve === "full" && this.#bytes + segmentBytes <= bytesMax) return;
+    spare.hurry();
+    await over;
+  }
+
+  /** A segment for one large entry: its room in the budget is worth more than files that are ready. */
+  async #giveUpSpares(capacityBytes: number): Promise<void> {
+    const { bytesMax, segmentBytes } = this.#options;
+    while (this.#bytes + capacityBytes > bytesMax) {
+      const spare = this.#spares.pop();
+      if (spare === undefined) return;
+      await this.#discard(spare, segmentBytes);
+    }
   }
 
   async #reuse(spare: string, request: SegmentRequest): Promise<SegmentWriter> {
@@ -129,50 +151,27 @@ export class SegmentPool {
     }
   }
 
-  /** Steps 1 and 2 of the order above. */
   async #begin(
     handle: FileHandle,
     spare: string,
     request: SegmentRequest,
-    file: { readonly capacityBytes: number; readonly zeroedTo: number },
+    file: Pick<UnbornSegment, "capacityBytes" | "zeroedTo">,
   ): Promise<SegmentWriter> {
     const { clock, directory, files, logUuid } = this.#options;
     const segmentId = this.#newSegmentId();
-    const salt = saltOf(segmentId, logUuid);
-    const { baseOffset, epoch, previousEnd, previousSalt } = request;
-    const fileName = segmentFileName(baseOffset, segmentId);
-    try {
-      const createdWallMs = Math.floor(clock.wallMs());
-      const header = encodeSegmentHeader({
-        kind: SEGMENT_KIND.data,
-        logUuid,
-        segmentId,
-        baseOffset,
-        salt,
-        epoch,
-        capacityBytes: file.capacityBytes,
-        createdWallMs,
-        previousEnd,
-        previousSalt,
-      });
-      await writeFully(handle, header, header.length, 0);
-      await files.rename(this.#path(spare), this.#path(fileName));
-      await files.syncDirectory(directory);
-    } catch (cause) {
-      await closeQuietly(handle);
-      await this.#removeQuietly(fileName);
-      throw cause;
-    }
-    const segment = new Segment(
-      { segmentId, baseOffset, salt, epoch, capacityBytes: file.capacityBytes, fileName },
-      { position: SEGMENT_HEADER_BYTES, offset: baseOffset },
+    const writer = await bearSegment(
+      { ...file, files, clock, directory, logUuid, handle, spare, segmentId },
+      request,
     );
-    return new SegmentWriter(segment, handle, {
-      zeroedTo: file.zeroedTo,
-      previousHeaderCrc: 0,
-      entryCount: 0,
-      firstTimeMs: 0,
-    });
+    this.#reserve.add(writer);
+    if (this.#isReserving) this.prepare();
+    return writer;
+  }
+
+  /** A segment that was found and goes on. */
+  adopt(writer: SegmentWriter): void {
+    this.#reserve.forget(writer.segment.identity.segmentId);
+    this.#reserve.add(writer);
   }
 
   /**
@@ -187,7 +186,8 @@ export class SegmentPool {
       preallocates &&
       capacityBytes === segmentBytes &&
       (await files.stat(this.#path(fileName)))?.bytes === segmentBytes;
-    if (isWhole && this.#spares.length < SPARES_MAX && !this.#isClosed) {
+    const isWanted = this.#spares.length < this.#sparesMax && this.#bytes <= this.#options.bytesMax;
+    if (isWhole && isWanted && !this.#isClosed) {
       const spare = spareFileName(segmentId);
       await files.rename(this.#path(fileName), this.#path(spare));
       this.#spares.push(spare);
@@ -195,6 +195,8 @@ export class SegmentPool {
       await files.remove(this.#path(fileName));
       this.#bytes -= capacityBytes;
     }
+    this.#reserve.forget(segmentId);
+    if (this.#isReserving) this.prepare();
     try {
       await files.syncDirectory(directory);
       return "freed";
@@ -203,55 +205,110 @@ export class SegmentPool {
     }
   }
 
+  /** Begins to allocate the whole budget in the background, where that is wanted. */
+  startReserving(): void {
+    this.#isReserving = this.#options.reserve === "full";
+    if (this.#isReserving) this.prepare();
+  }
+
+  /** How much of the budget is allocated, where it is to be. */
+  get reserved(): ReserveProgress | undefined {
+    return this.#options.reserve === "full" ? this.#reserve.progress(this.#space()) : undefined;
+  }
+
+  #space(): PoolSpace {
+    const { bytesMax, segmentBytes } = this.#options;
+    return {
+      bytes: this.#bytes,
+      bytesMax,
+      segmentBytes,
+      spareBytes: this.#spares.length * segmentBytes,
+      unwrittenBytes: this.#making?.spare.leftBytes ?? 0,
+    };
+  }
+
   /**
-   * Makes spares in the background until there are {@link SPARES_MAX}, as far as budget and disk
-   * allow.
+   * Makes spares in the background until there are {@link SPARES_MAX}, or the whole budget is
+   * allocated, as far as budget and disk allow.
    */
   prepare(): void {
-    if (this.#preparing !== undefined || this.#isClosed || !this.#options.preallocates) return;
-    if (!this.#wantsSpare()) return;
+    this.#isChanged = this.#preparing !== undefined;
+    if (this.#isChanged || this.#isClosed || !this.#options.preallocates) return;
+    if (!this.#wantsSpare() && !this.#isReserving) return;
     this.#preparing = this.#makeSpares().finally(() => {
       this.#preparing = undefined;
+      if (this.#isChanged && this.#isReserving) this.prepare();
     });
   }
 
   #wantsSpare(): boolean {
     const { bytesMax, segmentBytes } = this.#options;
     return (
-      this.#spares.length < SPARES_MAX && !this.#isClosed && this.#bytes + segmentBytes <= bytesMax
+      this.#spares.length < this.#sparesMax &&
+      !this.#isClosed &&
+      this.#bytes + segmentBytes <= bytesMax
     );
   }
 
   async #makeSpares(): Promise<void> {
-    const { segmentBytes } = this.#options;
-    while (this.#wantsSpare()) {
-      this.#bytes += segmentBytes;
-      const spare = spareFileName(this.#newSegmentId());
-      try {
-        await this.#writeZeros(spare);
-        this.#spares.push(spare);
-      } catch {
-        // A spare is only an advantage: whoever needs a segment tries again and tells what is
-        // wrong.
-        await this.#discard(spare, segmentBytes);
-        return;
+    try {
+      if (this.#isReserving) await this.#fillSegments();
+      while (this.#wantsSpare()) {
+        await this.#makeSpare();
+        if (this.#isReserving) await this.#fillSegments();
       }
+    } catch (cause) {
+      // A spare is only an advantage: whoever needs a segment tries again and tells what is wrong.
+      if (this.#isReserving) this.#reserveLater(toError(cause));
     }
   }
 
-  /** Strides keep memory small and let other file calls in between. */
-  async #writeZeros(spare: string): Promise<void> {
-    const { files, segmentBytes } = this.#options;
-    const handle = await files.open(this.#path(spare), "create");
+  async #makeSpare(): Promise<void> {
+    const { clock, directory, files, reserve, segmentBytes } = this.#options;
+    const fileName = spareFileName(this.#newSegmentId());
+    const spare = new SpareFile({
+      files,
+      clock,
+      path: this.#path(fileName),
+      bytes: segmentBytes,
+      isPaced: reserve === "full",
+    });
+    this.#bytes += segmentBytes;
+    const made = this.#writeSpare(spare, fileName).finally(() => {
+      this.#making = undefined;
+    });
+    this.#making = { spare, over: made.catch(() => undefined) };
+    await made;
+    // What is reserved stays so after a power cut.
+    if (reserve === "full") await files.syncDirectory(directory);
+  }
+
+  async #writeSpare(spare: SpareFile, fileName: string): Promise<void> {
     try {
-      const stride = zeros(Math.min(ZERO_STRIDE_BYTES, segmentBytes));
-      for (let at = 0; at < segmentBytes && !this.#isClosed; at += stride.length) {
-        await writeFully(handle, stride, Math.min(stride.length, segmentBytes - at), at);
-      }
-      await handle.sync();
-    } finally {
-      await handle.close();
+      if ((await spare.write()) === "whole") this.#spares.push(fileName);
+    } catch (cause) {
+      await this.#discard(fileName, this.#options.segmentBytes);
+      throw cause;
     }
+  }
+
+  /** Segments that were begun without a spare get the rest of their blocks. */
+  async #fillSegments(): Promise<void> {
+    const pace = new Pace(this.#options.clock);
+    this.#filling = pace;
+    for (const writer of this.#reserve.incomplete())
+      while (!this.#isClosed && (await pace.run(() => writer.zeroFurther())));
+    this.#filling = undefined;
+    this.#reserve.tell(this.#space());
+  }
+
+  #reserveLater(cause: Error): void {
+    if (this.#isClosed) return;
+    this.#reserve.tell(this.#space(), cause);
+    this.#retry ??= this.#options.clock.after(RESERVE_RETRY_MS, () => {
+      this.#retry = undefined;
+      this.prepare();
+    });
   }
 
   /** Removes a file that could not be used and gives its bytes back. */
@@ -272,6 +329,9 @@ export class SegmentPool {
   /** Waits for a spare in the making. May be called twice. */
   async close(): Promise<void> {
     this.#isClosed = true;
+    this.#retry?.();
+    this.#making?.spare.stop();
+    this.#filling?.hurry();
     await this.#preparing;
   }
 

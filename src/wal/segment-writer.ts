@@ -50,6 +50,7 @@ export class SegmentWriter {
   #entryCount: number;
   #firstTimeMs: number;
   #isSealed = false;
+  #isClosed = false;
   #zeroing: Promise<void> | undefined;
 
   constructor(segment: Segment, handle: FileHandle, start: WriterStart) {
@@ -99,11 +100,15 @@ export class SegmentWriter {
    * nothing was written that matters, so the segment stays usable. Other errors are thrown.
    */
   async makeRoom(diskBytes: number): Promise<"ok" | "full"> {
-    // A stride in flight could land on top of the entry: it must be over before the entry may go
-    // behind it.
-    if (this.#zeroing !== undefined) await this.#zeroing;
     const needed = Math.min(this.segment.end.position + diskBytes, this.#limit);
-    while (this.#zeroedTo < needed) {
+    for (;;) {
+      // A stride in flight could land on top of the entry: it must be over before the entry may go
+      // behind it.
+      if (this.#zeroing !== undefined) {
+        await this.#zeroing;
+        continue;
+      }
+      if (this.#zeroedTo >= needed) return "ok";
       try {
         await this.#zeroStride();
       } catch (cause) {
@@ -111,7 +116,6 @@ export class SegmentWriter {
         throw cause;
       }
     }
-    return "ok";
   }
 
   /**
@@ -122,20 +126,41 @@ export class SegmentWriter {
     const isNear =
       this.#zeroedTo < this.#limit &&
       this.#zeroedTo - this.segment.end.position < ZERO_STRIDE_BYTES;
-    if (!isNear || this.#zeroing !== undefined || this.#isSealed) return;
-    this.#zeroing = this.#zeroStride().then(
-      () => this.#zeroingDone(),
-      () => this.#zeroingDone(),
-    );
+    if (isNear) this.zeroFurther().catch(() => undefined);
   }
 
-  #zeroingDone(): void {
-    this.#zeroing = undefined;
+  /** Bytes of the file that were never written; 0 where the file system gains nothing by it. */
+  get missingBytes(): number {
+    return this.segment.identity.capacityBytes - this.#zeroedTo;
   }
 
-  async #zeroStride(): Promise<void> {
+  /**
+   * Zeroes one stride further; false when there is nothing to do. An error is no damage: the next
+   * `makeRoom` meets it too.
+   */
+  async zeroFurther(): Promise<boolean> {
+    // At the limit the SEAL may be on its way.
+    if (this.#isClosed || this.#isSealed || this.#zeroedTo >= this.#limit) return false;
+    const before = this.#zeroedTo;
+    await (this.#zeroing ?? this.#zeroStride());
+    return this.#zeroedTo > before;
+  }
+
+  /** One at a time: whoever needs the file zeroed waits for it. */
+  #zeroStride(): Promise<void> {
+    const stride = this.#writeZeros();
+    const over = (): void => {
+      this.#zeroing = undefined;
+    };
+    this.#zeroing = stride.then(over, over);
+    return stride;
+  }
+
+  async #writeZeros(): Promise<void> {
     const from = this.#zeroedTo;
-    const bytes = Math.min(ZERO_STRIDE_BYTES, this.segment.identity.capacityBytes - from);
+    const left = this.segment.identity.capacityBytes - from;
+    // The last block, which is the SEAL's, never stays behind alone.
+    const bytes = left <= ZERO_STRIDE_BYTES + ALIGNMENT_BYTES ? left : ZERO_STRIDE_BYTES;
     await writeFully(this.#handle, zeros(bytes), bytes, from);
     this.#zeroedTo = from + bytes;
   }
@@ -235,6 +260,7 @@ export class SegmentWriter {
 
   /** May be called twice. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     if (this.#zeroing !== undefined) await this.#zeroing;
     await this.#handle.close();
   }

@@ -118,6 +118,7 @@ const logOptions = fc.record({
   keepMs: maybe(durationMs(0, 86_400_000)),
   minCommitIntervalMs: maybe(durationMs(0, 10_000)),
   segmentBytes: maybe(fc.integer({ min: 4, max: 16 }).map((mib) => mib * MIB)),
+  reserve: maybe(fc.constantFrom("none")),
   flushesPerSecondMax: maybe(fc.integer({ min: 4, max: 10_000 })),
   durability: maybe(fc.constantFrom("standard", "strict")),
 });

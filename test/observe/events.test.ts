@@ -63,6 +63,7 @@ test("events: a kind reaches the method of its name, and no other", () => {
     onLogGap: hear,
     onLogQuarantined: hear,
     onLogFailed: hear,
+    onLogReserved: hear,
     onLogUnsuitable: hear,
     onBatchPlanned: hear,
     onBatchStarted: hear,

@@ -10,6 +10,7 @@ import { openLog } from "../../src/wal/open-log.ts";
 import { openTestLedger, planOf } from "../support/ledgers.ts";
 import { MemoryDisk } from "../support/memory-disk.ts";
 import { createSeededRandom } from "../support/seeded-random.ts";
+import { timed } from "../support/timed.ts";
 import { DIRECTORY, lines, Told } from "./log-scene.ts";
 
 interface Flush {
@@ -80,15 +81,6 @@ function busiestSecond(flushes: readonly Flush[]): number {
         flushes.filter(({ endMs, startMs }) => endMs >= fromMs && startMs < fromMs + 1_000).length,
     ),
   );
-}
-
-/** Moves time until the promise settles. */
-async function timed<Result>(clock: VirtualClock, promise: Promise<Result>): Promise<Result> {
-  let isSettled = false;
-  const settle = (): void => void (isSettled = true);
-  promise.then(settle, settle);
-  while (!isSettled) await clock.advance(100);
-  return await promise;
 }
 
 test("flush limit: log, ledger, fences, large groups and marks together stay below it", async () => {
