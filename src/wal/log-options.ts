@@ -59,16 +59,21 @@ export interface LogOptions {
    * @defaultValue none
    */
   readonly reserve?: "none" | "full";
+  /** Memory of {@link sharedDurableEnd}, for readers in other threads. @defaultValue none */
+  readonly durableEnd?: SharedArrayBuffer;
 }
 
 /** Options with nothing left open. */
-export type ResolvedLogOptions = Readonly<Required<Omit<LogOptions, "logUuid">>> &
-  Readonly<Pick<LogOptions, "logUuid">>;
+export type ResolvedLogOptions = Readonly<Required<Omit<LogOptions, OpenOption>>> &
+  Readonly<Pick<LogOptions, OpenOption>>;
+
+/** Options that may be absent in the end too. */
+type OpenOption = "logUuid" | "durableEnd";
 
 /** What holds where an option is absent. */
 export const LOG_DEFAULTS: Omit<
   ResolvedLogOptions,
-  "directory" | "clock" | "random" | "files" | "listener" | "facts" | "logUuid"
+  "directory" | "clock" | "random" | "files" | "listener" | "facts" | OpenOption
 > = {
   epoch: 1,
   segmentBytes: 16_777_216,

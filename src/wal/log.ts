@@ -14,6 +14,7 @@ import type {
 import type { RecordBlock, Stored } from "../contract/record.ts";
 import { HoldfastError, toError } from "../errors.ts";
 import type { ChannelTable } from "./channels.ts";
+import { DurableEndCell } from "./durable-end.ts";
 import type { GapList } from "./gaps.ts";
 import type { ResolvedLogOptions } from "./log-options.ts";
 import { LogReader, type MetDamage, type ReaderHost } from "./reader.ts";
@@ -49,6 +50,7 @@ export class SegmentedLog implements OwnedLog {
   readonly #parts: LogParts;
   readonly #writer: LogWriter;
   readonly #reader: LogReader;
+  readonly #sharedEnd: DurableEndCell | undefined;
   #durableEnd: number;
   #waiters: readonly Waiter[] = [];
   #isDegraded: boolean;
@@ -67,6 +69,9 @@ export class SegmentedLog implements OwnedLog {
       host: this.#writerHost(),
     });
     this.#reader = new LogReader(this.#readerHost());
+    const { durableEnd } = parts.options;
+    this.#sharedEnd = durableEnd === undefined ? undefined : new DurableEndCell(durableEnd);
+    this.#sharedEnd?.move(parts.nextOffset);
   }
 
   /** Prepares the first segment; `isContinued`: the last one goes on. */
@@ -201,6 +206,7 @@ export class SegmentedLog implements OwnedLog {
     return {
       committed: (commit) => {
         this.#durableEnd = commit.durableEnd;
+        this.#sharedEnd?.move(commit.durableEnd);
         options.listener.committed(commit);
         this.#wake();
       },

@@ -89,6 +89,7 @@ test("flush limit: log, ledger, fences, large groups and marks together stay bel
     fc.integer({ min: 1, max: 2 ** 30 }),
     fc.array(fc.constantFrom("append", "large", "burst", "fence", "batch", "idle"), {
       maxLength: 40,
+      size: "max",
     }),
     async (countMax, seed, steps) => {
       const clock = new VirtualClock();
