@@ -5,6 +5,9 @@
  * the lock belongs to the open file description that both share, so it stays when the helper ends and
  * goes when the last copy of the descriptor is closed, also by SIGKILL. Node opens every descriptor
  * close-on-exec, so no other child can keep it alive.
+ *
+ * On macOS `open(2)` takes the same kind of lock itself (O_EXLOCK). The choice and the flags are tested; no test has
+ * run on a Mac.
  */
 import { spawn } from "node:child_process";
 import * as fs from "node:fs";
@@ -24,6 +27,8 @@ const LOCAL_FIX = "put `data:` on a local file system";
 /** Flags of `open(2)` on macOS that Node does not name: take an exclusive lock, fail instead of waiting. */
 const MACOS_O_EXLOCK = 0x20;
 const MACOS_O_NONBLOCK = 0x4;
+/** What a file system says that has no such locks. */
+const LOCK_REFUSALS: readonly string[] = ["ENOTSUP", "EOPNOTSUPP", "EINVAL"];
 
 const MACHINE_ID_FILES: readonly string[] = [
   "/etc/machine-id",
@@ -123,17 +128,53 @@ function isStillThere(path: string, fd: number): boolean {
   return named !== undefined && named.ino === held.ino && named.dev === held.dev;
 }
 
-async function lockOnLinux(path: string): Promise<number> {
+/** Opens a file and takes its lock, or throws. The first of two steps: the path may name another file by then. */
+type TakeLock = (path: string, openFile: typeof fs.openSync) => Promise<number>;
+
+async function takeOnLinux(path: string, openFile: typeof fs.openSync): Promise<number> {
+  const fd = openFile(path, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o600);
+  let kept = false;
+  try {
+    if ((await runFlock(path, fd)) === "held") throw lockedError(path);
+    kept = true;
+    return fd;
+  } finally {
+    if (!kept) fs.closeSync(fd);
+  }
+}
+
+/** Opening and locking are one call there: no other program is needed. */
+function takeOnMacos(path: string, openFile: typeof fs.openSync): Promise<number> {
+  const flags = fs.constants.O_RDWR | fs.constants.O_CREAT | MACOS_O_EXLOCK | MACOS_O_NONBLOCK;
+  try {
+    return Promise.resolve(openFile(path, flags, 0o600));
+  } catch (error) {
+    const code = codeOf(error);
+    if (code === "EAGAIN" || code === "EWOULDBLOCK") throw lockedError(path);
+    if (LOCK_REFUSALS.includes(code)) throw unsupported(path, `open ended with ${code}`, LOCAL_FIX);
+    throw error;
+  }
+}
+
+const LOCKS: ReadonlyMap<string, TakeLock> = new Map([
+  ["linux", takeOnLinux],
+  ["darwin", takeOnMacos],
+]);
+
+async function takeLock(
+  take: TakeLock,
+  path: string,
+  openFile: typeof fs.openSync,
+): Promise<number> {
   for (let attempt = 0; attempt < LOCK_ATTEMPTS_MAX; attempt += 1) {
-    const fd = fs.openSync(path, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o600);
-    let kept = false;
+    const fd = await take(path, openFile);
+    let isKept = false;
     try {
-      if ((await runFlock(path, fd)) === "held") throw lockedError(path);
       // A lock on a file that was removed meanwhile keeps nobody out: take the one that is there now.
-      kept = isStillThere(path, fd);
-      if (kept) return fd;
+      isKept = isStillThere(path, fd);
+      if (isKept) return fd;
     } finally {
-      if (!kept) fs.closeSync(fd);
+      if (!isKept) fs.closeSync(fd);
     }
   }
   throw unsupported(
@@ -141,16 +182,6 @@ async function lockOnLinux(path: string): Promise<number> {
     `it was replaced ${LOCK_ATTEMPTS_MAX} times while being locked`,
     "leave the file alone",
   );
-}
-
-function lockOnMacos(path: string): number {
-  const flags = fs.constants.O_RDWR | fs.constants.O_CREAT | MACOS_O_EXLOCK | MACOS_O_NONBLOCK;
-  try {
-    return fs.openSync(path, flags, 0o600);
-  } catch (error) {
-    const held = codeOf(error) === "EAGAIN" || codeOf(error) === "EWOULDBLOCK";
-    throw held ? lockedError(path) : error;
-  }
 }
 
 /** Replaces the text of the lock file; only its holder may. */
@@ -188,17 +219,22 @@ function ownIdentity(): LockHolder {
 
 /**
  * Takes the kernel lock on a file, which is made if needed. Rejects with DATA_LOCKED naming the holder,
- * or with PLATFORM_UNSUPPORTED where there is no such lock.
+ * or with PLATFORM_UNSUPPORTED where there is no such lock. `openFile` is for tests of another platform.
  */
-export async function lockFileOn(platform: string, path: string): Promise<FileLock> {
-  if (platform !== "linux" && platform !== "darwin") {
+export async function lockFileOn(
+  platform: string,
+  path: string,
+  openFile: typeof fs.openSync = fs.openSync,
+): Promise<FileLock> {
+  const take = LOCKS.get(platform);
+  if (take === undefined) {
     throw unsupported(
       path,
-      `Holdfast runs on linux and darwin, this is ${platform}`,
+      `Holdfast runs on ${[...LOCKS.keys()].join(" and ")}, this is ${platform}`,
       "run it in a container or a virtual machine",
     );
   }
-  const fd = platform === "linux" ? await lockOnLinux(path) : lockOnMacos(path);
+  const fd = await takeLock(take, path, openFile);
   writeText(fd, lockText(ownIdentity()));
   return new HeldLock(fd);
 }

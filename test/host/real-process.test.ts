@@ -1,6 +1,7 @@
-import { equal, match, rejects } from "node:assert/strict";
+import { deepEqual, equal, match, rejects } from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import * as fs from "node:fs";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -126,6 +127,67 @@ test("lock: a platform without such a lock is refused", async (context) => {
     message: /win32/,
   });
 });
+
+/** `open` of macOS by its answers: `lock`, `replace` (the file goes while it is locked), or a code. */
+function macosOpen(answers: readonly string[]): {
+  readonly openFile: typeof fs.openSync;
+  readonly flags: unknown[];
+} {
+  const flags: unknown[] = [];
+  const waiting = [...answers];
+  const openFile: typeof fs.openSync = (path, given, mode) => {
+    flags.push(given);
+    const answer = waiting.shift() ?? "lock";
+    if (answer !== "lock" && answer !== "replace")
+      throw Object.assign(new Error(answer), { code: answer });
+    const fd = fs.openSync(path, fs.constants.O_RDWR | fs.constants.O_CREAT, mode);
+    if (answer === "replace") rmSync(path);
+    return fd;
+  };
+  return { openFile, flags };
+}
+
+test("lock: on macOS opening takes it, without another program", linux, async (context) => {
+  const path = lockPath(context);
+  const { flags, openFile } = macosOpen(["lock"]);
+  const lock = await lockFileOn("darwin", path, openFile);
+  equal(parseLockText(readFileSync(path, "utf8")).pid, String(process.pid));
+  await lock.release();
+  // O_RDWR, O_CREAT, O_EXLOCK 0x20, O_NONBLOCK 0x4
+  deepEqual(flags, [fs.constants.O_RDWR | fs.constants.O_CREAT | 0x24]);
+});
+
+test(
+  "lock: on macOS a held file is locked, one that cannot be is refused, the rest is as the system says",
+  linux,
+  async (context) => {
+    const path = lockPath(context);
+    writeFileSync(path, lockText({ pid: "4711", boot: "", since: "" }));
+    const cases = [
+      ["EAGAIN", "DATA_LOCKED"],
+      ["EWOULDBLOCK", "DATA_LOCKED"],
+      ["ENOTSUP", "PLATFORM_UNSUPPORTED"],
+      ["EINVAL", "PLATFORM_UNSUPPORTED"],
+      ["EACCES", "EACCES"],
+    ];
+    for (const [answer = "", code = ""] of cases)
+      await rejects(lockFileOn("darwin", path, macosOpen([answer]).openFile), { code });
+  },
+);
+
+test(
+  "lock: a file that is replaced while it is locked is locked again, not for ever",
+  linux,
+  async (context) => {
+    const path = lockPath(context);
+    const twice = macosOpen(["replace", "replace", "lock"]);
+    await (await lockFileOn("darwin", path, twice.openFile)).release();
+    equal(twice.flags.length, 3);
+    const always = macosOpen(Array<string>(9).fill("replace"));
+    await rejects(lockFileOn("darwin", path, always.openFile), { code: "PLATFORM_UNSUPPORTED" });
+    equal(always.flags.length, 5);
+  },
+);
 
 test("lock: without the flock command the message says what to install", linux, async (context) => {
   const before = process.env["PATH"];
