@@ -12,7 +12,7 @@ import {
 import { sharedDurableEnd } from "../../src/wal/durable-end.ts";
 import type { LogOptions } from "../../src/wal/log-options.ts";
 import type { OpenedLog } from "../../src/wal/open-log.ts";
-import { createSeededRandom } from "../support/seeded-random.ts";
+import { createSeededRandom } from "../../src/testing/seeded-random.ts";
 import { timed } from "../support/timed.ts";
 import {
   DIRECTORY,
@@ -298,7 +298,7 @@ class Life {
 
   async #appendAs(step: "append" | "large" | "several" | "flying" | "fault"): Promise<void> {
     const { clock, disk } = this.scene;
-    if (step === "fault") disk.failCall({ kind: "write", nth: 1, code: "EIO", effect: "cache" });
+    if (step === "fault") disk.inject({ what: "error", kind: "write", nth: 1, code: "EIO", effect: "cache" });
     // Read while the entry is in the file and not on the disk.
     const hold = step === "flying" ? disk.hold({ kind: "write" }) : undefined;
     const bytes = step === "large" ? Math.floor(this.#random.next() * SEGMENT_BYTES) : 1;

@@ -8,8 +8,8 @@ import { VirtualClock } from "../../src/testing/virtual-clock.ts";
 import { FlushLimit, limitFlushes } from "../../src/wal/flush-limit.ts";
 import { openLog } from "../../src/wal/open-log.ts";
 import { openTestLedger, planOf } from "../support/ledgers.ts";
-import { MemoryDisk } from "../support/memory-disk.ts";
-import { createSeededRandom } from "../support/seeded-random.ts";
+import { SimulatedDisk } from "../../src/testing/disk.ts";
+import { createSeededRandom } from "../../src/testing/seeded-random.ts";
 import { timed } from "../support/timed.ts";
 import { DIRECTORY, lines, Told } from "./log-scene.ts";
 
@@ -20,7 +20,7 @@ interface Flush {
 
 /** A disk whose flushes take time, and what it was asked. */
 class SlowCard {
-  readonly disk = new MemoryDisk();
+  readonly disk = new SimulatedDisk();
   readonly flushes: Flush[] = [];
   readonly #clock: VirtualClock;
   readonly #latencyMs: () => number;

@@ -9,7 +9,7 @@ import type { LogOptions } from "../../src/wal/log-options.ts";
 import { LOG_DEFAULTS } from "../../src/wal/log-options.ts";
 import type { OpenedLog } from "../../src/wal/open-log.ts";
 import { RESERVE_RETRY_MS } from "../../src/wal/segment-pool.ts";
-import { MemoryDisk } from "../support/memory-disk.ts";
+import { SimulatedDisk } from "../../src/testing/disk.ts";
 import {
   DIRECTORY,
   newScene,
@@ -51,7 +51,7 @@ function fillDisk({ disk }: Scene): void {
   disk.capacityBytes = fileBytes(disk);
 }
 
-function fileBytes(disk: MemoryDisk): number {
+function fileBytes(disk: SimulatedDisk): number {
   return disk.paths().reduce((sum, path) => sum + disk.contents(path).length, 0);
 }
 
@@ -137,7 +137,7 @@ test("reserve: a crash at any call while space is reserved loses nothing, and th
     fc.constantFrom("none" as const, "all" as const),
     async (nth, keep) => {
       const scene = newScene();
-      scene.disk.powerOffAt({ nth });
+      scene.disk.inject({ what: "power-off", nth });
       const acknowledged: string[] = [];
       const live = async (): Promise<void> => {
         const opened = await open(scene, RESERVED);
@@ -176,7 +176,7 @@ test("reserve: a crash at any call while space is reserved loses nothing, and th
 });
 
 test("reserve: a disk without room is told, and tried again", async () => {
-  const scene = newScene(new MemoryDisk({ capacityBytes: 5 * SEGMENT_BYTES }));
+  const scene = newScene(new SimulatedDisk({ capacityBytes: 5 * SEGMENT_BYTES }));
   const told = new ToldReserve();
   const opened = await open(scene, { ...RESERVED, listener: told });
   await scene.clock.advance(1_000);
@@ -198,7 +198,7 @@ test("reserve: a disk without room is told, and tried again", async () => {
 
 test("reserve: where blocks are never overwritten it is refused, before anything is written", async () => {
   for (const type of ["btrfs", "zfs", "f2fs", "bcachefs", "nilfs2"]) {
-    const scene = newScene(new MemoryDisk({ type }));
+    const scene = newScene(new SimulatedDisk({ type }));
     await rejects(open(scene, RESERVED), { code: "FILE_SYSTEM_UNSUITABLE" });
     deepEqual(scene.disk.paths(), []);
     await (await open(scene, { reserve: "none" })).log.close();
