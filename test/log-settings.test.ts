@@ -87,3 +87,33 @@ test("log settings: the bound of flushes holds from the first start on, for all 
   );
   ok(begunMs.length > 20, `${begunMs.length} flushes`);
 });
+
+test("log settings: a reserve is told, counted and complete, beside ledger and dead letters", async (context) => {
+  const directory = await mkdtemp(join(tmpdir(), "holdfast-reserve-"));
+  context.after(() => rm(directory, { recursive: true, force: true }));
+  const told: string[] = [];
+  let complete: (() => void) | undefined;
+  const completed = new Promise<void>((resolve) => {
+    complete = resolve;
+  });
+  await using ingest = createIngest({
+    ...optionsWith({ reserve: "full", bytesMax: 64 * MIB }),
+    directory,
+    logger: silentLogger,
+    listeners: [
+      {
+        onLogReserved: ({ bytes, bytesTarget }) => {
+          told.push(`${bytes} of ${bytesTarget}`);
+          if (bytes === bytesTarget) complete?.();
+        },
+      },
+    ],
+  });
+  await ingest.start();
+  await completed;
+  // 64 MiB without 8 for dead letters and 4 for the ledger: three segments.
+  deepEqual(told.at(-1), `${48 * MIB} of ${48 * MIB}`);
+  const metrics = ingest.metricsText();
+  ok(metrics.includes(`holdfast_log_reserved_bytes ${48 * MIB}\n`));
+  ok(metrics.includes(`holdfast_log_spare_bytes ${32 * MIB}\n`));
+});

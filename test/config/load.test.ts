@@ -42,6 +42,14 @@ receivers: { r: { type: tcp, port: 0, idleTimeout: 1m, messageMax: 64KiB, inflig
   deepEqual([receiver?.common.inflightBytesMax, receiver?.common.storeTimeoutMs], [2 ** 20, 5_000]);
 });
 
+test("load: reserve, durability and the bound of flushes of the log", async () => {
+  const { log } = await loaded(`version: 1
+log: { reserve: full, durability: strict, flushesPerSecondMax: 10 }
+receivers: { r: { type: rate } }
+`);
+  deepEqual(log, { reserve: "full", durability: "strict", flushesPerSecondMax: 10 });
+});
+
 test("load: an option's name in the file leaves out its unit", () => {
   const names = ["intervalMs", "partBytesMax", "partAgeMsMax", "bytesMax", "messageBytesMax"].map(
     (name) => yamlName(name, { kind: "duration" }),
