@@ -298,7 +298,8 @@ class Life {
 
   async #appendAs(step: "append" | "large" | "several" | "flying" | "fault"): Promise<void> {
     const { clock, disk } = this.scene;
-    if (step === "fault") disk.inject({ what: "error", kind: "write", nth: 1, code: "EIO", effect: "cache" });
+    if (step === "fault")
+      disk.inject({ what: "error", kind: "write", nth: 1, code: "EIO", effect: "cache" });
     // Read while the entry is in the file and not on the disk.
     const hold = step === "flying" ? disk.hold({ kind: "write" }) : undefined;
     const bytes = step === "large" ? Math.floor(this.#random.next() * SEGMENT_BYTES) : 1;

@@ -137,7 +137,8 @@ class Lives {
   async step(step: Exclude<Step, Crash>): Promise<void> {
     const { clock, disk } = this.#scene;
     const opened = await this.opened();
-    if (step === "fault") disk.inject({ what: "error", kind: "write", nth: 1, code: "EIO", effect: "cache" });
+    if (step === "fault")
+      disk.inject({ what: "error", kind: "write", nth: 1, code: "EIO", effect: "cache" });
     if (step === "position" || step === "fault") this.#append(opened);
     if (step === "fill")
       for (let index = 0; index < 4; index += 1) {
