@@ -13,6 +13,7 @@ import type { ResolvedLogOptions } from "./log-options.ts";
 import { namesDiskBytes, writeNames } from "./segment-head.ts";
 import type { SegmentChain } from "./segment-chain.ts";
 import type { SegmentWriter } from "./segment-writer.ts";
+import { TurnClock } from "./turn-clock.ts";
 import type { WriterHost } from "./writer-host.ts";
 
 /** An entry of this size is committed without waiting for `minCommitIntervalMs`. */
@@ -34,6 +35,7 @@ export class LogWriter {
   readonly #channels: ChannelTable;
   readonly #host: WriterHost;
   readonly #queue: EntryQueue;
+  readonly #turn: TurnClock;
   #pumping: Promise<void> | undefined;
   #failure: HoldfastError | undefined;
   #isClosing = false;
@@ -60,6 +62,7 @@ export class LogWriter {
     this.#options = options;
     this.#clock = options.clock;
     this.#queue = new EntryQueue(options.clock);
+    this.#turn = new TurnClock(options.clock);
     this.#chain = parts.chain;
     this.#channels = parts.channels;
     this.#host = parts.host;
@@ -102,7 +105,7 @@ export class LogWriter {
       );
     }
     const channel = this.#channels.channelFor(receiver, epoch, block.channel);
-    return this.#queue.add(block, channel, { epoch, wallMs: this.#clock.wallMs() });
+    return this.#queue.add(block, channel, { epoch, wallMs: this.#turn.wallMs() });
   }
 
   /** Refuses older epochs at once, and resolves when what was accepted is settled. */
