@@ -3,26 +3,27 @@
  */
 import type { Column } from "../../src/contract/record.ts";
 import { type OpenedLedger, openLedger } from "../../src/wal/ledger.ts";
+import type { LogOptions } from "../../src/wal/log-options.ts";
 import type { OpenedLog } from "../../src/wal/open-log.ts";
 import type { ReadRecord } from "../support/independent-entry.ts";
 import type { ReadGap, ReadLog } from "../support/independent-reader.ts";
 import { createSeededRandom } from "../support/seeded-random.ts";
-import { DIRECTORY, open, type Scene, SEGMENT_BYTES } from "./log-scene.ts";
+import { DIRECTORY, open, type Scene } from "./log-scene.ts";
 
 export const LEDGER_DIRECTORY = "/data/ledger";
 
 /** A ledger and a log on the same disk. */
 export interface World {
   readonly scene: Scene;
-  readonly segmentBytes: number;
   readonly ledger: OpenedLedger;
   readonly opened: OpenedLog;
 }
 
-/** Opens both, as one process does. */
+/** Opens both, as one process does. `sees`: looks at the ledger before the log is opened. */
 export async function openWorld(
   scene: Scene,
-  segmentBytes: number = SEGMENT_BYTES,
+  change: Partial<LogOptions> = {},
+  sees: (ledger: OpenedLedger) => void = () => undefined,
 ): Promise<World> {
   const files = scene.files();
   const ledger = await openLedger({
@@ -34,10 +35,19 @@ export async function openWorld(
     identity: { machineId: "m", inode: "i" },
     fileBytes: 64 * 1024,
   });
+  sees(ledger);
   const { epoch, logUuid } = ledger;
   const facts = ledger.facts("log");
-  const options = { files, facts, epoch, logUuid, witnessAfterMs: 500, segmentBytes };
-  return { scene, ledger, segmentBytes, opened: await open(scene, options) };
+  const options = { files, facts, epoch, logUuid, witnessAfterMs: 500, ...change };
+  return { scene, ledger, opened: await open(scene, options) };
+}
+
+/** Opens the dead letters beside them. */
+export function openLetters({ ledger, scene }: World): Promise<OpenedLog> {
+  const { epoch, logUuid } = ledger;
+  const facts = ledger.facts("dead-letters");
+  const directory = "/data/dead-letters";
+  return open(scene, { directory, facts, epoch, logUuid, files: scene.disk });
 }
 
 /** Ends it in order. */

@@ -95,7 +95,7 @@ function packed({ records, ...drawn }: DrawnBlock): RecordBlock {
 /** Segments of the size of 16 and of 64 blocks: short tails of long ones are copied at an opening. */
 const segmentBytes = fc.constantFrom(64 * 1024, 256 * 1024);
 
-async function take(world: World, step: Step): Promise<World> {
+async function take(world: World, step: Step, segmentBytes: number): Promise<World> {
   const { log } = world.opened;
   switch (step.kind) {
     case "append": {
@@ -111,10 +111,10 @@ async function take(world: World, step: Step): Promise<World> {
       return world;
     case "close":
       await closeWorld(world);
-      return await openWorld(world.scene, world.segmentBytes);
+      return await openWorld(world.scene, { segmentBytes });
     case "kill":
       world.scene.kill();
-      return await openWorld(world.scene, world.segmentBytes);
+      return await openWorld(world.scene, { segmentBytes });
     case "fail-write":
       // The entry is on the disk, and its writer was told that it is not: the rescue writes it again elsewhere.
       world.scene.disk.failCall({
@@ -151,8 +151,8 @@ interface Life {
 }
 
 async function live(scene: Scene, { bytes, taken }: Life): Promise<World> {
-  let world = await openWorld(scene, bytes);
-  for (const each of taken) world = await take(world, each);
+  let world = await openWorld(scene, { segmentBytes: bytes });
+  for (const each of taken) world = await take(world, each, bytes);
   return world;
 }
 
@@ -188,10 +188,10 @@ test("independent reader: after a power cut during an opening it reads what the 
     await live(scene, drawn);
     scene.crash("all");
     scene.disk.powerOffAt({ nth: call + 1 });
-    await openWorld(scene, drawn.bytes).catch(() => undefined);
+    await openWorld(scene, { segmentBytes: drawn.bytes }).catch(() => undefined);
     scene.crash(kept);
     const { records } = readIndependently(scene);
-    const world = await openWorld(scene, drawn.bytes);
+    const world = await openWorld(scene, { segmentBytes: drawn.bytes });
     deepEqual({ records }, { records: (await readByLog(world)).records });
     await closeWorld(world);
   });
@@ -210,7 +210,7 @@ test("independent reader: with a damaged byte or a lost file it finds the same r
     if (isLost) scene.disk.take(path);
     else scene.disk.flipBit(path, at % used, at % 8);
     const { positions: _, ...read } = readIndependently(scene);
-    const world = await openWorld(scene, drawn.bytes);
+    const world = await openWorld(scene, { segmentBytes: drawn.bytes });
     deepEqual(read, await readByLog(world));
     await closeWorld(world);
   });
