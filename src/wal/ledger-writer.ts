@@ -60,6 +60,8 @@ export class LedgerWriter {
   #accepted: LedgerState;
   #queue: Call[] = [];
   #current: CurrentFile | undefined;
+  /** Number of the file that was begun last: the one that is written, or that is being left for the next. */
+  #fileNumber = 0;
   #writing: Promise<void> | undefined;
   #failure: HoldfastError | undefined;
   #closed: Promise<void> | undefined;
@@ -122,9 +124,12 @@ export class LedgerWriter {
   /** Rejects with LEDGER_FENCED when another process has opened the ledger; nothing is written from then on. */
   async assertOwner(): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure;
+    const fileNumber = this.#fileNumber;
     try {
-      await this.#options.spare.assertOwner(this.#current?.identity.fileNumber ?? 0);
+      await this.#options.spare.assertOwner(fileNumber);
     } catch (error) {
+      // While the names were read the file was left for the next one and went: that says nothing about others.
+      if (fileNumber !== this.#fileNumber) return this.assertOwner();
       if (error instanceof HoldfastError && error.code === "LEDGER_FENCED") this.#fail(error);
       throw error;
     }
@@ -252,6 +257,7 @@ export class LedgerWriter {
     };
     const start = encodeLedgerStart(identity, state, this.#wallMs());
     await writeAll(handle, start.bytes, start.bytes.length, 0);
+    this.#fileNumber = fileNumber;
     return { identity, path, handle, endBytes: start.bytes.length, lastHeaderCrc: start.headerCrc };
   }
 

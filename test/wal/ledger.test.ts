@@ -266,6 +266,29 @@ test("ledger: an older opening is fenced by a newer one before a floor and a seg
   await newer.facts("log").assertOwner();
 });
 
+test("ledger: it stays its own owner while a failed write leads to another file, and while a full file is left", async () => {
+  const disk = new MemoryDisk();
+  const ledger = await ledgerAfter(disk, 0);
+  const facts = ledger.facts("log");
+  disk.failCall({ kind: "write", nth: 1, code: "EIO", effect: "disk" });
+  const removal = disk.hold({ kind: "close" });
+  const planned = ledger.plan(planOf(1));
+  for (let turn = 0; turn < 5; turn += 1) await new Promise(setImmediate);
+  // No file is open for writing now.
+  await facts.assertOwner();
+  const names = disk.hold({ kind: "list" });
+  const asked = facts.assertOwner();
+  removal.release();
+  await planned;
+  names.release();
+  await asked;
+  for (let batchId = 1; batchId < 40; batchId += 1) {
+    const settled = ledger.commit(commitOf(batchId), planOf(batchId + 1));
+    await Promise.all([settled, facts.assertOwner(), facts.assertOwner()]);
+  }
+  equal(ledger.status().failure, undefined);
+});
+
 test("ledger: an older opening that asks nobody is fenced when its file is full, and spoils nothing before", async () => {
   const disk = new SimulatedDisk();
   const older = await ledgerAfter(disk, 0);
