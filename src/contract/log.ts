@@ -105,7 +105,7 @@ export interface Log {
   read(span: OffsetSpan, signal: AbortSignal): AsyncIterable<LogItem>;
   /** End of the longest range from `from` that is durable and has at most about `recordsMax` and `bytesMax`; more than `from` if anything is there. */
   boundedEnd(from: number, recordsMax: number, bytesMax: number): number;
-  /** Resolves when `durableEnd > offset`, rejects when the signal aborts. */
+  /** Resolves when `durableEnd > offset`; rejects when the signal aborts, and with LOG_CLOSED when the log is closed. */
   waitFor(offset: number, signal: AbortSignal): Promise<void>;
   /** Offsets below are needed by nobody: their segments may be recycled. */
   release(offset: number): Promise<void>;

@@ -43,6 +43,7 @@ export interface LogParts {
 interface Waiter {
   readonly offset: number;
   readonly resolve: () => void;
+  readonly reject: (cause: Error) => void;
 }
 
 /** See the contract for what each method promises. */
@@ -145,16 +146,22 @@ export class SegmentedLog implements OwnedLog {
   waitFor(offset: number, signal: AbortSignal): Promise<void> {
     if (signal.aborted) return Promise.reject(toError(signal.reason));
     if (this.#durableEnd > offset) return Promise.resolve();
+    if (this.#closing !== undefined) return Promise.reject(closedError());
     return new Promise((resolve, reject) => {
       const stop = (): void => {
         this.#waiters = this.#waiters.filter((known) => known !== waiter);
         reject(toError(signal.reason));
       };
+      const over = (): void => signal.removeEventListener("abort", stop);
       const waiter: Waiter = {
         offset,
         resolve: () => {
-          signal.removeEventListener("abort", stop);
+          over();
           resolve();
+        },
+        reject: (cause) => {
+          over();
+          reject(cause);
         },
       };
       signal.addEventListener("abort", stop, { once: true });
@@ -183,6 +190,9 @@ export class SegmentedLog implements OwnedLog {
     await this.#parts.retention.close();
     await this.#parts.pool.close();
     this.#isClosed = true;
+    // Nothing more will come here: who waits must look for the log's next incarnation.
+    for (const waiter of this.#waiters) waiter.reject(closedError());
+    this.#waiters = [];
     this.#tellState(undefined);
   }
 
@@ -294,6 +304,10 @@ export class SegmentedLog implements OwnedLog {
       reason,
     });
   }
+}
+
+function closedError(): HoldfastError {
+  return new HoldfastError("LOG_CLOSED", "the log was closed");
 }
 
 /**

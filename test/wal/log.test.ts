@@ -145,6 +145,15 @@ test("log: keys, timestamps, headers and receive times come back, also of a part
   await opened.log.close();
 });
 
+test("log: who waits for records is told when the log is closed", async () => {
+  const opened = await open(newScene());
+  const { signal } = new AbortController();
+  const waiting = opened.log.waitFor(0, signal);
+  await opened.log.close();
+  await rejects(waiting, { code: "LOG_CLOSED" });
+  await rejects(opened.log.waitFor(0, signal), { code: "LOG_CLOSED" });
+});
+
 test("log: waitFor resolves when the offset is durable and rejects when its signal aborts", async () => {
   const opened = await open(newScene());
   const controller = new AbortController();
