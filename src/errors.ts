@@ -107,7 +107,7 @@ export const CODES: Readonly<Record<Code, CodeRule>> = {
   LOG_MOVED: permanent,
   // Log
   LOG_FULL: transient,
-  LOG_CLOSED: permanent,
+  LOG_CLOSED: transient,
   LOG_FAILED: transient,
   LOG_DAMAGED: damaged,
   LOG_VERSION: damaged,
