@@ -16,11 +16,15 @@ const loadDeadlineMs = 60_000;
 const drainDeadlineMs = 60_000;
 const stopDeadlineMs = 30_000;
 
-/** Starts the program; it may not listen yet. */
-export function startGateway(gateway: Gateway): RunningProgram {
+/** Starts the program, with more variables in its environment; it may not listen yet. */
+export function startGateway(
+  gateway: Gateway,
+  environment: Readonly<Record<string, string>> = {},
+): RunningProgram {
   return new RunningProgram({
     arguments: [programPath, "run", gateway.configPath],
     directory: gateway.directory,
+    environment,
   });
 }
 

@@ -5,7 +5,6 @@
  */
 import { deepEqual, equal, ok } from "node:assert/strict";
 import { test } from "node:test";
-import { fileURLToPath } from "node:url";
 import type { Document } from "yaml";
 import {
   countStored,
@@ -18,9 +17,10 @@ import { RecordBook } from "../crash/record-book.ts";
 import { runTcpClient } from "../crash/tcp-client.ts";
 import { within } from "../support/deadline.ts";
 import { scrape } from "../support/metrics.ts";
-import { RunningProgram } from "../support/running-program.ts";
+import type { RunningProgram } from "../support/running-program.ts";
 import { createSeededRandom } from "../../src/testing/seeded-random.ts";
 import { openSqlite } from "../support/sqlite-reader.ts";
+import { holdDatabase } from "./held-database.ts";
 import { layOut, type Place } from "./place.ts";
 import { readiness } from "./session.ts";
 
@@ -29,14 +29,6 @@ const LIMIT = { timeout: 60_000 };
 /** Acknowledgements that are given while the file is locked. */
 const acknowledgements = 2_000;
 const deadlineMs = 30_000;
-const holderPath = fileURLToPath(new URL("./lock-holder.js", import.meta.url));
-
-/** Another process with an open transaction on the gateway's database. */
-async function holdDatabase({ directory, databasePath }: Place): Promise<RunningProgram> {
-  const holder = new RunningProgram({ arguments: [holderPath, databasePath], directory });
-  await within(deadlineMs, "lock", holder.line(/^locked$/));
-  return holder;
-}
 
 function impatient(document: Document): void {
   document.setIn(["sinks", "store", "busyTimeout"], "50ms");

@@ -115,7 +115,7 @@ async function unfinishedCopy(): Promise<Scene> {
     const scene = newScene();
     await storeAll(await openWorld(scene, { segmentBytes: COPIED_SEGMENT_BYTES }), numbered(3));
     scene.crash("all");
-    scene.disk.powerOffAt({ kind: "write", path: `${DIRECTORY}/`, nth: call });
+    scene.disk.inject({ what: "power-off", kind: "write", path: `${DIRECTORY}/`, nth: call });
     await openWorld(scene, { segmentBytes: COPIED_SEGMENT_BYTES }).catch(() => undefined);
     scene.crash("all");
     const [old = "", copy = ""] = segmentPaths(scene);
@@ -160,7 +160,7 @@ async function rescued(): Promise<Scene> {
   const world = await openWorld(scene);
   await storeAll(world, numbered(3));
   const path = `${DIRECTORY}/`;
-  scene.disk.failCall({ kind: "write", path, nth: 1, code: "EIO", effect: "disk" });
+  scene.disk.inject({ what: "error", kind: "write", path, nth: 1, code: "EIO", effect: "disk" });
   await storeAll(world, numbered(3, 3));
   scene.crash("all");
   return scene;

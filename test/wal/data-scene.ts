@@ -7,7 +7,7 @@ import type { LogOptions } from "../../src/wal/log-options.ts";
 import type { OpenedLog } from "../../src/wal/open-log.ts";
 import type { ReadRecord } from "../support/independent-entry.ts";
 import type { ReadGap, ReadLog } from "../support/independent-reader.ts";
-import { createSeededRandom } from "../support/seeded-random.ts";
+import { createSeededRandom } from "../../src/testing/seeded-random.ts";
 import { DIRECTORY, open, type Scene } from "./log-scene.ts";
 
 export const LEDGER_DIRECTORY = "/data/ledger";

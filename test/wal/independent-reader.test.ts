@@ -117,7 +117,7 @@ async function take(world: World, step: Step, segmentBytes: number): Promise<Wor
       return await openWorld(world.scene, { segmentBytes });
     case "fail-write":
       // The entry is on the disk, and its writer was told that it is not: the rescue writes it again elsewhere.
-      world.scene.disk.failCall({
+      world.scene.disk.inject({ what: "error",
         kind: "write",
         path: `${DIRECTORY}/`,
         nth: 1,
@@ -187,7 +187,7 @@ test("independent reader: after a power cut during an opening it reads what the 
     const scene = newScene();
     await live(scene, drawn);
     scene.crash("all");
-    scene.disk.powerOffAt({ nth: call + 1 });
+    scene.disk.inject({ what: "power-off", nth: call + 1 });
     await openWorld(scene, { segmentBytes: drawn.bytes }).catch(() => undefined);
     scene.crash(kept);
     const { records } = readIndependently(scene);

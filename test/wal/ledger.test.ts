@@ -267,10 +267,10 @@ test("ledger: an older opening is fenced by a newer one before a floor and a seg
 });
 
 test("ledger: it stays its own owner while a failed write leads to another file, and while a full file is left", async () => {
-  const disk = new MemoryDisk();
+  const disk = new SimulatedDisk();
   const ledger = await ledgerAfter(disk, 0);
   const facts = ledger.facts("log");
-  disk.failCall({ kind: "write", nth: 1, code: "EIO", effect: "disk" });
+  disk.inject({ what: "error", kind: "write", nth: 1, code: "EIO", effect: "disk" });
   const removal = disk.hold({ kind: "close" });
   const planned = ledger.plan(planOf(1));
   for (let turn = 0; turn < 5; turn += 1) await new Promise(setImmediate);
