@@ -101,7 +101,7 @@ async function openStorage(
 ): Promise<OpenStorage & { close(): Promise<void> }> {
   const { directory } = options;
   const { clock, random, files } = host;
-  const ledger = await openLedgerOf(host, directory);
+  const ledger = await openLedgerOf(host, directory, false, fail);
   const closers: (() => Promise<void>)[] = [() => ledger.close()];
   const close = async (): Promise<void> => {
     for (const each of closers.toReversed()) await each();
@@ -171,6 +171,7 @@ export async function openLedgerOf(
   host: Host,
   directory: string,
   adopt = false,
+  failed: (cause: Error) => void = nothing,
 ): Promise<OpenedLedger> {
   const { clock, random, files } = host;
   const lock = await files.stat(join(directory, LOCK_FILE));
@@ -180,6 +181,7 @@ export async function openLedgerOf(
     random,
     files,
     adopt,
+    failed,
     identity,
     directory: join(directory, LEDGER_DIRECTORY),
     logDirectory: join(directory, LOG_DIRECTORY),

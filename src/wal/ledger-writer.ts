@@ -51,6 +51,8 @@ export interface LedgerWriterOptions {
   readonly logUuid: Uint8Array;
   readonly fileBytes: number;
   readonly spare: LedgerSpare;
+  /** Told once, when nothing can be written any more. */
+  readonly failed: (cause: Error) => void;
 }
 
 export class LedgerWriter {
@@ -267,11 +269,12 @@ export class LedgerWriter {
 
   /** Sticky: whoever opens the ledger again decides from the disk what was durable. */
   #fail(cause: Error): HoldfastError {
-    this.#failure ??=
-      cause instanceof HoldfastError && cause.code === "LEDGER_FENCED"
-        ? cause
-        : this.#failed(cause);
-    return this.#failure;
+    if (this.#failure !== undefined) return this.#failure;
+    const isFenced = cause instanceof HoldfastError && cause.code === "LEDGER_FENCED";
+    const failure = isFenced ? cause : this.#failed(cause);
+    this.#failure = failure;
+    this.#options.failed(failure);
+    return failure;
   }
 
   #failed(cause: Error): HoldfastError {

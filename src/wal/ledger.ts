@@ -47,9 +47,15 @@ export interface LedgerOptions {
   readonly adopt?: boolean;
   /** Size of a file, 64 KiB .. 1 GiB, a multiple of 4 KiB. @defaultValue 1 MiB */
   readonly fileBytes?: number;
+  /** Told once when no fact can be written any more: only another opening helps. @defaultValue nobody */
+  readonly failed?: (cause: Error) => void;
 }
 
-const DEFAULTS = { adopt: false, fileBytes: LEDGER_FILE_BYTES } as const;
+const DEFAULTS = {
+  adopt: false,
+  fileBytes: LEDGER_FILE_BYTES,
+  failed: (): void => undefined,
+} as const;
 
 /** How a ledger was found. */
 export type LedgerRecovery =
@@ -105,8 +111,9 @@ function resolveLedgerOptions(options: LedgerOptions): Required<LedgerOptions> {
  * An earlier ledger of this process on the directory must be closed first.
  */
 export async function openLedger(options: LedgerOptions): Promise<OpenedLedger> {
-  const { files, clock, random, directory, logDirectory, identity, adopt, fileBytes } =
-    resolveLedgerOptions(options);
+  const resolved = resolveLedgerOptions(options);
+  const { files, clock, random, directory, logDirectory, identity } = resolved;
+  const { adopt, failed, fileBytes } = resolved;
   await files.makeDirectory(directory);
   await files.syncDirectory(dirname(directory));
   const found = await findLedger(files, directory, logDirectory);
@@ -119,7 +126,10 @@ export async function openLedger(options: LedgerOptions): Promise<OpenedLedger> 
   };
   const spare = new LedgerSpare(files, directory, found.highestNumber);
   if (found.blank !== undefined) spare.prepare(fileBytes, found.blank);
-  const writer = new LedgerWriter({ files, clock, directory, logUuid, fileBytes, spare }, state);
+  const writer = new LedgerWriter(
+    { files, clock, directory, logUuid, fileBytes, spare, failed },
+    state,
+  );
   try {
     await writer.begin(found.superseded);
   } catch (cause) {

@@ -15,19 +15,18 @@ import { silentLogger } from "../support/logger.ts";
 import { PushReceiver } from "../support/push-receiver.ts";
 import { RecordingSink } from "../support/sinks.ts";
 
-/** The machine's files; writes to segments fail while `isBroken` says so. */
-function breakable(isBroken: () => boolean): Files {
+/** The machine's files; writes fail whose path `isBroken` says so of. */
+function breakable(isBroken: (path: string) => boolean): Files {
   const { files } = realHost();
   return {
     ...files,
     open: async (path, mode) => {
       const handle = await files.open(path, mode);
-      if (!path.includes("/log/")) return handle;
       return {
         path,
         read: (...call) => handle.read(...call),
         write: (...call) =>
-          isBroken()
+          isBroken(path)
             ? Promise.reject(Object.assign(new Error("EIO"), { code: "EIO" }))
             : handle.write(...call),
         sync: () => handle.sync(),
@@ -43,7 +42,8 @@ class World {
   readonly receiver = new PushReceiver("meters");
   readonly sink = new RecordingSink("out");
   readonly events: AnyEvent[] = [];
-  isBroken = false;
+  /** Part of the paths of files that cannot be written. */
+  broken: string | undefined;
   readonly #waiting: (() => void)[] = [];
 
   async start(context: TestContext): Promise<void> {
@@ -56,7 +56,10 @@ class World {
       pipelines: [pipeline("rows", { outputs: [output], trigger: asap() })],
       log: { bytesMax: 64 * 1024 * 1024, segmentBytes: 4 * 1024 * 1024 },
       logger: silentLogger,
-      host: { ...realHost(), files: breakable(() => this.isBroken) },
+      host: {
+        ...realHost(),
+        files: breakable((path) => this.broken !== undefined && path.includes(this.broken)),
+      },
       listeners: [{ onEvent: (event) => this.#note(event) }],
     });
     await ingest.start();
@@ -75,10 +78,10 @@ class World {
 
   /** Makes the log fail once and waits until it is open again. */
   async failLog(): Promise<void> {
-    this.isBroken = true;
+    this.broken = "/log/";
     await rejects(this.receiver.context.store({ value: "0" }));
     await this.until(() => this.count("log-failed") === 1);
-    this.isBroken = false;
+    this.broken = undefined;
     await this.until(() => this.count("unit-restarted", "log") === 1);
   }
 
@@ -110,6 +113,21 @@ test("log failure: a batch that outlasts the restart is committed, not parked", 
   await world.failLog();
   held.resolve();
   await world.receiver.context.store({ value: "2" });
+  await world.until(() => world.sink.rows.length === 2);
+  deepEqual(world.sink.rows, [1, 2]);
+  equal(world.count("unit-parked"), 0);
+});
+
+test("log failure: a ledger that cannot be written is opened again, also when the log needs nothing of it", async (context) => {
+  const world = new World();
+  await world.start(context);
+  await world.receiver.context.store({ value: "1" });
+  await world.until(() => world.sink.rows.length === 1);
+  world.broken = "/ledger/";
+  await world.receiver.context.store({ value: "2" });
+  await world.until(() => world.count("unit-failed", "log") === 1);
+  world.broken = undefined;
+  await world.until(() => world.count("unit-restarted", "log") === 1);
   await world.until(() => world.sink.rows.length === 2);
   deepEqual(world.sink.rows, [1, 2]);
   equal(world.count("unit-parked"), 0);
