@@ -197,7 +197,7 @@ for (const [what, fault] of BROKEN) {
         const { acknowledged, another, book, faults, place, program } = load;
         await acknowledged(200);
         await faults.set(fault);
-        await whileAlive(program, "failure", program.line(/"event":"log-failed"/));
+        await whileAlive(program, "failure", program.line(/"event":"unit-failed".*"unit":"log"/));
         const before = book.acknowledged.size;
         notEqual(await post(place, book.write("refused", 0)), 200);
         equal(book.acknowledged.size, before, "acknowledged with a broken disk");
