@@ -17,7 +17,7 @@ import {
 import { RecordBook } from "../crash/record-book.ts";
 import { runTcpClient } from "../crash/tcp-client.ts";
 import { within } from "../support/deadline.ts";
-import { createSeededRandom } from "../support/seeded-random.ts";
+import { createSeededRandom } from "../../src/testing/seeded-random.ts";
 import { loopDisk } from "./loop-disk.ts";
 import { configure, layOut, type Place } from "./place.ts";
 

@@ -117,7 +117,8 @@ async function take(world: World, step: Step, segmentBytes: number): Promise<Wor
       return await openWorld(world.scene, { segmentBytes });
     case "fail-write":
       // The entry is on the disk, and its writer was told that it is not: the rescue writes it again elsewhere.
-      world.scene.disk.inject({ what: "error",
+      world.scene.disk.inject({
+        what: "error",
         kind: "write",
         path: `${DIRECTORY}/`,
         nth: 1,
