@@ -62,7 +62,8 @@ function segmentsOf(log: Directory, uuid: Uint8Array, facts: LedgerFacts): Segme
     if (id === "") continue;
     const file = new Bytes(bytes);
     const named = { id: Number.parseInt(id, 16), base: Number.parseInt(base, 16) };
-    const segment = isHeaderWhole(file) ? fromHeader(file, uuid) : fromName(file, named, uuid);
+    const isNamed = !isHeaderWhole(file) || isOfEarlierLife(file, named.id, uuid);
+    const segment = isNamed ? fromName(file, named, uuid) : fromHeader(file, uuid);
     if (segment !== undefined && segment.id >= (facts.floor?.segmentId ?? 0))
       segments.push(segment);
   }
@@ -74,6 +75,15 @@ function isHeaderWhole(file: Bytes): boolean {
     file.bytes.length >= BLOCK &&
     file.hex(0, 8) === "894846570d0a1a0a" &&
     file.crc(0, 84, 0) === file.u32(84)
+  );
+}
+
+/** A recycled file whose new header never arrived: its first entries are of the life that the name says. */
+function isOfEarlierLife(file: Bytes, id: number, uuid: Uint8Array): boolean {
+  const life = { id, salt: saltOf(id, uuid) };
+  const blocks = [1, 2, 3, 4].filter((block) => (block + 1) * BLOCK <= file.bytes.length);
+  return (
+    file.u64(32) !== id && blocks.some((block) => entryAt(file, block * BLOCK, life) !== undefined)
   );
 }
 
@@ -197,21 +207,38 @@ interface Living {
   readonly walked: Walked;
 }
 
-/** The segments that count, with their entries. */
-function livingSegments(segments: readonly SegmentFile[], facts: LedgerFacts): readonly Living[] {
+/** The segments that count, with their entries, and the bases of those that hold nothing. */
+function livingSegments(
+  segments: readonly SegmentFile[],
+  facts: LedgerFacts,
+): { readonly living: readonly Living[]; readonly emptyBases: readonly number[] } {
   const living: Living[] = [];
+  const emptyBases: number[] = [];
+  let trailing: Living[] = [];
   let copied: SegmentFile | undefined;
   for (const [index, segment] of segments.entries()) {
     const next = segments[index + 1];
     const { isSealed, ...walked } = walkBeside(segment, next, facts);
     const hasRecords = walked.entries.some((entry) => entry.count > 0);
-    const isCopy = copied !== undefined && isSamePlace(copied, segment);
+    if (copied !== undefined && isSamePlace(copied, segment)) continue;
     const isEmpty = !hasRecords && walked.gaps.length === 0 && segment.link !== undefined;
-    if (isCopy || isEmpty) continue;
+    if (isEmpty) emptyBases.push(segment.base);
+    if (isEmpty) trailing.push({ segment, walked });
+    if (isEmpty) continue;
+    trailing = [];
     copied = hasRecords && !isSealed ? segment : undefined;
     living.push({ segment, walked });
   }
-  return living;
+  const tables = trailing.findLast(hasTables);
+  return { living: tables === undefined ? living : [...living, tables], emptyBases };
+}
+
+/** Whole NAMES with a row, and whole POSITIONS. */
+function hasTables({ segment: { file }, walked: { entries } }: Living): boolean {
+  const isWhole = (type: number): boolean =>
+    entries.some((entry) => entry.type === type && file.u32(entry.at + 76) === 0);
+  const isNaming = entries.some((entry) => entry.type === 4 && file.u32(entry.at + 72) > 0);
+  return isNaming && isWhole(4) && isWhole(6);
 }
 
 /** Reads a log's directory. */
@@ -219,8 +246,9 @@ export function readLog(log: Directory, uuid: Uint8Array, facts: LedgerFacts = N
   const channels: Channels = { names: new Map(), positions: new Map() };
   const records: ReadRecord[] = [];
   const gaps: ReadGap[] = [];
-  const living = livingSegments(segmentsOf(log, uuid, facts), facts);
-  let expected = facts.floor?.offset ?? living[0]?.segment.base ?? facts.highestOffset;
+  const { emptyBases, living } = livingSegments(segmentsOf(log, uuid, facts), facts);
+  const highest = Math.max(facts.highestOffset, ...emptyBases);
+  let expected = facts.floor?.offset ?? living[0]?.segment.base ?? highest;
   for (const { segment, walked } of living) {
     if (segment.base > expected)
       gaps.push({ from: expected, to: segment.base, reason: "missing-segment" });
@@ -228,8 +256,7 @@ export function readLog(log: Directory, uuid: Uint8Array, facts: LedgerFacts = N
     for (const entry of walked.entries) records.push(...readEntry(segment.file, entry, channels));
     expected = Math.max(expected, walked.end);
   }
-  if (facts.highestOffset > expected)
-    gaps.push({ from: expected, to: facts.highestOffset, reason: "lost-tail" });
+  if (highest > expected) gaps.push({ from: expected, to: highest, reason: "lost-tail" });
   return { records, gaps, positions: namedPositions(channels) };
 }
 
