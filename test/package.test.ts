@@ -2,39 +2,18 @@
  * The package as its users get it: packed, installed into an empty folder, every entry imported, the program run.
  */
 import assert from "node:assert/strict";
-import { type ExecFileException, execFile } from "node:child_process";
 import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { listFiles, readText, repositoryRoot } from "./support/repository.ts";
+import { type EndedProgram, runToEnd } from "./support/run-to-end.ts";
 
 const root = repositoryRoot();
 /** The tarball is code, declarations and documents: more than this means that something got in. */
 const UNPACKED_BYTES_MAX = 2 * 1_024 * 1_024;
 const NETWORK_CODES =
   /\b(ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|ENOTCACHED)\b/;
-
-interface Ended {
-  readonly code: number;
-  readonly output: string;
-}
-
-function run(command: string, args: readonly string[], cwd: string): Promise<Ended> {
-  return new Promise((resolve) => {
-    execFile(
-      command,
-      args,
-      { cwd, maxBuffer: 16 * 1_024 * 1_024 },
-      (error: ExecFileException | null, stdout, stderr) => {
-        resolve({
-          code: error === null ? 0 : typeof error.code === "number" ? error.code : 1,
-          output: stdout + stderr,
-        });
-      },
-    );
-  });
-}
 
 /** Subpaths of `exports` that are modules. */
 function entries(): readonly string[] {
@@ -47,14 +26,18 @@ function entries(): readonly string[] {
 const folder = await mkdtemp(join(tmpdir(), "holdfast-package-"));
 after(() => rm(folder, { recursive: true, force: true }));
 const home = join(folder, "node_modules", "holdfast");
-const packed = await run("npm", ["pack", "--ignore-scripts", "--pack-destination", folder], root);
+const packed = await runToEnd(
+  "npm",
+  ["pack", "--ignore-scripts", "--pack-destination", folder],
+  root,
+);
 const installed = packed.code === 0 ? await install() : packed;
 
-async function install(): Promise<Ended> {
+async function install(): Promise<EndedProgram> {
   const tarball = (await readdir(folder)).find((name) => name.endsWith(".tgz"));
   await writeFile(join(folder, "package.json"), JSON.stringify({ private: true, type: "module" }));
   const quick = ["--no-audit", "--no-fund", "--no-package-lock", "--prefer-offline"];
-  return await run("npm", ["install", ...quick, `./${tarball}`], folder);
+  return await runToEnd("npm", ["install", ...quick, `./${tarball}`], folder);
 }
 
 /** Without the network there are no dependencies, and nothing here can be tried. */
@@ -87,7 +70,7 @@ for (const entry of entries()) {
   test(`package: ${name} can be imported and exports something`, { skip }, async () => {
     const script = `const names = Object.keys(await import("${name}")); if (names.length === 0) throw new Error("nothing is exported");`;
     const args = ["--input-type=module", "--eval", script];
-    const { code, output } = await run(process.execPath, args, folder);
+    const { code, output } = await runToEnd(process.execPath, args, folder);
     assert.equal(code, 0, output);
   });
 }
@@ -104,13 +87,13 @@ test("package: its declarations need no package but those it installs", { skip }
   const types = join(root, "node_modules/@types");
   const settings = `--noEmit --strict --module nodenext --target es2023 --types node --typeRoots ${types}`;
   const args = [join(root, "node_modules/typescript/bin/tsc"), ...settings.split(" "), "all.ts"];
-  const { code, output } = await run(process.execPath, args, folder);
+  const { code, output } = await runToEnd(process.execPath, args, folder);
   assert.equal(code, 0, output);
 });
 
 test("package: the program says how it is used", { skip }, async () => {
   const program = join(folder, "node_modules", ".bin", "holdfast");
-  const { code, output } = await run(program, ["--help"], folder);
+  const { code, output } = await runToEnd(program, ["--help"], folder);
   assert.equal(code, 0, output);
   assert.match(output, /usage: holdfast COMMAND/);
 });
