@@ -25,7 +25,7 @@ const clientDeadlineMs = 30_000;
 /** Records of this length use up a segment of 4 MiB with a few hundred of them. */
 const filler = 20_000;
 
-/** A program under load whose disk can be made to fail. */
+/** A program whose disk can be made to fail. */
 interface Load {
   readonly place: Place;
   readonly program: RunningProgram;
@@ -33,8 +33,8 @@ interface Load {
   readonly book: RecordBook;
   /** Resolves when this many more records are acknowledged. */
   readonly acknowledged: (more: number) => Promise<void>;
-  /** Another client, behind one whose connection broke. */
-  readonly another: () => void;
+  /** Starts a client: the first, or one behind another whose connection broke. */
+  readonly send: () => void;
 }
 
 /** Runs a gateway and a client while `work` does something to the disk; then counts what the sinks have. */
@@ -50,7 +50,7 @@ async function underLoad(
   const book = new RecordBook();
   const ended = new AbortController();
   const clients: Promise<void>[] = [];
-  const another = (): void => {
+  const send = (): void => {
     const name = `t${clients.length}`;
     const random = createSeededRandom(clients.length + 1);
     const options = { port: place.tcpPort, random, book, name, filler, stop: ended.signal };
@@ -58,10 +58,9 @@ async function underLoad(
   };
   try {
     await listening(place, program);
-    another();
     const acknowledged = (more: number): Promise<void> =>
       whileAlive(program, "acknowledgements", book.acknowledgedMore(more));
-    await work({ place, program, faults, book, acknowledged, another });
+    await work({ place, program, faults, book, acknowledged, send });
     ended.abort();
     await within(clientDeadlineMs, "end of the clients", Promise.all(clients));
     await processAndStop(place, program);
@@ -116,7 +115,8 @@ for (const [what, failing] of RESCUED) {
     `disk errors: ${what} is answered with another file, and nobody notices`,
     LIMIT,
     async (context) => {
-      const done = await underLoad(context, async ({ acknowledged, faults, program }) => {
+      const done = await underLoad(context, async ({ acknowledged, faults, program, send }) => {
+        send();
         await acknowledged(200);
         await faults.set(...failing);
         await faults.haveStruck(failing.length);
@@ -153,21 +153,25 @@ test(
     let holder: RunningProgram | undefined;
     const bytes = [2 * MIB, 2 * MIB + 4096] as const;
     const path = "*/data/log/seg-0000000000000000-*";
-    const done = await underLoad(context, async ({ acknowledged, faults, place, program }) => {
-      holder = await holdDatabase(place);
-      await faults.set({ call: "read", effect: "eio", path, bytes });
-      // More than the first segment takes: it is sealed before its end is read.
-      await acknowledged(SEGMENT_RECORDS);
-      await holder.kill();
-      const told = await within(
-        clientDeadlineMs,
-        "gap",
-        program.line(/"event":"log-gap".*"reason":"unreadable"/),
-      );
-      const { from, to } = JSON.parse(told) as { from: number; to: number };
-      gapRecords = to - from;
-      await acknowledged(100);
-    });
+    const done = await underLoad(
+      context,
+      async ({ acknowledged, faults, place, program, send }) => {
+        holder = await holdDatabase(place);
+        await faults.set({ call: "read", effect: "eio", path, bytes });
+        send();
+        // More than the first segment takes: it is sealed before its end is read.
+        await acknowledged(SEGMENT_RECORDS);
+        await holder.kill();
+        const told = await within(
+          clientDeadlineMs,
+          "gap",
+          program.line(/"event":"log-gap".*"reason":"unreadable"/),
+        );
+        const { from, to } = JSON.parse(told) as { from: number; to: number };
+        gapRecords = to - from;
+        await acknowledged(100);
+      },
+    );
     await holder?.kill();
     if (done === undefined) return;
     const stored = await countStored(done.place, done.book);
@@ -194,7 +198,8 @@ for (const [what, fault] of BROKEN) {
     LIMIT,
     async (context) => {
       const done = await underLoad(context, async (load) => {
-        const { acknowledged, another, book, faults, place, program } = load;
+        const { acknowledged, book, faults, place, program, send } = load;
+        send();
         await acknowledged(200);
         await faults.set(fault);
         await whileAlive(program, "failure", program.line(/"event":"unit-failed".*"unit":"log"/));
@@ -204,7 +209,7 @@ for (const [what, fault] of BROKEN) {
         await faults.set();
         const restarted = program.line(/"event":"unit-restarted".*"unit":"log"/);
         await whileAlive(program, "restart of the log", restarted);
-        another();
+        send();
         await acknowledged(200);
       });
       if (done === undefined) return;
