@@ -5,6 +5,7 @@ import type { AppendOrigin, Log } from "../../src/contract/log.ts";
 import { realHost } from "../../src/host/real-host.ts";
 import type { LogOptions } from "../../src/wal/log-options.ts";
 import { openLog } from "../../src/wal/open-log.ts";
+import { linesBlock } from "./blocks.ts";
 
 /** Who appends in every bench. */
 export const origin: AppendOrigin = { receiver: "bench", epoch: 1 };
@@ -49,6 +50,23 @@ export async function openBenchLog(options: BenchLogOptions): Promise<BenchLog> 
     ...options,
   });
   return { log, commits };
+}
+
+/** Segments that are filled and freed before a measurement: the open one, both spares, and one that is read. */
+const warmSegments = 5;
+const warmBlockRecords = 5_000;
+
+/**
+ * Fills and frees segments until the log writes over files that were written before: a log that has just been made
+ * writes zeros ahead, which competes with what is measured and is over once and for all.
+ */
+export async function recycle(log: Log, segmentBytes: number): Promise<void> {
+  const block = linesBlock(warmBlockRecords);
+  const blocks = Math.ceil((warmSegments * segmentBytes) / block.values.length);
+  for (let index = 0; index < blocks; index += 1) {
+    await log.append(block, origin);
+    releaseAll(log);
+  }
 }
 
 /** Frees what is durable: what a pipeline that keeps up does, so that segments are recycled. */

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { quantile } from "../../statistics.ts";
-import { openBenchLog, origin, releaseAll } from "../bench-log.ts";
+import { openBenchLog, origin, recycle, releaseAll } from "../bench-log.ts";
 import { linesBlock } from "../blocks.ts";
 import { RecycledFile } from "../recycled-file.ts";
 
@@ -80,6 +80,7 @@ async function openLogWriter(
   directory: string,
 ): Promise<{ readonly write: Write; readonly close: () => Promise<void> }> {
   const { log } = await openBenchLog({ directory, segmentBytes });
+  await recycle(log, segmentBytes);
   const record = linesBlock(1);
   let writes = 0;
   return {

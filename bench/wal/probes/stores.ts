@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { buildBlock } from "../../../src/record/block-builder.ts";
-import { openBenchLog, origin, releaseAll } from "../bench-log.ts";
+import { openBenchLog, origin, recycle, releaseAll } from "../bench-log.ts";
 import { linesBlock, walRecordBytes } from "../blocks.ts";
 import { loadPeer } from "../peers.ts";
 
@@ -24,6 +24,7 @@ interface Store {
 }
 
 const warmupShare = 0.25;
+const segmentBytes: number = 16 * 1024 * 1024;
 
 /** Commits for some seconds, after a quarter of that to get warm. */
 export async function stores(options: StoreOptions): Promise<StoreNumbers> {
@@ -78,7 +79,8 @@ async function openStore(options: StoreOptions): Promise<Store> {
 
 /** `log` takes a block as a receiver of lines has it, `log, records` builds it from single values each time. */
 async function openOwn(options: StoreOptions): Promise<Store> {
-  const { log } = await openBenchLog({ directory: options.directory });
+  const { log } = await openBenchLog({ directory: options.directory, segmentBytes });
+  await recycle(log, segmentBytes);
   const ready = linesBlock(options.recordsPerCommit);
   const inputs = recordsOf(options).map((value) => ({ value }));
   return {
