@@ -65,7 +65,7 @@ export async function identify(
     case "valid":
       if (
         decoded.header.segmentId !== segmentId &&
-        (await hasEntriesOf(home.files, path, file, salt))
+        (await hasEntriesOf(home.files, path, { segmentId, salt }))
       ) {
         notes.push(`${name}: the header is of an earlier life; the name tells what it holds`);
         return nameless(file, salt);
@@ -90,16 +90,13 @@ const HEAD_BLOCKS = 4;
  * Whether the first entries are of the life that the name says: then the write of its header was
  * lost, and what stands there is of the life before.
  */
-async function hasEntriesOf(
+export async function hasEntriesOf(
   files: Files,
   path: string,
-  { segmentId, sizeBytes }: NamedFile,
-  salt: number,
+  { segmentId, salt }: { readonly segmentId: number; readonly salt: number },
 ): Promise<boolean> {
   for (let block = 0; block < HEAD_BLOCKS; block += 1) {
-    const position = SEGMENT_HEADER_BYTES + block * ALIGNMENT_BYTES;
-    if (position + ALIGNMENT_BYTES > sizeBytes) return false;
-    const bytes = await readBlock(files, path, position);
+    const bytes = await readBlock(files, path, SEGMENT_HEADER_BYTES + block * ALIGNMENT_BYTES);
     const header = bytes && decodeEntryHeader(bytes, 0, salt);
     if (header?.segmentIdLow === segmentId % 2 ** 32) return true;
   }

@@ -17,6 +17,7 @@ import {
 import type { SegmentLife } from "./inspect-segment.ts";
 import type { FoundLedger } from "./ledger-recovery.ts";
 import { logOf, nextOffsetMin } from "./ledger-state.ts";
+import { hasEntriesOf } from "./segment-candidate.ts";
 import { readBlock } from "./segment-scan.ts";
 
 /** What the ledger knows of a log that its files alone do not show. */
@@ -143,22 +144,36 @@ async function scanHeaders(
     const decoded = decodeSegmentHeader(block);
     if (decoded.kind === "unsupported")
       strange.push({ file, kind: "unsupported", reason: decoded.reason });
-    else candidates.push(candidateOf(file, parsed, decoded));
+    else
+      candidates.push(
+        await candidateOf(files, join(directory, file), { file, ...parsed, decoded }),
+      );
   }
   const inOrder = candidates.toSorted((a, b) => a.segmentId - b.segmentId);
   return { candidates: inOrder, strange, spareCount, expiredCount };
 }
 
-function candidateOf(
-  file: string,
-  parsed: { readonly segmentId: number; readonly baseOffset: number },
-  decoded:
-    | { readonly kind: "valid"; readonly header: SegmentHeader }
-    | { readonly kind: "invalid" },
-): Candidate {
-  const header = decoded.kind === "valid" ? decoded.header : undefined;
-  const { segmentId, baseOffset } = header ?? parsed;
-  return { file, segmentId, baseOffset, header };
+async function candidateOf(
+  files: Files,
+  path: string,
+  {
+    file,
+    segmentId,
+    baseOffset,
+    decoded,
+  }: Pick<Candidate, "file" | "segmentId" | "baseOffset"> & {
+    readonly decoded:
+      | { readonly kind: "valid"; readonly header: SegmentHeader }
+      | { readonly kind: "invalid" };
+  },
+): Promise<Candidate> {
+  const named = { file, segmentId, baseOffset, header: undefined };
+  if (decoded.kind === "invalid") return named;
+  const { header } = decoded;
+  const life = { segmentId, salt: saltOf(segmentId, header.logUuid) };
+  // A recycled file whose new header never arrived is what its first entries say.
+  if (header.segmentId !== segmentId && (await hasEntriesOf(files, path, life))) return named;
+  return { file, segmentId: header.segmentId, baseOffset: header.baseOffset, header };
 }
 
 /** The header block, or undefined when the file is gone. One that cannot be read is as good as damaged. */

@@ -1,7 +1,9 @@
 import { deepEqual, equal } from "node:assert/strict";
 import { test } from "node:test";
 import { SEGMENT_HEADER_BYTES } from "../../src/wal/format.ts";
+import { inspectLog } from "../../src/wal/inspect.ts";
 import {
+  DIRECTORY,
   MemoryFacts,
   newScene,
   open,
@@ -74,6 +76,8 @@ test("lost front: a recycled file whose new header never arrived is known by its
   const newest = segmentPaths(scene).at(-1) ?? "";
   scene.disk.patch(newest, 0, scene.disk.contents(spare).slice(0, SEGMENT_HEADER_BYTES));
   scene.crash("none");
+  const { segments } = await inspectLog(scene.files(), DIRECTORY);
+  equal(segments.at(-1)?.baseOffset, 29);
   const again = await open(scene);
   equal(again.log.durableEnd, 30);
   equal((await readBack(again, 27)).texts.length, 3);
