@@ -19,7 +19,7 @@
  *                                         84  u32 crc over 0..83, seed 0
  * ```
  */
-import { crc32 } from "node:zlib";
+import { crc32 } from "./crc.ts";
 
 /**
  * Entries begin at multiples of this; no write ever touches a unit that holds acknowledged bytes.
@@ -88,7 +88,7 @@ export function padTo8(bytes: number): number {
 
 /** CRC-32 of `bytes[from, to)` with a seed. */
 export function seededCrc(bytes: Uint8Array, from: number, to: number, seed: number): number {
-  return crc32(bytes.subarray(from, to), seed);
+  return crc32(bytes, from, to, seed);
 }
 
 /** A view for reading and writing numbers of `bytes`. */
@@ -115,7 +115,11 @@ export function readU64(view: DataView, at: number): number {
  * lost.
  */
 export function saltOf(segmentId: number, logUuid: Uint8Array): number {
-  return (Math.imul(segmentId % UINT32_RANGE, SEGMENT_ID_FACTOR) ^ crc32(logUuid, 0)) >>> 0;
+  return (
+    (Math.imul(segmentId % UINT32_RANGE, SEGMENT_ID_FACTOR) ^
+      crc32(logUuid, 0, logUuid.length, 0)) >>>
+    0
+  );
 }
 
 /** The header block, {@link SEGMENT_HEADER_BYTES} long. */
