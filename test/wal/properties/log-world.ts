@@ -5,6 +5,7 @@
  * is known from the bytes that lay there before, so that a gap can be judged: it must be there, and be no larger.
  */
 import { deepEqual, equal, ok } from "node:assert/strict";
+import { ENTRY_TYPE } from "../../../src/wal/entry.ts";
 import type { OpenedLog } from "../../../src/wal/open-log.ts";
 import type { LogOptions } from "../../../src/wal/log-options.ts";
 import { type DiskFault, SimulatedDisk } from "../../../src/testing/disk.ts";
@@ -166,7 +167,13 @@ export class LogWorld {
     for (const stray of strays) this.destroyed.push(...offsetsAt(after, stray));
     const isWhole = ({ path, position }: EntryOnDisk): boolean =>
       after.some((entry) => entry.path === path && entry.position === position);
-    this.destroyed.push(...recordsOf(before.filter((entry) => !isWhole(entry))));
+    const lost = before.filter((entry) => !isWhole(entry));
+    this.destroyed.push(...recordsOf(lost));
+    // Long enough for both copies of a name: then all records of that channel in this file are nobody's.
+    if (lost.some(({ header }) => header.type === ENTRY_TYPE.names)) {
+      for (const { channel } of this.sent) this.#unnamed.add(channel);
+      this.destroyed.push(...recordsOf(after.filter(({ path }) => path === strays[0]?.path)));
+    }
     const whole = recordsOf(after);
     for (const offset of this.promised.keys())
       if (offset >= this.released && !isIn(offset, whole))
