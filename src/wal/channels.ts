@@ -43,6 +43,8 @@ interface ReceiverChannels {
 export class ChannelTable {
   readonly #receivers = new Map<string, ReceiverChannels>();
   readonly #byId = new Map<number, Channel>();
+  /** What the last append found: most appends follow one of the same channel. */
+  #last: { readonly owner: ReceiverChannels; readonly channel: Channel } | undefined;
   #nextId = 1;
   #forgotten = 0;
 
@@ -75,7 +77,24 @@ export class ChannelTable {
 
   /** The channel of an append. Throws STORE_FENCED when the epoch is older than the newest seen. */
   channelFor(receiver: string, epoch: number, name: string): Channel {
-    const entry = this.#receiver(receiver);
+    const last = this.#last;
+    if (
+      last !== undefined &&
+      last.channel.name === name &&
+      last.channel.receiver === receiver &&
+      last.owner.epoch === epoch
+    )
+      return last.channel;
+    const owner = this.#receiver(receiver);
+    const channel = this.#find(owner, { receiver, epoch, name });
+    this.#last = { owner, channel };
+    return channel;
+  }
+
+  #find(
+    entry: ReceiverChannels,
+    { receiver, epoch, name }: { receiver: string; epoch: number; name: string },
+  ): Channel {
     if (epoch < entry.epoch) {
       throw new HoldfastError(
         "STORE_FENCED",
@@ -154,6 +173,7 @@ export class ChannelTable {
       if (!isOver(channel)) return;
       this.#byId.delete(channel.id);
       this.#receivers.get(channel.receiver)?.channels.delete(channel.name);
+      if (this.#last?.channel === channel) this.#last = undefined;
       this.#forgotten += 1;
     }
   }

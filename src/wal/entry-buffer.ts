@@ -5,7 +5,7 @@
 import type { RecordBlock, Stored } from "../contract/record.ts";
 import { BLOCK_HEADER_BYTES, RECORD_OVERHEAD_BYTES } from "./block-codec.ts";
 import { withSeed } from "./crc-join.ts";
-import { blockBytes, checkShape, columnsOf, extraBytes, invalidBlock } from "./block-shape.ts";
+import { checkShape, columnsOf, extraBytes, invalidBlock } from "./block-shape.ts";
 import {
   ENTRY_HEADER_BYTES,
   ENTRY_TYPE,
@@ -27,11 +27,10 @@ const SUM_BYTES_MIN: number = 64 * 1024;
 const HEAD_WORDS = BLOCK_HEADER_BYTES / 4;
 const UINT32_MAX = 2 ** 32 - 1;
 
-/** The caller of one append. */
-export interface Settler {
-  readonly recordCount: number;
-  readonly resolve: (stored: Stored) => void;
-  readonly reject: (cause: Error) => void;
+/** By which incarnation of its receiver a block was handed over, and when. */
+export interface BlockStamp {
+  readonly epoch: number;
+  readonly wallMs: number;
 }
 
 /**
@@ -50,8 +49,15 @@ export class EntryBuffer {
   #blockCount = 0;
   #extras: Uint8Array = new Uint8Array(0);
   #extrasBytes = 0;
+  /** As {@link entryBytes}: kept, because it is asked several times for each append. */
+  #entryBytes: number = ENTRY_HEADER_BYTES;
   #baseTimeMs = 0;
-  readonly #settlers: Settler[] = [];
+  // The callers of the appends and how many records each gave: no object is made for one.
+  readonly #resolves: ((stored: Stored | Promise<Stored>) => void)[] = [];
+  readonly #counts: number[] = [];
+  readonly #keepResolve = (resolve: (stored: Stored | Promise<Stored>) => void): void => {
+    this.#resolves.push(resolve);
+  };
   /** Monotonic time of the first append since the reset. */
   firstAppendMs = 0;
 
@@ -60,7 +66,7 @@ export class EntryBuffer {
   }
 
   get isEmpty(): boolean {
-    return this.#settlers.length === 0;
+    return this.#recordCount === 0;
   }
 
   get baseTimeMs(): number {
@@ -69,7 +75,7 @@ export class EntryBuffer {
 
   /** Bytes of the entry as it is now, with its header, without padding. */
   get entryBytes(): number {
-    return this.#bodyBytes(padTo8(this.#payloadBytes)) + ENTRY_HEADER_BYTES;
+    return this.#entryBytes;
   }
 
   /** What a commit takes on disk. */
@@ -90,21 +96,19 @@ export class EntryBuffer {
    * Takes a block. Throws BLOCK_INVALID when its numbers contradict each other; then nothing has
    * changed. The caller has checked the size.
    */
-  add(
-    block: RecordBlock,
-    channel: { readonly id: number; readonly epoch: number },
-    wallMs: number,
-  ): void {
+  add(block: RecordBlock, channelId: number, { epoch, wallMs }: BlockStamp): void {
     const { count, values, valuesStart } = block;
     checkShape(block);
     this.#growRecords(this.#recordCount + count);
     const valuesEnd = this.#rebaseEnds(block);
     const payloadBytes = valuesEnd - valuesStart;
+    // One length more than is needed: the payload's padding.
     this.#growBytes(
-      ENTRY_HEADER_BYTES +
-        this.#bodyBytes(this.#payloadBytes + 8 + payloadBytes) +
-        blockBytes(block) -
-        payloadBytes,
+      this.#entryBytes +
+        (payloadBytes + 8) +
+        count * RECORD_OVERHEAD_BYTES +
+        BLOCK_HEADER_BYTES +
+        extraBytes(block),
     );
     // A subarray of exactly the payload makes `set` one copy; a whole buffer needs none.
     this.#bytes.set(
@@ -113,11 +117,12 @@ export class EntryBuffer {
         : values.subarray(valuesStart, valuesEnd),
       ENTRY_HEADER_BYTES + this.#payloadBytes,
     );
-    if (this.#settlers.length === 0) this.#baseTimeMs = Math.floor(wallMs);
+    if (this.#recordCount === 0) this.#baseTimeMs = Math.floor(wallMs);
     this.#fillTimes(count, wallMs);
-    this.#addHead(block, channel);
+    this.#addHead(block, channelId, epoch);
     this.#payloadBytes += payloadBytes;
     this.#recordCount += count;
+    this.#entryBytes = ENTRY_HEADER_BYTES + this.#bodyBytes(padTo8(this.#payloadBytes));
     if (this.#payloadBytes - this.#summedBytes >= SUM_BYTES_MIN) this.#sumPayload();
   }
 
@@ -136,9 +141,10 @@ export class EntryBuffer {
     return seededCrc(this.#bytes, ENTRY_HEADER_BYTES + summed, this.entryBytes, seed);
   }
 
-  /** The caller that waits for the block added last. */
-  addSettler(settler: Settler): void {
-    this.#settlers.push(settler);
+  /** What becomes of the block added last, of `recordCount` records. */
+  settled(recordCount: number): Promise<Stored> {
+    this.#counts.push(recordCount);
+    return new Promise(this.#keepResolve);
   }
 
   /**
@@ -182,15 +188,15 @@ export class EntryBuffer {
    * so that many small appends are read back as few blocks; one with a position stays apart,
    * because the position is its own.
    */
-  #addHead(block: RecordBlock, channel: { readonly id: number; readonly epoch: number }): void {
+  #addHead(block: RecordBlock, channelId: number, epoch: number): void {
     const columns = columnsOf(block);
     const positionBytes = block.position?.length ?? 0;
     const isPlain = columns === 0 && positionBytes === 0;
-    if (isPlain && this.#joinsLast(block, channel)) return;
+    if (isPlain && this.#joinsLast(block, channelId, epoch)) return;
     const heads = this.#growHeads();
     const at = this.#blockCount * HEAD_WORDS;
-    heads[at] = channel.id;
-    heads[at + 1] = channel.epoch;
+    heads[at] = channelId;
+    heads[at + 1] = epoch;
     heads[at + 2] = block.count;
     heads[at + 3] = positionBytes;
     heads[at + 4] = block.delimiterBytes | (columns << 8);
@@ -201,13 +207,10 @@ export class EntryBuffer {
   }
 
   /** Whether the last block took this one in. */
-  #joinsLast(
-    block: RecordBlock,
-    channel: { readonly id: number; readonly epoch: number },
-  ): boolean {
+  #joinsLast(block: RecordBlock, channelId: number, epoch: number): boolean {
     const heads = this.#heads;
     const last = (this.#blockCount - 1) * HEAD_WORDS;
-    if (last < 0 || heads[last] !== channel.id || heads[last + 1] !== channel.epoch) return false;
+    if (last < 0 || heads[last] !== channelId || heads[last + 1] !== epoch) return false;
     // Equal to the delimiter bytes alone: no columns.
     if (heads[last + 3] !== 0 || heads[last + 4] !== block.delimiterBytes) return false;
     heads[last + 2] = (heads[last + 2] ?? 0) + block.count;
@@ -332,32 +335,36 @@ export class EntryBuffer {
    */
   resolveAll(firstOffset: number): void {
     let offset = firstOffset;
-    for (const settler of this.#settlers) {
-      settler.resolve({ firstOffset: offset, recordCount: settler.recordCount });
-      offset += settler.recordCount;
+    for (let index = 0; index < this.#resolves.length; index += 1) {
+      const recordCount = this.#counts[index] ?? 0;
+      this.#resolves[index]?.({ firstOffset: offset, recordCount });
+      offset += recordCount;
     }
     this.#reset();
   }
 
   /** Tells every caller that its records were not stored, and forgets the entry. */
   rejectAll(cause: Error): void {
-    for (const settler of this.#settlers) settler.reject(cause);
+    for (const resolve of this.#resolves) resolve(Promise.reject(cause));
     this.#reset();
   }
 
   #reset(): void {
-    this.#settlers.length = 0;
+    this.#resolves.length = 0;
+    this.#counts.length = 0;
     this.#payloadBytes = 0;
     this.#summedBytes = 0;
     this.#payloadCrc = 0;
     this.#recordCount = 0;
     this.#blockCount = 0;
     this.#extrasBytes = 0;
+    this.#entryBytes = ENTRY_HEADER_BYTES;
   }
 
   #growBytes(entryBytes: number): void {
+    // Its length is a multiple of what a commit is aligned to.
+    if (entryBytes <= this.#bytes.length) return;
     const needed = entryDiskBytes(entryBytes);
-    if (needed <= this.#bytes.length) return;
     const grown = new Uint8Array(Math.max(needed, 2 * this.#bytes.length));
     grown.set(
       this.#bytes.subarray(ENTRY_HEADER_BYTES, ENTRY_HEADER_BYTES + this.#payloadBytes),

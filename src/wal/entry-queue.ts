@@ -7,8 +7,7 @@ import { HoldfastError } from "../errors.ts";
 import type { Clock } from "../host/clock.ts";
 import type { Channel } from "./channels.ts";
 import { ENTRY_BODY_BYTES_MAX } from "./entry.ts";
-import { blockBytes } from "./block-shape.ts";
-import { EntryBuffer } from "./entry-buffer.ts";
+import { type BlockStamp, EntryBuffer } from "./entry-buffer.ts";
 
 /** Accepted and not yet on disk, all entries together; beyond it `append` rejects with BUSY. */
 export const ACCEPTED_BYTES_MAX: number = 64 * 1024 * 1024;
@@ -24,6 +23,12 @@ export interface PendingEntry {
   readonly buffer: EntryBuffer;
   /** Channels it uses, each once. */
   readonly channels: Channel[];
+}
+
+/** What an append brings beside its block and its channel. */
+export interface AppendStamp extends BlockStamp {
+  /** As `blockBytes` says. */
+  readonly bytes: number;
 }
 
 interface Drain {
@@ -80,9 +85,9 @@ export class EntryQueue {
   add(
     block: RecordBlock,
     channel: Channel,
-    stamp: { readonly epoch: number; readonly wallMs: number },
+    stamp: AppendStamp,
   ): Promise<Stored> {
-    const bytes = blockBytes(block);
+    const { bytes } = stamp;
     if (this.acceptedBytes + bytes > ACCEPTED_BYTES_MAX) {
       throw new HoldfastError(
         "BUSY",
@@ -93,7 +98,7 @@ export class EntryQueue {
     const isFirst = entry.buffer.isEmpty;
     const before = isFirst ? 0 : entry.buffer.entryBytes;
     try {
-      entry.buffer.add(block, { id: channel.id, epoch: stamp.epoch }, stamp.wallMs);
+      entry.buffer.add(block, channel.id, stamp);
     } catch (cause) {
       // An entry without records is never written.
       if (isFirst) this.#waiting.pop();
@@ -105,9 +110,7 @@ export class EntryQueue {
       channel.usedIn = entry.number;
       entry.channels.push(channel);
     }
-    return new Promise((resolve, reject) =>
-      entry.buffer.addSettler({ recordCount: block.count, resolve, reject }),
-    );
+    return entry.buffer.settled(block.count);
   }
 
   /** The last entry, or a new one when the block would make it too long. */

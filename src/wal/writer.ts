@@ -105,7 +105,7 @@ export class LogWriter {
       );
     }
     const channel = this.#channels.channelFor(receiver, epoch, block.channel);
-    return this.#queue.add(block, channel, { epoch, wallMs: this.#turn.wallMs() });
+    return this.#queue.add(block, channel, { epoch, wallMs: this.#turn.wallMs(), bytes });
   }
 
   /** Refuses older epochs at once, and resolves when what was accepted is settled. */

@@ -17,7 +17,7 @@ test("wal blocks: lines of one length, ends included", () => {
 test("wal blocks: a group fills an entry of its size on disk, to less than a record", () => {
   for (const bytes of [4096, 262_144, 1_048_576, 8_388_608]) {
     const buffer = new EntryBuffer();
-    for (const block of groupBlocks(bytes)) buffer.add(block, { id: 1, epoch: 1 }, 0);
+    for (const block of groupBlocks(bytes)) buffer.add(block, 1, { epoch: 1, wallMs: 0 });
     equal(entryDiskBytes(buffer.entryBytes), bytes);
     ok(bytes - buffer.entryBytes < 2 * walRecordBytes, `${bytes - buffer.entryBytes} bytes left`);
   }

@@ -79,7 +79,7 @@ class SegmentBuilder {
 
   addRecords(channelId: number, values: readonly string[]): void {
     const buffer = new EntryBuffer();
-    buffer.add(storedBlock(values), { id: channelId, epoch: 1 }, 2_000 + this.offset);
+    buffer.add(storedBlock(values), channelId, { epoch: 1, wallMs: 2_000 + this.offset });
     buffer.layOut();
     const { bytes, diskBytes, headerCrc } = buffer.seal(this.#fields(), this.#salt);
     this.#put(bytes.slice(0, diskBytes), headerCrc, this.#at);

@@ -124,12 +124,8 @@ function sealed(
   buffer: EntryBuffer,
 ): { readonly bytes: Uint8Array; readonly header: EntryHeader } {
   for (const [index, plain] of blocks.entries()) {
-    buffer.add(blockOf(plain), { id: plain.channelId, epoch: 4 }, 1_000_000 + index);
-    buffer.addSettler({
-      recordCount: plain.values.length,
-      resolve: () => undefined,
-      reject: () => undefined,
-    });
+    buffer.add(blockOf(plain), plain.channelId, { epoch: 4, wallMs: 1_000_000 + index });
+    void buffer.settled(plain.values.length);
   }
   buffer.layOut();
   const { bytes, diskBytes } = buffer.seal(
@@ -150,8 +146,8 @@ test("block codec: an entry that was summed while it filled is right with any sa
       const values = new Uint8Array(length).fill(index + 1);
       const valueEnds = Uint32Array.of(length);
       const plain = { count: 1, values, valuesStart: 0, valueEnds, delimiterBytes: 0, channel: "" };
-      buffer.add(plain, { id: 1, epoch: 1 }, 1_000);
-      buffer.addSettler({ recordCount: 1, resolve: () => undefined, reject: () => undefined });
+      buffer.add(plain, 1, { epoch: 1, wallMs: 1_000 });
+      void buffer.settled(1);
     }
     buffer.layOut();
     for (const other of [salt, 0, 2 ** 32 - 1]) {

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import type { RecordBlock } from "../../src/contract/record.ts";
 import type { Channel } from "../../src/wal/channels.ts";
+import { blockBytes } from "../../src/wal/block-shape.ts";
 import { EntryQueue } from "../../src/wal/entry-queue.ts";
 
 function channel(id: number): Channel {
@@ -54,8 +55,9 @@ test("entry queue: what is accepted is never below 0, and 0 when everything is s
       for (const each of steps) {
         if (each.kind === "add") {
           try {
-            const stamp = { epoch: 1, wallMs: 1_000 };
-            queue.add(block(each.sizes, each.isBroken), channel(1), stamp).catch(() => undefined);
+            const added = block(each.sizes, each.isBroken);
+            const stamp = { epoch: 1, wallMs: 1_000, bytes: blockBytes(added) };
+            queue.add(added, channel(1), stamp).catch(() => undefined);
           } catch {
             // Refused: nothing has changed.
           }
