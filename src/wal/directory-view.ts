@@ -6,7 +6,6 @@ import { codeOf } from "../errors.ts";
 import type { Files } from "../host/files.ts";
 import {
   ALIGNMENT_BYTES,
-  decodeSegmentHeader,
   parseFileName,
   sameBytes,
   saltOf,
@@ -14,9 +13,9 @@ import {
   SEGMENT_KIND,
   type SegmentHeader,
 } from "./format.ts";
+import { hasExpired, isOfEarlierLife, isSamePlace, readHeader } from "./header-reading.ts";
 import { HeaderWalk } from "./header-walk.ts";
 import { Segment, type SegmentIdentity } from "./segment.ts";
-import { readBlock } from "./segment-scan.ts";
 
 /** Refreshes in a row that found nothing new, before a place without an entry is searched behind; doubles. */
 const QUIET_REFRESHES = 16;
@@ -76,15 +75,12 @@ export class DirectoryView {
 
   /** Whether the name of a segment is gone: it is not worth a try to read it. */
   async isGone({ identity }: Segment): Promise<boolean> {
-    return (await this.#files.stat(`${this.#directory}/${identity.fileName}`)) === undefined;
+    return (await this.#files.stat(this.#pathOf(identity.fileName))) === undefined;
   }
 
   /** Whether the file of a segment has begun another life or is gone: what it held has expired. */
   async hasExpired({ identity }: Segment): Promise<boolean> {
-    const block = await this.#headerBlock(identity.fileName);
-    const decoded = block && decodeSegmentHeader(block);
-    if (decoded?.kind === "valid" && decoded.header.segmentId === identity.segmentId) return false;
-    if (decoded?.kind === "invalid") return false;
+    if (!(await hasExpired(this.#files, this.#pathOf(identity.fileName), identity))) return false;
     // Its name may come back in a listing that is older than this.
     this.#known = new Map([...this.#known].filter(([name]) => name !== identity.fileName));
     return true;
@@ -126,18 +122,20 @@ export class DirectoryView {
   /** Undefined when it is gone again, is another log's, or is none that this program reads. */
   async #identify(fileName: string): Promise<Viewed | undefined> {
     const parsed = parseFileName(fileName);
-    const block = await this.#headerBlock(fileName);
-    const decoded = block && decodeSegmentHeader(block);
-    if (parsed.kind !== "segment" || decoded === undefined || decoded.kind === "unsupported")
+    const path = this.#pathOf(fileName);
+    const found = await readHeader(this.#files, path);
+    if (parsed.kind !== "segment" || found.kind === "gone" || found.kind === "unsupported")
       return undefined;
-    if (decoded.kind === "invalid") return await this.#nameless(fileName, parsed);
-    const { header } = decoded;
+    if (found.kind === "invalid") return await this.#nameless(fileName, parsed);
+    const { header } = found;
     this.#logUuid ??= header.logUuid;
-    const isOurs =
-      header.kind === SEGMENT_KIND.data &&
-      header.segmentId === parsed.segmentId &&
-      sameBytes(header.logUuid, this.#logUuid);
-    return isOurs ? this.#viewed({ ...header, fileName }, header) : undefined;
+    if (header.kind !== SEGMENT_KIND.data || !sameBytes(header.logUuid, this.#logUuid))
+      return undefined;
+    if (await isOfEarlierLife(this.#files, path, { ...header, ...parsed, header }))
+      return await this.#nameless(fileName, parsed);
+    return header.segmentId === parsed.segmentId
+      ? this.#viewed({ ...header, fileName }, header)
+      : undefined;
   }
 
   /** What the name says, as soon as another segment has told the log's uuid. */
@@ -146,7 +144,7 @@ export class DirectoryView {
     { baseOffset, segmentId }: { readonly baseOffset: number; readonly segmentId: number },
   ): Promise<Viewed | undefined> {
     const logUuid = this.#logUuid;
-    const stat = await this.#files.stat(`${this.#directory}/${fileName}`);
+    const stat = await this.#files.stat(this.#pathOf(fileName));
     if (logUuid === undefined || stat === undefined) return undefined;
     const salt = saltOf(segmentId, logUuid);
     return this.#viewed({
@@ -163,19 +161,12 @@ export class DirectoryView {
     const { baseOffset, capacityBytes, epoch, fileName, salt, segmentId } = from;
     const identity = { segmentId, baseOffset, salt, epoch, capacityBytes, fileName };
     const start = { position: SEGMENT_HEADER_BYTES, offset: baseOffset };
-    const walk = new HeaderWalk(this.#files, `${this.#directory}/${fileName}`, identity);
+    const walk = new HeaderWalk(this.#files, this.#pathOf(fileName), identity);
     return { segment: new Segment(identity, start), header, walk };
   }
 
-  async #headerBlock(fileName: string): Promise<Uint8Array | undefined> {
-    try {
-      return (
-        (await readBlock(this.#files, `${this.#directory}/${fileName}`, 0)) ?? new Uint8Array(0)
-      );
-    } catch (cause) {
-      if (codeOf(cause) === "ENOENT") return undefined;
-      throw cause;
-    }
+  #pathOf(fileName: string): string {
+    return `${this.#directory}/${fileName}`;
   }
 
   /**
@@ -186,12 +177,7 @@ export class DirectoryView {
     const live: Viewed[] = [];
     for (const each of viewed) {
       const before = live.at(-1);
-      const isSamePlace =
-        before?.header !== undefined &&
-        each.header !== undefined &&
-        before.header.baseOffset === each.header.baseOffset &&
-        before.header.previousSalt === each.header.previousSalt;
-      if (!isSamePlace) {
+      if (before === undefined || !isSamePlace(before.header, each.header)) {
         live.push(each);
         continue;
       }

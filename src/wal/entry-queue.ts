@@ -82,11 +82,7 @@ export class EntryQueue {
    * Copies a block into the open entry and promises what becomes of it. Throws BUSY, BLOCK_INVALID;
    * then nothing has changed.
    */
-  add(
-    block: RecordBlock,
-    channel: Channel,
-    stamp: AppendStamp,
-  ): Promise<Stored> {
+  add(block: RecordBlock, channel: Channel, stamp: AppendStamp): Promise<Stored> {
     const { bytes } = stamp;
     if (this.acceptedBytes + bytes > ACCEPTED_BYTES_MAX) {
       throw new HoldfastError(

@@ -7,7 +7,8 @@ import { codeOf } from "../errors.ts";
 import type { Files } from "../host/files.ts";
 import { type ChannelName, decodeData } from "./block-codec.ts";
 import { ENTRY_HEADER_BYTES, ENTRY_TYPE, type EntryHeader } from "./entry.ts";
-import { ALIGNMENT_BYTES, decodeSegmentHeader, SEGMENT_HEADER_BYTES } from "./format.ts";
+import { ALIGNMENT_BYTES, SEGMENT_HEADER_BYTES } from "./format.ts";
+import { hasExpired } from "./header-reading.ts";
 import {
   judgeWalk,
   type SegmentVerdict,
@@ -18,7 +19,7 @@ import {
   type Walk,
   type WalkDamage,
 } from "./recovery.ts";
-import { readBlock, readSeal } from "./segment-scan.ts";
+import { readSeal } from "./segment-scan.ts";
 import { SegmentWindow } from "./segment-window.ts";
 import { decodeNames, type Seal } from "./tables.ts";
 
@@ -326,20 +327,5 @@ async function readContent(
     return await new SegmentWalk(window, life, provenEnd).run(limit, seal);
   } finally {
     await window.close();
-  }
-}
-
-/** Whether the file has begun another life since: then what looks damaged was overwritten by right. */
-export async function hasExpired(
-  files: Files,
-  path: string,
-  { segmentId }: { readonly segmentId: number },
-): Promise<boolean> {
-  try {
-    const decoded = decodeSegmentHeader((await readBlock(files, path, 0)) ?? new Uint8Array(0));
-    return decoded.kind === "valid" && decoded.header.segmentId !== segmentId;
-  } catch (error) {
-    if (codeOf(error) === "ENOENT") return true;
-    throw error;
   }
 }

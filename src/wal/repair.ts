@@ -13,7 +13,7 @@ import { SEGMENT_HEADER_BYTES } from "./format.ts";
 import { uncovered } from "./gaps.ts";
 import { quarantine, quarantinePath } from "./quarantine.ts";
 import type { Segment } from "./segment.ts";
-import { readHeader } from "./segment-candidate.ts";
+import { readHeader } from "./header-reading.ts";
 import { SegmentWindow } from "./segment-window.ts";
 import {
   damagesIn,

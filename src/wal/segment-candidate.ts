@@ -3,19 +3,10 @@
  */
 import { HoldfastError } from "../errors.ts";
 import type { Files } from "../host/files.ts";
-import { decodeEntryHeader } from "./entry.ts";
-import {
-  ALIGNMENT_BYTES,
-  decodeSegmentHeader,
-  parseFileName,
-  sameBytes,
-  SEGMENT_HEADER_BYTES,
-  type SegmentHeader,
-  SEGMENT_KIND,
-  saltOf,
-} from "./format.ts";
+import { parseFileName, sameBytes, type SegmentHeader, SEGMENT_KIND, saltOf } from "./format.ts";
+import { isOfEarlierLife, readHeader } from "./header-reading.ts";
 import type { SegmentIdentity } from "./segment.ts";
-import { readBlock, readSeal } from "./segment-scan.ts";
+import { readSeal } from "./segment-scan.ts";
 import type { Seal } from "./tables.ts";
 
 /** A file that is a segment of this log. */
@@ -63,14 +54,13 @@ export async function identify(
   const decoded = await readHeader(home.files, path);
   switch (decoded.kind) {
     case "valid":
-      if (
-        decoded.header.segmentId !== segmentId &&
-        (await hasEntriesOf(home.files, path, { segmentId, salt }))
-      ) {
+      if (await isOfEarlierLife(home.files, path, { ...file, ...home, header: decoded.header })) {
         notes.push(`${name}: the header is of an earlier life; the name tells what it holds`);
         return nameless(file, salt);
       }
       return await fromHeader(home, file, { header: decoded.header, notes });
+    case "gone":
+      return undefined;
     case "invalid":
       notes.push(
         `${name}: the header is damaged (${decoded.reason}); the name tells what it holds`,
@@ -81,26 +71,6 @@ export async function identify(
         fix: "run the version of Holdfast that wrote it, or a newer one",
       });
   }
-}
-
-/** Blocks behind the header in which a segment's first tables lie, if it has any. */
-const HEAD_BLOCKS = 4;
-
-/**
- * Whether the first entries are of the life that the name says: then the write of its header was
- * lost, and what stands there is of the life before.
- */
-export async function hasEntriesOf(
-  files: Files,
-  path: string,
-  { segmentId, salt }: { readonly segmentId: number; readonly salt: number },
-): Promise<boolean> {
-  for (let block = 0; block < HEAD_BLOCKS; block += 1) {
-    const bytes = await readBlock(files, path, SEGMENT_HEADER_BYTES + block * ALIGNMENT_BYTES);
-    const header = bytes && decodeEntryHeader(bytes, 0, salt);
-    if (header?.segmentIdLow === segmentId % 2 ** 32) return true;
-  }
-  return false;
 }
 
 /** What the name alone says. */
@@ -124,17 +94,6 @@ async function fromHeader(
   const sealed = await readSeal(files, `${directory}/${fileName}`, { segmentId, salt, sizeBytes });
   const identity = { segmentId, baseOffset, salt, epoch, capacityBytes, fileName };
   return { identity, sizeBytes, header, seal: sealed?.seal, epoch };
-}
-
-/** The header block of a file; one that cannot be read counts as damaged. */
-export async function readHeader(
-  files: Files,
-  path: string,
-): Promise<ReturnType<typeof decodeSegmentHeader>> {
-  const block = await readBlock(files, path, 0);
-  return block === undefined
-    ? { kind: "invalid", reason: "it cannot be read" }
-    : decodeSegmentHeader(block);
 }
 
 /** By id, which is by birth. Of two files with one id the one whose name is right counts. */

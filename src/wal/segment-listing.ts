@@ -8,17 +8,16 @@ import type { LogFloor, LogGap } from "../contract/log.ts";
 import { codeOf } from "../errors.ts";
 import type { Files } from "../host/files.ts";
 import {
-  decodeSegmentHeader,
+  type DecodedSegmentHeader,
   parseFileName,
   sameBytes,
   saltOf,
   type SegmentHeader,
 } from "./format.ts";
+import { isOfEarlierLife, isSamePlace, readHeader } from "./header-reading.ts";
 import type { SegmentLife } from "./inspect-segment.ts";
 import type { FoundLedger } from "./ledger-recovery.ts";
 import { logOf, nextOffsetMin } from "./ledger-state.ts";
-import { hasEntriesOf } from "./segment-candidate.ts";
-import { readBlock } from "./segment-scan.ts";
 
 /** What the ledger knows of a log that its files alone do not show. */
 export interface KnownLog {
@@ -136,53 +135,43 @@ async function scanHeaders(
     const parsed = parseFileName(file);
     if (parsed.kind === "spare") spareCount += 1;
     if (parsed.kind !== "segment") continue;
-    const block = await readHeaderBlock(files, join(directory, file));
-    if (block === undefined) {
-      expiredCount += 1;
-      continue;
-    }
-    const decoded = decodeSegmentHeader(block);
-    if (decoded.kind === "unsupported")
-      strange.push({ file, kind: "unsupported", reason: decoded.reason });
-    else
-      candidates.push(
-        await candidateOf(files, join(directory, file), { file, ...parsed, decoded }),
-      );
+    const path = join(directory, file);
+    const found = await readHeaderOr(files, path);
+    if (found.kind === "gone") expiredCount += 1;
+    else if (found.kind === "unsupported")
+      strange.push({ file, kind: "unsupported", reason: found.reason });
+    else candidates.push(await candidateOf(files, path, { file, ...parsed, found }));
   }
   const inOrder = candidates.toSorted((a, b) => a.segmentId - b.segmentId);
   return { candidates: inOrder, strange, spareCount, expiredCount };
+}
+
+/** As {@link readHeader}; a file that cannot be opened is as good as damaged: a tool goes on. */
+async function readHeaderOr(files: Files, path: string): ReturnType<typeof readHeader> {
+  try {
+    return await readHeader(files, path);
+  } catch (cause) {
+    return { kind: "invalid", reason: codeOf(cause) };
+  }
 }
 
 async function candidateOf(
   files: Files,
   path: string,
   {
-    file,
-    segmentId,
-    baseOffset,
-    decoded,
+    found,
+    ...named
   }: Pick<Candidate, "file" | "segmentId" | "baseOffset"> & {
-    readonly decoded:
-      | { readonly kind: "valid"; readonly header: SegmentHeader }
-      | { readonly kind: "invalid" };
+    readonly found: Exclude<DecodedSegmentHeader, { readonly kind: "unsupported" }>;
   },
 ): Promise<Candidate> {
-  const named = { file, segmentId, baseOffset, header: undefined };
-  if (decoded.kind === "invalid") return named;
-  const { header } = decoded;
-  const life = { segmentId, salt: saltOf(segmentId, header.logUuid) };
-  // A recycled file whose new header never arrived is what its first entries say.
-  if (header.segmentId !== segmentId && (await hasEntriesOf(files, path, life))) return named;
+  const { file, segmentId } = named;
+  if (found.kind === "invalid") return { ...named, header: undefined };
+  const { header } = found;
+  const { logUuid } = header;
+  if (await isOfEarlierLife(files, path, { header, segmentId, logUuid }))
+    return { ...named, header: undefined };
   return { file, segmentId: header.segmentId, baseOffset: header.baseOffset, header };
-}
-
-/** The header block, or undefined when the file is gone. One that cannot be read is as good as damaged. */
-async function readHeaderBlock(files: Files, path: string): Promise<Uint8Array | undefined> {
-  try {
-    return (await readBlock(files, path, 0)) ?? new Uint8Array(0);
-  } catch (error) {
-    return codeOf(error) === "ENOENT" ? undefined : new Uint8Array(0);
-  }
 }
 
 /** How to read a segment, by what its neighbours say: what its successor holds counts there. */
@@ -194,7 +183,7 @@ function listed(
   const { file, header, segmentId, baseOffset } = candidate;
   const index = around.indexOf(candidate);
   const before = around[index - 1];
-  const behind = around.slice(index + 1).find((next) => !isSamePlace(candidate, next));
+  const behind = around.slice(index + 1).find((next) => !isSamePlace(header, next.header));
   const salt = saltOf(segmentId, logUuid);
   const life = {
     segmentId,
@@ -204,16 +193,7 @@ function listed(
     capacityBytes: header?.capacityBytes,
     offsetMax: behind === undefined ? Infinity : endBefore(behind, salt),
   };
-  return { file, header, life, isCopy: before !== undefined && isSamePlace(before, candidate) };
-}
-
-/** Whether both begin at one offset behind the same segment: then one is a copy of the other. */
-function isSamePlace({ header: one }: Candidate, { header: other }: Candidate): boolean {
-  return (
-    one !== undefined &&
-    one.baseOffset === other?.baseOffset &&
-    one.previousSalt === other.previousSalt
-  );
+  return { file, header, life, isCopy: isSamePlace(before?.header, header) };
 }
 
 /** Where the segment with this salt ends at most. */

@@ -12,8 +12,9 @@ import {
   SEGMENT_HEADER_BYTES,
   type SegmentHeader,
 } from "./format.ts";
+import { isSamePlace, readHeader } from "./header-reading.ts";
 import { Segment } from "./segment.ts";
-import { type Candidate, identify, inOrder, readHeader } from "./segment-candidate.ts";
+import { type Candidate, identify, inOrder } from "./segment-candidate.ts";
 import { type ScanBounds, scanSegment, type SegmentScan } from "./segment-scan.ts";
 import type { Seal } from "./tables.ts";
 
@@ -258,17 +259,8 @@ function scanBounds(
     return { endPosition, isLinked: true, offsetMax: previousEnd, provenOffset: previousEnd };
   }
   // A copy says nothing about the end of what it repeats.
-  if (after !== undefined && header !== undefined && isSamePlace(header, after))
-    return { ...free, provenOffset: 0 };
+  if (isSamePlace(header, after)) return { ...free, provenOffset: 0 };
   return { ...free, offsetMax: next.identity.baseOffset, provenOffset: 0 };
-}
-
-/**
- * Whether a segment begins where another one does, behind the same predecessor: one is a copy of
- * the other.
- */
-function isSamePlace(one: SegmentHeader, other: SegmentHeader): boolean {
-  return one.baseOffset === other.baseOffset && one.previousSalt === other.previousSalt;
 }
 
 /**

@@ -1,5 +1,6 @@
 import { deepEqual, equal } from "node:assert/strict";
 import { test } from "node:test";
+import { openLogReader } from "../../src/wal/directory-reader.ts";
 import { SEGMENT_HEADER_BYTES } from "../../src/wal/format.ts";
 import { inspectLog } from "../../src/wal/inspect.ts";
 import {
@@ -81,4 +82,10 @@ test("lost front: a recycled file whose new header never arrived is known by its
   const again = await open(scene);
   equal(again.log.durableEnd, 30);
   equal((await readBack(again, 27)).texts.length, 3);
+  const { clock } = scene;
+  const reader = await openLogReader({ files: scene.files(), clock, directory: DIRECTORY });
+  const kinds: string[] = [];
+  for await (const { kind } of reader.read(27, new AbortController().signal)) kinds.push(kind);
+  deepEqual(kinds, ["records", "records", "records"]);
+  await reader.close();
 });
