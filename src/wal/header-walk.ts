@@ -3,12 +3,12 @@
  * was durable when it was made, so a later one is the proof of all before it, whatever became of its own body.
  */
 import type { FileHandle, Files } from "../host/files.ts";
+import { closeQuietly } from "./close-quietly.ts";
 import { decodeEntryHeader, entryDiskBytes, type EntryHeader } from "./entry.ts";
 import { ALIGNMENT_BYTES, SEGMENT_HEADER_BYTES } from "./format.ts";
 import { startWalk, type Step, stepWalk, type Walk } from "./recovery.ts";
 import type { SegmentIdentity, SegmentPlace } from "./segment.ts";
 import { readSeal } from "./segment-scan.ts";
-import { closeQuietly } from "./segment-pool.ts";
 import { readFully } from "./segment-window.ts";
 
 const CHUNK_BYTES: number = 64 * 1024;

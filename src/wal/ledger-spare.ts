@@ -9,9 +9,9 @@ import { join } from "node:path";
 
 import { HoldfastError, toError } from "../errors.ts";
 import type { FileHandle, Files } from "../host/files.ts";
+import { closeQuietly } from "./close-quietly.ts";
 import { ALIGNMENT_BYTES, zeros } from "./format.ts";
 import { ledgerFileName, parseLedgerFileName } from "./ledger-file.ts";
-import { closeQuietly } from "./segment-pool.ts";
 import { writeAll } from "./segment-writer.ts";
 
 /** A blank file that nobody has written to under its number. */

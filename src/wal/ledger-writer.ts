@@ -5,6 +5,7 @@
 import { HoldfastError, toError } from "../errors.ts";
 import type { Clock } from "../host/clock.ts";
 import type { FileHandle, Files } from "../host/files.ts";
+import { closeQuietly } from "./close-quietly.ts";
 import { ENTRY_BODY_BYTES_MAX } from "./entry.ts";
 import { alignUp } from "./format.ts";
 import { encodeSnapshot, type Fact, type LedgerState } from "./ledger-facts.ts";
@@ -16,7 +17,6 @@ import {
 } from "./ledger-file.ts";
 import { applyFact, checkFact } from "./ledger-state.ts";
 import { type BlankFile, type LedgerSpare, removeQuietly } from "./ledger-spare.ts";
-import { closeQuietly } from "./segment-pool.ts";
 import { writeAll } from "./segment-writer.ts";
 
 /** Calls that wait for a write; a further one is refused with BUSY. */

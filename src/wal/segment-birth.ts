@@ -15,6 +15,7 @@ import {
   saltOf,
   segmentFileName,
 } from "./format.ts";
+import { closeQuietly } from "./close-quietly.ts";
 import { Segment } from "./segment.ts";
 import { SegmentWriter, writeFully } from "./segment-writer.ts";
 
@@ -72,7 +73,7 @@ export async function bearSegment(
     await files.syncDirectory(directory);
   } catch (cause) {
     // What closing and removing say changes nothing: the error that led here is the one to tell.
-    await handle.close().catch(() => undefined);
+    await closeQuietly(handle);
     await files.remove(`${directory}/${fileName}`).catch(() => undefined);
     throw cause;
   }

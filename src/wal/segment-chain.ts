@@ -4,6 +4,7 @@
  */
 import type { LogFacts } from "../contract/log.ts";
 import type { Clock } from "../host/clock.ts";
+import { closeQuietly } from "./close-quietly.ts";
 import type { Channel, ChannelTable } from "./channels.ts";
 import { ENTRY_TYPE } from "./entry.ts";
 import { ALIGNMENT_BYTES, alignUp, SEGMENT_HEADER_BYTES } from "./format.ts";
@@ -208,14 +209,5 @@ export class SegmentChain {
       this.#leave(active);
       await closeQuietly(active);
     }
-  }
-}
-
-/** Everything in the file is durable, or the file is given up: how it closes changes nothing. */
-async function closeQuietly(writer: SegmentWriter): Promise<void> {
-  try {
-    await writer.close();
-  } catch {
-    // As above.
   }
 }

@@ -345,12 +345,3 @@ export class SegmentPool {
     return `${this.#options.directory}/${fileName}`;
   }
 }
-
-/** Closes a file that is given up; the error that led here is the one to tell. */
-export async function closeQuietly(handle: FileHandle): Promise<void> {
-  try {
-    await handle.close();
-  } catch {
-    // Nothing depends on it.
-  }
-}

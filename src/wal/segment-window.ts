@@ -4,10 +4,10 @@
  */
 import { codeOf } from "../errors.ts";
 import type { FileHandle, Files } from "../host/files.ts";
+import { closeQuietly } from "./close-quietly.ts";
 import { bodyIsValid, decodeEntryHeader, ENTRY_HEADER_BYTES, type EntryHeader } from "./entry.ts";
 import { ALIGNMENT_BYTES, alignUp } from "./format.ts";
 import type { Sighting } from "./recovery.ts";
-import { closeQuietly } from "./segment-pool.ts";
 
 /** What is read at once, unless one entry is longer. */
 export const WINDOW_BYTES: number = 1024 * 1024;

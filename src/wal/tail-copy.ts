@@ -9,6 +9,7 @@
  * is appended to.
  */
 import { HoldfastError } from "../errors.ts";
+import { closeQuietly } from "./close-quietly.ts";
 import type { ChannelTable } from "./channels.ts";
 import { ENTRY_HEADER_BYTES, ENTRY_TYPE, type EntryHeader } from "./entry.ts";
 import { ALIGNMENT_BYTES, alignUp, SEGMENT_HEADER_BYTES } from "./format.ts";
@@ -80,7 +81,7 @@ export async function copyTail(
     if ((await pool.free(segment)) === "freed") return copy;
     throw new HoldfastError("LOG_FAILED", `${parts.options.directory} cannot be synced`);
   } catch (cause) {
-    await copy.close().catch(() => undefined);
+    await closeQuietly(copy);
     throw cause;
   }
 }
@@ -108,7 +109,7 @@ async function tryCopy(
   } catch {
     // The old file is untouched and is closed like any other that ended uncleanly.
   }
-  await copy.close().catch(() => undefined);
+  await closeQuietly(copy);
   await parts.pool.free(copy.segment).catch(() => undefined);
   return false;
 }
