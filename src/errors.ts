@@ -190,7 +190,16 @@ export class HoldfastError extends Error {
 export function toError(thrown: unknown): Error {
   return thrown instanceof Error
     ? thrown
-    : new HoldfastError("INTERNAL", String(thrown), { cause: thrown });
+    : new HoldfastError("INTERNAL", textOf(thrown), { cause: thrown });
+}
+
+/** Anything can be thrown, also an object that has no text or whose text throws. */
+function textOf(thrown: unknown): string {
+  try {
+    return String(thrown);
+  } catch {
+    return `a ${typeof thrown} without a text was thrown`;
+  }
 }
 
 /** The `code` of an error, ours or Node's; `INTERNAL` where it has none. */
