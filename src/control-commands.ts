@@ -3,19 +3,20 @@
  */
 import type { ControlCommand } from "./console/control.ts";
 import { HoldfastError } from "./errors.ts";
-import type { Clock } from "./host/clock.ts";
 import type { LiveStorage } from "./live-log.ts";
 import { truncateLog, type TruncateRequest } from "./truncate.ts";
+import { type UnitCommandParts, unitCommands } from "./unit-commands.ts";
 
 /** What the commands work with. */
-export interface CommandParts {
+export interface CommandParts extends UnitCommandParts {
   readonly storage: LiveStorage;
-  readonly clock: Clock;
 }
 
 /** Every command, by which a program asks for it. */
-export function controlCommands({ storage, clock }: CommandParts): readonly ControlCommand[] {
+export function controlCommands(parts: CommandParts): readonly ControlCommand[] {
+  const { storage, clock } = parts;
   return [
+    ...unitCommands(parts),
     {
       name: "truncate",
       run: (given) => {

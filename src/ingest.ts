@@ -251,7 +251,12 @@ class RunningIngest implements Ingest {
     const { files, local, clock } = this.#host;
     if (local === undefined) return;
     const { directory } = this.#options;
-    const commands = controlCommands({ storage: this.#storage, clock });
+    const commands = controlCommands({
+      storage: this.#storage,
+      clock,
+      tree: this.#tree.root,
+      snapshot: () => this.snapshot(),
+    });
     const unit = controlUnit({ directory, files, local, clock, commands });
     this.#tree.root.start({ ...unit, strategy: BESIDE });
     await this.#tree.settled([CONTROL], CONTROL_OPEN_MS).catch(() => undefined);

@@ -15,6 +15,7 @@ const DATA_OPTION: OptionSpec = {
   takes: "DIR",
   doc: "data directory, instead of a configuration",
 };
+const JSON_OPTION: OptionSpec = { type: "boolean", doc: "the same as JSON, for programs" };
 
 /** The commands, in the order of help. */
 export const COMMANDS: readonly CommandSpec[] = [
@@ -65,6 +66,26 @@ export const COMMANDS: readonly CommandSpec[] = [
       "# yaml-language-server: $schema=./holdfast.schema.json",
     ],
     load: () => import("./schema.ts"),
+  },
+  {
+    name: "status",
+    summary: "show how the running instance is: units, log, pipelines",
+    usage: "",
+    positionals: { min: 0, max: 0 },
+    options: { config: CONFIG_OPTION, data: DATA_OPTION, json: JSON_OPTION },
+    notes: ["Asks the instance over the control socket in its data directory."],
+    load: () => import("./status.ts"),
+  },
+  {
+    name: "units",
+    summary: "list the supervised units of the running instance, or restart one",
+    usage: "[list] | restart NAME",
+    positionals: { min: 0, max: 2 },
+    options: { config: CONFIG_OPTION, data: DATA_OPTION, json: JSON_OPTION },
+    notes: [
+      "NAME is a path as list shows it: receivers/meters. A parked unit starts again with an empty window.",
+    ],
+    load: () => import("./units.ts"),
   },
   {
     name: "log",

@@ -3,14 +3,14 @@
  */
 import { join } from "node:path";
 import { showSize } from "../config/quantities.ts";
-import { askControl } from "../console/control-client.ts";
 import { truncateClosedLog } from "../closed-log.ts";
-import { codeOf, HoldfastError } from "../errors.ts";
+import { codeOf } from "../errors.ts";
 import type { Host } from "../host/host.ts";
 import { realHost } from "../host/real-host.ts";
 import { LOG_DIRECTORY } from "../storage.ts";
 import type { PipelineLoss, TruncateReport, TruncateRequest } from "../truncate.ts";
 import { firstOffsetSince, openLogReading } from "../wal/log-reading.ts";
+import { askInstance, notUnderstood } from "./ask-instance.ts";
 import type { Call } from "./command.ts";
 import { type LogPlace, placeOption } from "./log-arguments.ts";
 import { readKnownLog } from "./log-ledger.ts";
@@ -27,7 +27,7 @@ export async function truncate(call: Call, directory: string): Promise<number> {
   }
   const request = { before, force: call.has("force") };
   const report =
-    (await askInstance(host, directory, request)) ??
+    (await truncateRunning(host, directory, request)) ??
     (await truncateClosedLog(host, directory, request));
   showReport(request, report, call.terminal);
   return 0;
@@ -56,31 +56,19 @@ async function offsetOf(
 }
 
 /** Undefined when no instance runs, or it cannot be asked: then the lock says which. */
-async function askInstance(
-  { files, local, clock }: Host,
+async function truncateRunning(
+  host: Host,
   directory: string,
   request: TruncateRequest,
 ): Promise<TruncateReport | undefined> {
-  if (local === undefined) return undefined;
-  const answer = await askControl({
-    files,
-    local,
-    clock,
+  const answer = await askInstance(host, {
     directory,
     command: "truncate",
     arguments: { ...request },
   });
-  return answer.kind === "absent" ? undefined : readReport(answer.result);
-}
-
-/** @throws CONTROL_UNAVAILABLE when the instance answers something else */
-function readReport(result: unknown): TruncateReport {
-  if (isReport(result)) return result;
-  throw new HoldfastError(
-    "CONTROL_UNAVAILABLE",
-    "the running instance answered something that this program does not understand",
-    { fix: "use the holdfast of the version that runs" },
-  );
+  if (answer.kind === "absent") return undefined;
+  if (isReport(answer.result)) return answer.result;
+  throw notUnderstood();
 }
 
 function isReport(value: unknown): value is TruncateReport {

@@ -95,3 +95,33 @@ export function showTable(rows: readonly (readonly string[])[]): readonly string
       .trimEnd(),
   );
 }
+
+const SPAN_MS: readonly (readonly [string, number])[] = [
+  ["d", 86_400_000],
+  ["h", 3_600_000],
+  ["m", 60_000],
+  ["s", 1_000],
+];
+
+/** A length of time as people say it, its two largest units, cut and not rounded: `2h 4m`, `41s`, `2.1s`, `0.3s`. */
+export function showSpan(ms: number): string {
+  const first = SPAN_MS.findIndex(([, unitMs]) => ms >= unitMs);
+  if (ms < 10_000) return `${(Math.floor(ms / 100) / 10).toFixed(1)}s`;
+  let rest = ms;
+  const parts = SPAN_MS.slice(first, first + 2).map(([name, unitMs]) => {
+    const amount = Math.floor(rest / unitMs);
+    rest -= amount * unitMs;
+    return amount === 0 ? "" : `${amount}${name}`;
+  });
+  return parts.filter((part) => part !== "").join(" ");
+}
+
+const SIZE_UNITS: readonly string[] = ["B", "KiB", "MiB", "GiB", "TiB"];
+
+/** Bytes with three digits or so, for reading only: `212 MiB`, `1.5 GiB`, `0 B`. */
+export function showApproximateSize(bytes: number): string {
+  const power = Math.min(SIZE_UNITS.length - 1, Math.floor(Math.log2(Math.max(bytes, 1)) / 10));
+  const amount = bytes / 1024 ** power;
+  const shown = amount < 10 && !Number.isInteger(amount) ? amount.toFixed(1) : showCount(amount);
+  return `${shown} ${SIZE_UNITS[power]}`;
+}
