@@ -63,6 +63,10 @@ export type Code =
   | "HTTP_UNSUPPORTED_MEDIA_TYPE"
   | "UNIT_DEADLINE"
   | "UNIT_STOPPED"
+  | "UNIT_PARKED"
+  | "UNIT_STALLED"
+  | "UNIT_STASH_FULL"
+  | "UNIT_TERMINATED"
   | "UNIT_UNKNOWN"
   | "CONTROL_REQUEST"
   | "CONTROL_UNAVAILABLE"
@@ -128,6 +132,10 @@ export const CODES: Readonly<Record<Code, CodeRule>> = {
   // Supervision
   UNIT_DEADLINE: transient,
   UNIT_STOPPED: permanent,
+  UNIT_PARKED: transient,
+  UNIT_STALLED: transient,
+  UNIT_STASH_FULL: transient,
+  UNIT_TERMINATED: transient,
   UNIT_UNKNOWN: permanent,
   // Control socket
   CONTROL_REQUEST: permanent,

@@ -49,4 +49,4 @@ export { pipeline, type PipelineOptions } from "./operator/pipeline.ts";
 export { from, type Facts, type RawStream, type RowOf, type Stream } from "./operator/stream.ts";
 export { json, raw } from "./record/decoders.ts";
 export { type Infer, schema } from "./schema.ts";
-export { equalJitter, oneForOne, when } from "../supervisors/index.ts";
+export { allForOne, equalJitter, oneForOne, restForOne, when } from "../supervisors/index.ts";

@@ -55,3 +55,14 @@ export function delayMs(strategy: Backoff, attempt: number, random: number): num
   const full = Math.min(strategy.maxMs, strategy.minMs * 2 ** Math.min(attempt, DOUBLINGS_MAX));
   return strategy.jitter === "none" ? full : full / 2 + (full / 2) * random;
 }
+
+const MINUTE_MS = 60_000;
+const SLOW_DELAY_MS_MAX = 60 * MINUTE_MS;
+
+/**
+ * The slow lane's delay before try `count` (1 for the first since the unit was parked): 2, 6, 12, 20, 30, 42, 56
+ * minutes, then an hour each. Strimzi restarts failed connectors so: n * n + n minutes, at most 60.
+ */
+export function slowDelayMs(count: number): number {
+  return Math.min(SLOW_DELAY_MS_MAX, (count * count + count) * MINUTE_MS);
+}

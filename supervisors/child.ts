@@ -1,6 +1,6 @@
 /**
- * One supervised child: its epochs, its restart window, its backoff. It carries out what the strategy decides and hands
- * up what it cannot decide.
+ * One supervised child: its epochs and its course. It carries out what the strategy decides and hands up what it
+ * cannot decide.
  *
  * ```
  * starting -> running -> (failed: judge) -> resume: running | backing-off -> starting | parked | stopped
@@ -8,88 +8,90 @@
  * Whatever changes its course takes a new ticket; every asynchronous step holds the ticket under which it began and
  * does nothing when that is no longer the child's.
  */
-import {
-  Incarnation,
-  type Phase,
-  type Reports,
-  type Resumption,
-} from "../src/actor/incarnation.ts";
-import { Aftermath } from "../src/actor/aftermath.ts";
+import type { Phase } from "../src/actor/incarnation.ts";
 import type { UnitLimits } from "../src/actor/limits.ts";
-import { Mailbox } from "../src/actor/mailbox.ts";
-import type { ShellParent } from "../src/actor/shell.ts";
-import { type Deferred, deferred } from "../src/actor/waits.ts";
+import { type Deferred, deferred, DONE, Latch } from "../src/actor/waits.ts";
 import type {
   Directive,
-  Strategy,
   UnitDefinition,
-  UnitEvent,
   UnitRef,
   UnitState,
   UnitStatus,
 } from "../src/contract/unit.ts";
 import { HoldfastError } from "../src/errors.ts";
-import type { Clock } from "../src/host/clock.ts";
-import type { Random } from "../src/host/random.ts";
-import {
-  AT_ONCE,
-  type Escalation,
-  type Guardian,
-  type RestartOrder,
-  type Sibling,
+import { Announcer } from "./announcer.ts";
+import { Attempt } from "./attempt.ts";
+import type { GroupParts } from "./group.ts";
+import type {
+  Escalation,
+  Guardian,
+  Member,
+  Parking,
+  RestartOrder,
+  RestartSteps,
+  Sibling,
 } from "./guardian.ts";
-import { Pacing } from "./pacing.ts";
-import { recentRestarts, type RestartTimes } from "./restart-window.ts";
-import { judge, type Verdict } from "./verdict.ts";
+import { Inbox } from "./inbox.ts";
+import { Lives, type LivesOwner } from "./lives.ts";
+import { Restarts } from "./restarts.ts";
+import type { Verdict } from "./verdict.ts";
 
 /** What a child is made with. */
 export interface ChildParts<Message> {
   readonly path: string;
+  /** Of a stopped unit that had this name, or 0. */
+  readonly lastEpoch: number;
   readonly definition: UnitDefinition<Message>;
   readonly limits: UnitLimits;
-  readonly strategy: Strategy;
-  readonly shells: ShellParent;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly emit: (event: UnitEvent) => void;
   readonly guardian: Guardian;
+  readonly group: GroupParts;
 }
 
 /** How long what an ended incarnation had accepted may take to settle. Then that is a failure of its own. */
 export const FENCE_DEADLINE_MS = 30_000;
 
+/** A restart that waits for nobody. */
+const AT_ONCE: RestartOrder = { closeAfter: DONE, waitAfter: DONE, openAfter: DONE };
+
 /** See the file's head. */
-export class Child<Message> implements UnitRef<Message>, Sibling {
-  readonly #parts: ChildParts<Message>;
-  readonly #mailbox: Mailbox<Resumption, Message>;
-  readonly #started: Deferred = deferred();
-  readonly #aftermath: Aftermath;
-  readonly #pacing: Pacing;
-  #incarnation: Incarnation<Message> | undefined;
-  #epoch = 0;
+export class Child<Message> implements Sibling, Member, LivesOwner {
+  readonly path: string;
+  readonly #group: GroupParts;
+  readonly #guardian: Guardian;
+  readonly #closeDeadlineMs: number;
+  readonly #announcer: Announcer;
+  readonly #inbox: Inbox<Message>;
+  readonly #lives: Lives<Message>;
+  readonly #restarts: Restarts;
+  /** A restart after its delay, or the slow lane. */
+  readonly #attempt: Attempt;
+  readonly #started = new Latch();
   #ticket = 0;
   #status: UnitStatus = "starting";
   #sinceMs: number;
-  #restartTimes: RestartTimes = [];
   #lastError: Error | undefined;
-  #nextAttemptMs: number | undefined;
-  #endBackoff: (() => void) | undefined;
+  /** Whose next attempt starts this parked unit: its own, or that of whom it was parked with. */
+  #parkedWith: Member | undefined;
+  /** Others wait until this restart has led to an open incarnation, or to none. */
+  #opening: Deferred | undefined;
   #ending: Promise<boolean> | undefined;
 
-  constructor(parts: ChildParts<Message>) {
-    this.#parts = parts;
-    this.#mailbox = new Mailbox(parts.limits.mailboxMax);
-    this.#aftermath = new Aftermath(parts.path, parts.clock);
-    const { clock, random, strategy } = parts;
-    const recovered = (): void =>
-      this.#parts.emit({ kind: "recovered", unit: this.path, epoch: this.#epoch });
-    this.#pacing = new Pacing({ backoff: strategy.backoff, clock, random, recovered });
+  constructor({ path, lastEpoch, definition, limits, guardian, group }: ChildParts<Message>) {
+    const { clock, random, shells } = group;
+    this.path = path;
+    this.#group = group;
+    this.#guardian = guardian;
+    this.#closeDeadlineMs = limits.closeDeadlineMs;
+    const announcer = new Announcer(path, group.audience);
+    this.#announcer = announcer;
+    this.#inbox = new Inbox(limits, announcer);
+    const unit = { path, definition, limits, mailbox: this.#inbox.mailbox, shells, clock };
+    this.#lives = new Lives({ unit, lastEpoch, owner: this, announcer });
+    const recovered = (): void => announcer.emit({ kind: "recovered", ...this.#identity() });
+    this.#restarts = new Restarts({ strategy: guardian.strategy, clock, random, recovered });
+    this.#attempt = new Attempt(clock);
     this.#sinceMs = clock.monotonicMs();
     this.#open();
-  }
-
-  get path(): string {
-    return this.#parts.path;
   }
 
   get started(): Promise<void> {
@@ -100,235 +102,218 @@ export class Child<Message> implements UnitRef<Message>, Sibling {
     return this.#status !== "parked" && !this.#isEnding();
   }
 
+  get nextAttemptMs(): number | undefined {
+    return this.#attempt.dueMs;
+  }
+
   state(): UnitState {
+    const { count, maxRestarts } = this.#restarts;
+    const cause = this.#parkedWith ?? this;
     return Object.freeze({
       unit: this.path,
       status: this.#status,
-      epoch: this.#epoch,
-      restarts: this.#restartCount(),
-      maxRestarts: this.#parts.strategy.maxRestarts,
+      epoch: this.#lives.epoch,
+      restarts: count,
+      maxRestarts,
       sinceMs: this.#sinceMs,
-      nextAttemptMs: this.#nextAttemptMs,
+      nextAttemptMs: cause.nextAttemptMs,
       lastError: this.#lastError,
     });
   }
 
-  tell(message: Message): "ok" | "full" | "dead" {
+  tell(message: Message): ReturnType<UnitRef["tell"]> {
     if (!this.isRestartable) return "dead";
-    const answer = this.#mailbox.offer(message);
-    if (answer === "ok") this.#incarnation?.ring();
+    const answer = this.#inbox.tell(message, this.#lives.epoch);
+    if (answer === "ok") this.#lives.current?.ring();
     return answer;
   }
 
+  offer(message: Message, signal?: AbortSignal): Promise<void> {
+    if (!this.isRestartable) return Promise.reject(this.#closedError());
+    const accepted = this.#inbox.offer(message, signal);
+    this.#lives.current?.ring();
+    return accepted;
+  }
+
+  onStopped(listener: () => void): () => void {
+    return this.#announcer.onStopped(listener, this.#status === "stopped");
+  }
+
   restart(): void {
-    if (this.#isEnding() || this.#parts.guardian.isStopping()) return;
-    if (this.#status === "parked") {
-      this.#restartTimes = [];
-      this.#pacing.reset();
-    }
-    void this.restartAfter(0, new HoldfastError("UNIT_STOPPED", `${this.path}: restarted by hand`));
+    if (this.#isEnding() || this.#guardian.isStopping()) return;
+    if (this.#status === "parked") this.#restarts.forgive();
+    if (this.isParkedWith(this)) return this.#guardian.wake(this);
+    this.restartAfter(0, new HoldfastError("UNIT_STOPPED", `${this.path}: restarted by hand`));
   }
 
   async stop(): Promise<void> {
     await this.end();
   }
 
-  // What the supervisor does
+  // As a member of its group
 
-  restartAfter(waitMs: number, reason: Error, order: RestartOrder = AT_ONCE): Promise<unknown> {
-    this.#interrupt(reason, order.closeAfter);
-    this.#become("backing-off");
-    const settled = this.#aftermath.settled(FENCE_DEADLINE_MS);
-    void this.#reopen(this.#ticket, settled, { waitMs, openAfter: order.openAfter });
-    return settled;
+  units(): readonly Sibling[] {
+    return [this];
   }
 
-  park(error: Error): void {
-    const epoch = this.#epoch;
-    this.#interrupt(error);
+  async halt(): Promise<readonly string[]> {
+    return (await this.end()) ? [] : [this.path];
+  }
+
+  isParkedWith(cause: Member): boolean {
+    return this.#status === "parked" && this.#parkedWith === cause;
+  }
+
+  restartAfter(waitMs: number, reason: Error, order: RestartOrder = AT_ONCE): RestartSteps {
+    this.#interrupt(reason, order.closeAfter);
+    const settled = this.#lives.settled(FENCE_DEADLINE_MS);
     // What the end of an incarnation sets off may stop the unit.
+    if (this.#isEnding()) return { settled, opened: DONE };
+    this.#become("backing-off");
+    this.#opening = order === AT_ONCE ? undefined : deferred();
+    void this.#reopen(this.#ticket, settled, { ...order, waitMs });
+    return { settled, opened: this.#opening?.promise ?? DONE };
+  }
+
+  park({ error, cause, delayMs }: Parking): void {
+    const identity = this.#identity();
+    this.#interrupt(error);
     if (this.#isEnding()) return;
     this.#lastError = error;
     this.#become("parked");
-    this.#dropMessages("the unit is parked");
-    this.#parts.emit({ kind: "parked", unit: this.path, epoch, error });
+    this.#parkedWith = cause;
+    this.#inbox.close(this.#lives.epoch, "unit-parked", this.#closedError());
+    this.#announcer.emit({ kind: "parked", ...identity, error, delayMs });
     this.#started.reject(error);
   }
 
+  /** Stops for good; whether nothing of the unit is left when its deadlines are over. */
   end(): Promise<boolean> {
     this.#ending ??= this.#end();
     return this.#ending;
+  }
+
+  // As the owner of its lives
+
+  opened(): void {
+    this.#become("running");
+    const restarted = !this.#lives.isFirst;
+    this.#announcer.emit({ kind: "started", ...this.#identity(), restarted });
+    this.#started.resolve();
+    this.#opening?.resolve();
+    this.#restarts.watch();
+  }
+
+  done(): void {
+    void this.end();
+  }
+
+  alive(): void {
+    this.#restarts.alive();
+    this.#guardian.alive();
+  }
+
+  failed(phase: Phase, error: Error): void {
+    this.#lastError = error;
+    if (this.#guardian.isStopping()) return this.#failedWhileStopping(error);
+    const isRunning = this.#status === "running";
+    const isResumable = isRunning && (phase === "handle" || phase === "external");
+    const verdict = this.#restarts.judge(error, isResumable);
+    if (verdict.deciderError !== undefined) this.#tellFailure(verdict.deciderError, "escalate");
+    this.#tellFailure(error, verdict.directive);
+    this.#carryOut(verdict, { error, isResumable });
   }
 
   // Epochs
 
   #open(): void {
     this.#ticket++;
-    this.#epoch++;
-    this.#nextAttemptMs = undefined;
     this.#become("starting");
-    const { definition, limits, shells, clock } = this.#parts;
-    const reports = this.#reports(this.#epoch, () => this.#incarnation === incarnation);
-    const incarnation: Incarnation<Message> = new Incarnation({
-      definition,
-      limits,
-      path: this.path,
-      epoch: this.#epoch,
-      mailbox: this.#mailbox,
-      shells,
-      clock,
-      reports,
-    });
-    this.#incarnation = incarnation;
-    this.#aftermath.begun();
-    incarnation.open();
+    this.#lives.begin();
   }
 
-  #reports(epoch: number, isLatest: () => boolean): Reports {
-    const { definition } = this.#parts;
-    const isCurrent = (): boolean => isLatest() && !this.#isEnding();
-    const ignore = (error: Error): void =>
-      this.#parts.emit({ kind: "late-result-ignored", unit: this.path, epoch, error });
-    return {
-      opened: () => {
-        if (isCurrent()) this.#opened();
-      },
-      failed: (phase, error) => (isCurrent() ? this.#failed(phase, error) : ignore(error)),
-      done: () => {
-        if (isCurrent()) void this.end();
-      },
-      alive: () => {
-        if (!isCurrent()) return;
-        this.#pacing.alive();
-        this.#parts.guardian.alive();
-      },
-      dropped: (why) => this.#dropped(1, why, epoch),
-      over: () => this.#aftermath.fence(() => definition.fence?.(epoch + 1), ignore),
-      closeFailed: ignore,
-      gone: () => this.#aftermath.gone(),
-    };
-  }
-
-  #opened(): void {
-    this.#become("running");
-    this.#parts.emit({
-      kind: "started",
-      unit: this.path,
-      epoch: this.#epoch,
-      restarted: this.#epoch > 1,
-    });
-    this.#started.resolve();
-    this.#pacing.watch();
-  }
-
-  #interrupt(reason: Error, closeAfter: Promise<unknown> = AT_ONCE.closeAfter): void {
-    const incarnation = this.#incarnation;
+  #interrupt(reason: Error, closeAfter: Promise<unknown> = DONE): void {
     this.#leaveCourse();
-    this.#incarnation = undefined;
-    if (incarnation === undefined) return;
-    incarnation.end(reason);
-    this.#aftermath.closing(closeAfter.then(() => incarnation.close()));
+    this.#lives.end(reason, closeAfter);
   }
 
   /** Whatever was to come next does not. */
   #leaveCourse(): void {
     this.#ticket++;
-    this.#nextAttemptMs = undefined;
-    this.#pacing.end();
-    this.#endBackoff?.();
-    this.#endBackoff = undefined;
+    this.#restarts.end();
+    this.#attempt.cancel();
+    this.#opening?.resolve();
   }
 
   async #reopen(
     ticket: number,
     settled: Promise<Error | undefined>,
-    { waitMs, openAfter }: { readonly waitMs: number; readonly openAfter: Promise<unknown> },
+    { waitMs, waitAfter, openAfter }: RestartOrder & { readonly waitMs: number },
   ): Promise<void> {
     const unsettled = await settled;
     if (ticket !== this.#ticket) return;
-    if (unsettled !== undefined) return this.#failed("fence", unsettled);
-    await openAfter;
+    if (unsettled !== undefined) return this.failed("fence", unsettled);
+    await waitAfter;
     if (!this.#mayOpen(ticket)) return;
     await this.#backOff(waitMs);
+    await openAfter;
     // A restart loop leaves turns to timers and IO, whatever its delay is.
-    await this.#parts.clock.yield();
+    await this.#group.clock.yield();
     if (this.#mayOpen(ticket)) this.#open();
   }
 
   #mayOpen(ticket: number): boolean {
-    return ticket === this.#ticket && !this.#isEnding() && !this.#parts.guardian.isStopping();
+    return ticket === this.#ticket && !this.#isEnding() && !this.#guardian.isStopping();
   }
 
+  /** Does not come back when the child leaves its course: whoever made it leave has gone another way. */
   #backOff(waitMs: number): Promise<void> {
-    if (waitMs === 0) return Promise.resolve();
-    const { clock } = this.#parts;
-    this.#nextAttemptMs = clock.monotonicMs() + waitMs;
-    this.#parts.emit({ kind: "backing-off", unit: this.path, epoch: this.#epoch, delayMs: waitMs });
-    return new Promise((resolve) => {
-      const cancel = clock.after(waitMs, resolve);
-      this.#endBackoff = () => {
-        cancel();
-        resolve();
-      };
-    });
+    if (waitMs === 0) return DONE;
+    this.#announcer.emit({ kind: "backing-off", ...this.#identity(), delayMs: waitMs });
+    return new Promise((resolve) => this.#attempt.schedule(waitMs, resolve));
   }
 
   // Failures
 
-  #failed(phase: Phase, error: Error): void {
-    this.#lastError = error;
-    if (this.#parts.guardian.isStopping()) return this.#failedWhileStopping(error);
-    const isRunning = this.#status === "running";
-    const isResumable = isRunning && (phase === "handle" || phase === "external");
-    const verdict = this.#judge(error, isResumable);
-    if (verdict.deciderError !== undefined) this.#tellFailure(verdict.deciderError, "escalate");
-    this.#tellFailure(error, verdict.directive);
-    this.#carryOut(verdict, { error, isResumable });
-  }
-
-  #judge(error: Error, isResumable: boolean): Verdict {
-    const { strategy, clock } = this.#parts;
-    const verdict = judge(strategy, {
-      error,
-      isResumable,
-      restartTimes: this.#restartTimes,
-      nowMs: clock.monotonicMs(),
-    });
-    this.#restartTimes = verdict.restartTimes;
-    return verdict;
-  }
-
-  #carryOut({ action }: Verdict, escalation: Escalation): void {
+  #carryOut({ action, isTriedAgain }: Verdict, escalation: Escalation): void {
     const { error } = escalation;
     switch (action) {
       case "resume":
         return this.#resume(error);
       case "restart":
-        return this.#parts.guardian.restart(this, this.#pacing.nextDelayMs(), error);
+        return this.#guardian.restart(this, this.#restarts.nextDelayMs(), error);
       case "stop":
         this.#interrupt(error);
-        return void this.end();
+        this.#become("stopping");
+        return this.#guardian.stop(this);
       case "park":
-        return this.park(error);
+        return this.#park(error, isTriedAgain);
       case "escalate":
         return this.#escalate(escalation);
     }
   }
 
   #resume(error: Error): void {
-    if (this.#incarnation?.resume(error) === true) return this.#pacing.watch();
-    this.#carryOut(this.#judge(error, false), { error, isResumable: false });
+    if (this.#lives.current?.resume(error) === true) return this.#restarts.watch();
+    this.#carryOut(this.#restarts.judge(error, false), { error, isResumable: false });
+  }
+
+  #park(error: Error, isTriedAgain: boolean): void {
+    const delayMs = isTriedAgain ? this.#restarts.nextSlowDelayMs() : undefined;
+    this.#guardian.park(this, error, delayMs);
+    if (delayMs !== undefined && this.isParkedWith(this))
+      this.#attempt.schedule(delayMs, () => this.#guardian.wake(this));
   }
 
   #escalate(escalation: Escalation): void {
     const { error } = escalation;
-    this.#parts.emit({ kind: "escalated", unit: this.path, epoch: this.#epoch, error });
+    this.#announcer.emit({ kind: "escalated", ...this.#identity(), error });
     this.#started.reject(error);
-    const incarnation = this.#incarnation;
-    const outcome = this.#parts.guardian.escalate(escalation);
+    const incarnation = this.#lives.current;
+    const outcome = this.#guardian.escalate(escalation);
     if (outcome === "resume" && incarnation?.resume(error) === true) return;
-    if (outcome !== "handled") return this.park(error);
-    if (incarnation === undefined || incarnation !== this.#incarnation) return;
+    if (outcome !== "handled") return this.park({ error, cause: this, delayMs: undefined });
+    if (incarnation === undefined || incarnation !== this.#lives.current) return;
     // Its group stops in order; what has failed is over before its turn comes.
     this.#interrupt(error);
     this.#become("stopping");
@@ -344,56 +329,47 @@ export class Child<Message> implements UnitRef<Message>, Sibling {
   // The end
 
   async #end(): Promise<boolean> {
-    const incarnation = this.#incarnation;
     this.#leaveCourse();
     // From here on a failure changes nothing: a stop overtakes a restart.
     this.#become("stopping");
-    if (incarnation !== undefined) this.#aftermath.closing(incarnation.close());
-    const unsettled = await this.#aftermath.settled(this.#parts.limits.closeDeadlineMs);
-    this.#incarnation = undefined;
+    this.#lives.close();
+    const unsettled = await this.#lives.settled(this.#closeDeadlineMs);
     this.#become("stopped");
-    this.#dropMessages("the unit is stopped");
-    this.#parts.emit({ kind: "stopped", unit: this.path, epoch: this.#epoch });
-    this.#started.reject(
-      this.#lastError ?? new HoldfastError("UNIT_STOPPED", `${this.path} was stopped`),
-    );
-    return this.#aftermath.isGone && unsettled === undefined;
+    this.#inbox.close(this.#lives.epoch, "unit-stopped", this.#closedError());
+    this.#announcer.stopped(this.#lives.epoch);
+    this.#started.reject(this.#lastError ?? this.#closedError());
+    return this.#lives.isGone && unsettled === undefined;
   }
 
   #isEnding(): boolean {
     return this.#status === "stopping" || this.#status === "stopped";
   }
 
-  #restartCount(): number {
-    const { clock, strategy } = this.#parts;
-    return recentRestarts(this.#restartTimes, clock.monotonicMs(), strategy.withinMs).length;
-  }
-
   /** A stop is left only for its end, whatever was under way when it came. */
   #become(status: UnitStatus): void {
     if (this.#status === status || (this.#isEnding() && status !== "stopped")) return;
     this.#status = status;
-    this.#sinceMs = this.#parts.clock.monotonicMs();
+    this.#parkedWith = undefined;
+    this.#sinceMs = this.#group.clock.monotonicMs();
   }
 
-  #dropMessages(why: string): void {
-    this.#dropped(this.#mailbox.drop(), why, this.#epoch);
+  // Telling
+
+  #identity(): { readonly unit: string; readonly epoch: number } {
+    return { unit: this.path, epoch: this.#lives.epoch };
   }
 
-  #dropped(count: number, why: string, epoch: number): void {
-    if (count === 0) return;
-    this.#parts.emit({ kind: "message-dropped", unit: this.path, epoch, why, count });
+  /** To those who come too late. */
+  #closedError(): HoldfastError {
+    return this.#status === "parked"
+      ? new HoldfastError(
+          "UNIT_PARKED",
+          `${this.path} is parked: ${this.#lastError?.message ?? ""}`,
+        )
+      : new HoldfastError("UNIT_STOPPED", `${this.path} was stopped`);
   }
 
   #tellFailure(error: Error, directive: Directive): void {
-    this.#parts.emit({
-      kind: "failed",
-      unit: this.path,
-      epoch: this.#epoch,
-      error,
-      directive,
-      restarts: this.#restartCount(),
-      maxRestarts: this.#parts.strategy.maxRestarts,
-    });
+    this.#announcer.failed(this.#lives.epoch, this.#restarts, error, directive);
   }
 }

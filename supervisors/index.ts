@@ -17,5 +17,5 @@ export type {
 } from "../src/contract/unit.ts";
 export { type BackoffOptions, equalJitter, withoutJitter } from "./backoff.ts";
 export { type DeciderBuilder, type ErrorMatcher, when } from "./directive.ts";
-export { oneForOne } from "./strategy.ts";
+export { allForOne, oneForOne, restForOne } from "./strategy.ts";
 export { createSupervisor, type SupervisorOptions } from "./supervisor.ts";

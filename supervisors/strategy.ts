@@ -43,6 +43,28 @@ export function oneForOne(options: StrategyOptions): Strategy {
   return resolveStrategy("one-for-one", options);
 }
 
+/**
+ * Children that cannot do without each other: what befalls one (restart, park, stop) befalls all of its group, those
+ * in groups below it too. They are over at once, close in reverse start order and open in start order, each when the
+ * one before is open. The restart is charged to the child that failed, to no other; siblings that are parked for
+ * reasons of their own stay so.
+ *
+ * @throws CONFIG_OUT_OF_RANGE, CONFIG_VALUE
+ */
+export function allForOne(options: StrategyOptions): Strategy {
+  return resolveStrategy("all-for-one", options);
+}
+
+/**
+ * Children that build on those started before them: like {@link allForOne}, but those started earlier go on
+ * untouched.
+ *
+ * @throws CONFIG_OUT_OF_RANGE, CONFIG_VALUE
+ */
+export function restForOne(options: StrategyOptions): Strategy {
+  return resolveStrategy("rest-for-one", options);
+}
+
 /** Fills in the defaults, checks every value, freezes. */
 function resolveStrategy(scope: Strategy["scope"], options: StrategyOptions): Strategy {
   const {

@@ -11,6 +11,8 @@ export interface Case {
   readonly error: Error;
   /** Something is left that could go on. Otherwise `resume` means restart. */
   readonly isResumable: boolean;
+  /** It was parked, is being tried again, and was not healthy yet: it has no restarts of its own. */
+  readonly isOnSlowLane: boolean;
   readonly restartTimes: RestartTimes;
   readonly nowMs: number;
 }
@@ -21,6 +23,8 @@ export interface Verdict {
   readonly directive: Directive;
   /** What it comes to. */
   readonly action: Directive | "park";
+  /** Parked: the slow lane may try it again. Not where only a person can help, or where 0 restarts mean never. */
+  readonly isTriedAgain: boolean;
   /** The window afterwards: a restart that was granted is in it. */
   readonly restartTimes: RestartTimes;
   /** What the decider itself threw. It then counts as `escalate`. */
@@ -37,13 +41,18 @@ const DIRECTIVES: ReadonlySet<string> = new Set<Directive>([
 /** Judges one failure. Never throws, whatever the decider does. */
 export function judge(strategy: Strategy, given: Case): Verdict {
   const { directive, deciderError } = decide(strategy, given.error);
-  const verdict = { directive, deciderError, restartTimes: given.restartTimes };
+  const { restartTimes, nowMs } = given;
+  const verdict = { directive, deciderError, restartTimes, isTriedAgain: false };
   if (directive === "stop" || directive === "escalate") return { ...verdict, action: directive };
   if (directive === "resume" && given.isResumable) return { ...verdict, action: "resume" };
   // What trying again cannot mend is treated as if the window were used up, and uses nothing of it.
   const isHopeless = decidesByDefault(strategy) && !isRetried(given.error);
-  const granted = isHopeless ? undefined : grantRestart(given.restartTimes, given.nowMs, strategy);
-  if (granted === undefined) return { ...verdict, action: strategy.onExhausted };
+  const isRefused = isHopeless || given.isOnSlowLane;
+  const granted = isRefused ? undefined : grantRestart(restartTimes, nowMs, strategy);
+  if (granted === undefined) {
+    const isTriedAgain = !isHopeless && strategy.maxRestarts > 0;
+    return { ...verdict, action: strategy.onExhausted, isTriedAgain };
+  }
   return { ...verdict, action: "restart", restartTimes: granted };
 }
 

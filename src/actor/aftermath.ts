@@ -4,14 +4,14 @@
  */
 import { HoldfastError, toError } from "../errors.ts";
 import type { Clock } from "../host/clock.ts";
-import { deferred, isSettledWithin } from "./waits.ts";
+import { deferred, DONE, isSettledWithin } from "./waits.ts";
 
 /** See the file's head. Nothing here rejects. */
 export class Aftermath {
   readonly #path: string;
   readonly #clock: Clock;
-  #closed: Promise<void> = Promise.resolve();
-  #fenced: Promise<void> = Promise.resolve();
+  #closed = DONE;
+  #fenced = DONE;
   #supersede: (() => void) | undefined;
   #remaining = 0;
 

@@ -6,102 +6,96 @@
  * then. One that is stopped is closed first, so that it can finish and flush, and ended then.
  */
 import assert from "node:assert";
-import type { UnitDefinition, UnitSession } from "../contract/unit.ts";
+import type { DropReason, UnitDefinition, UnitSession } from "../contract/unit.ts";
 import { HoldfastError, toError } from "../errors.ts";
 import type { Cancel, Clock } from "../host/clock.ts";
+import { IncarnationContext, type Life } from "./context.ts";
+import { Drain, type DrainParts, type Signal } from "./drain.ts";
 import type { UnitLimits } from "./limits.ts";
 import type { Mailbox } from "./mailbox.ts";
 import type { Shell, ShellParent } from "./shell.ts";
 import { isSettledWithin, settledOr } from "./waits.ts";
+import { Watchdog } from "./watchdog.ts";
+import { type Watchable, Watches } from "./watches.ts";
 
 /** Where a failure came from. Only after `handle` and `external` is there something that could go on. */
 export type Phase = "open" | "handle" | "resume" | "run" | "external" | "deadline" | "fence";
 
-/** A notice in the system lane: the error that the unit of this epoch was resumed from. */
-export interface Resumption {
-  readonly epoch: number;
-  readonly cause: Error;
-}
-
-/** What an incarnation tells its supervisor. None of these may throw. */
-export interface Reports {
-  opened(): void;
-  /** The supervisor resumes or ends it before it returns: no message is handled in between. */
-  failed(phase: Phase, error: Error): void;
+/** Who keeps a unit over its incarnations; each names itself by its epoch. None of these may throw. */
+export interface Keeper<Message> {
+  opened(epoch: number): void;
+  /** Resumes or ends the incarnation before it returns: no message is handled in between. */
+  failed(epoch: number, phase: Phase, error: Error): void;
   /** `run` resolved: the unit has done its work. */
-  done(): void;
-  alive(): void;
+  done(epoch: number): void;
+  alive(epoch: number): void;
   /** A message was taken and not handled to its end. */
-  dropped(why: string): void;
+  dropped(epoch: number, why: DropReason, message: Message): void;
   /** Called once, synchronously: from now on nothing it does may have an effect. */
-  over(): void;
+  over(epoch: number): void;
   /** Closing went wrong. Nothing follows from it. */
-  closeFailed(error: Error): void;
+  closeFailed(epoch: number, error: Error): void;
   /** Called once: nothing of it is left, no call is in flight. */
-  gone(): void;
+  gone(epoch: number): void;
 }
 
-/** What makes an incarnation. */
-export interface IncarnationParts<Message> {
+/** What the incarnations of a unit share. */
+export interface UnitParts<Message> {
+  readonly path: string;
   readonly definition: UnitDefinition<Message>;
   readonly limits: UnitLimits;
-  readonly path: string;
-  readonly epoch: number;
-  /** The unit's queue, which outlives this incarnation. */
-  readonly mailbox: Mailbox<Resumption, Message>;
+  /** Outlives each incarnation. */
+  readonly mailbox: Mailbox<Signal, Message>;
   readonly shells: ShellParent;
   readonly clock: Clock;
-  readonly reports: Reports;
+  readonly keeper: Keeper<Message>;
 }
 
-/** Messages handled before other work gets its turn. */
-export const DRAIN_MESSAGES_MAX = 256;
-/** Milliseconds of handling before other work gets its turn. */
-const DRAIN_MS_MAX = 2;
 /** What a close gets after its signal was aborted, before the unit is named as not stopped. */
 export const FORCED_CLOSE_MS = 1_000;
 
 /** See the file's head. */
-export class Incarnation<Message> {
-  readonly #parts: IncarnationParts<Message>;
-  readonly #abort = new AbortController();
+export class Incarnation<Message> implements Life, DrainParts<Message> {
+  readonly #parts: UnitParts<Message>;
+  readonly epoch: number;
+  readonly #drain: Drain<Message> = new Drain(this);
   #stage: "opening" | "open" | "closing" = "opening";
   #session: UnitSession<Message> | undefined;
   #shell: Shell | undefined;
-  #isOver = false;
-  /** A ring is on its way or answered. It belongs to this incarnation, so a new one rings anew. */
-  #isRung = false;
-  /** The handler in flight has outlived its deadline. */
-  #isHung = false;
-  /** The message in flight is counted as dropped already. */
-  #isGivenUp = false;
-  /** Of `open` or of the handler in flight: there is never more than one. */
+  /** Why it is over. Undefined while it is not. */
+  #reason: Error | undefined;
+  // Made when they are asked for: few units use them all.
+  #abort: AbortController | undefined;
+  #watches: Watches | undefined;
+  #watchdog: Watchdog | undefined;
   #cancelDeadline: Cancel | undefined;
-  // None of these three ever rejects.
+  // None of these ever rejects.
   #opening: Promise<void> | undefined;
-  #handling: Promise<void> | undefined;
   #running: Promise<void> | undefined;
   #closing: Promise<boolean> | undefined;
 
-  constructor(parts: IncarnationParts<Message>) {
+  constructor(parts: UnitParts<Message>, epoch: number) {
     this.#parts = parts;
+    this.epoch = epoch;
   }
 
   /** Opens the unit, in a microtask of its own, and starts handling. Called once. */
   open(): void {
-    const cancel = this.#startDeadline("open", this.#parts.limits.openDeadlineMs);
+    const { clock, limits } = this.#parts;
+    const startMs = clock.monotonicMs();
+    this.#cancelDeadline = clock.after(limits.openDeadlineMs, () =>
+      this.#fail("deadline", this.#overdue("open", clock.monotonicMs() - startMs)),
+    );
     this.#opening = Promise.resolve()
       .then(() => this.#openSession())
       .then((session) => this.#opened(session))
       .catch((cause: unknown) => this.#fail("open", cause))
-      .finally(cancel);
+      .finally(() => this.#endDeadline());
   }
 
   /** Something is in the mailbox. */
   ring(): void {
-    if (this.#isRung || !this.#isHandlingMail() || this.#parts.mailbox.length === 0) return;
-    this.#isRung = true;
-    this.#shell?.ring();
+    this.#drain.ring();
   }
 
   /**
@@ -109,22 +103,25 @@ export class Incarnation<Message> {
    * handler. False when it cannot be told: it is not open, or has not taken notice of too many before.
    */
   resume(cause: Error): boolean {
-    if (this.#isOver || this.#stage !== "open") return false;
-    if (!this.#parts.mailbox.order({ epoch: this.#parts.epoch, cause })) return false;
+    if (!this.isHandling()) return false;
+    const { epoch } = this;
+    if (!this.#parts.mailbox.order({ kind: "resumed", epoch, cause })) return false;
     this.ring();
     return true;
   }
 
   /** From now on nothing it does has an effect. Synchronous; may be called twice. */
   end(reason: Error): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
-    this.#giveUpHandler("its incarnation ended before its handler did");
-    this.#cancelDeadline?.();
+    if (this.#isOver()) return;
+    this.#reason = reason;
+    this.#drain.end();
+    this.#watches?.clear();
+    this.#watchdog?.stop();
+    this.#endDeadline();
     this.#shell?.stop();
     // Refused first, told then: what the abort sets off must find the door closed.
-    this.#parts.reports.over();
-    this.#abort.abort(reason);
+    this.#parts.keeper.over(this.epoch);
+    this.#abort?.abort(reason);
   }
 
   /** Frees what it holds, within its deadline; whether nothing of it is left. May be called twice. */
@@ -133,186 +130,193 @@ export class Incarnation<Message> {
     return this.#closing;
   }
 
+  #isOver(): boolean {
+    return this.#reason !== undefined;
+  }
+
   // Opening
 
   async #openSession(): Promise<UnitSession<Message>> {
     // Stopped before it began.
-    this.#abort.signal.throwIfAborted();
-    const { definition, path, epoch, reports, shells } = this.#parts;
-    this.#shell = shells.spawn(`${definition.name}.${epoch}`, () => void this.#drain());
-    return definition.open({
-      path,
-      epoch,
-      signal: this.#abort.signal,
-      fail: (cause) => this.#fail("external", cause),
-      alive: () => {
-        if (!this.#isOver) reports.alive();
-      },
-    });
+    if (this.#reason !== undefined) throw this.#reason;
+    const { definition, path, shells } = this.#parts;
+    const { epoch } = this;
+    this.#shell = shells.spawn(`${definition.name}.${epoch}`, () => void this.#drain.answer());
+    return definition.open(new IncarnationContext(path, epoch, this));
   }
 
   #opened(session: UnitSession<Message>): void {
-    assert(typeof session?.close === "function", `${this.#parts.path}: open has no session`);
+    const { path, keeper, limits, clock } = this.#parts;
+    assert(typeof session?.close === "function", `${path}: open has no session`);
     this.#session = session;
     // Whoever closes it waits for this.
-    if (this.#isOver || this.#stage === "closing") return;
+    if (this.#isOver() || this.#stage === "closing") return;
     this.#stage = "open";
-    this.#parts.reports.opened();
+    if (limits.aliveWithinMs !== Infinity)
+      this.#watchdog = new Watchdog(clock, limits.aliveWithinMs, (silentMs) =>
+        this.#fail("deadline", this.#stalled(silentMs)),
+      );
+    keeper.opened(this.epoch);
     if (session.run !== undefined) this.#running = this.#run(session);
-    this.ring();
+    this.#drain.begin(session, this.#shell);
   }
 
   async #run(session: UnitSession<Message>): Promise<void> {
     try {
       await session.run?.();
-      if (!this.#isOver) this.#parts.reports.done();
+      if (!this.#isOver()) this.#parts.keeper.done(this.epoch);
     } catch (cause) {
       this.#fail("run", cause);
     }
   }
 
-  // Handling
-
-  #isHandlingMail(): boolean {
-    return this.#stage === "open" && !this.#isOver;
+  #endDeadline(): void {
+    this.#cancelDeadline?.();
+    this.#cancelDeadline = undefined;
   }
 
-  /** One ring's work. Between two messages nothing else of this unit runs. */
-  async #drain(): Promise<void> {
-    const { mailbox, clock } = this.#parts;
-    const untilMs = clock.monotonicMs() + DRAIN_MS_MAX;
-    for (let count = 0; count < DRAIN_MESSAGES_MAX && this.#isHandlingMail(); count++) {
-      const mail = mailbox.take();
-      if (mail === undefined) break;
-      const pending =
-        mail.lane === "system" ? this.#resumed(mail.message) : this.#handle(mail.message);
-      // Awaited only when there is something to wait for: most handlers are synchronous.
-      if (pending !== undefined) await pending;
-      if (clock.monotonicMs() >= untilMs) break;
+  // What its unit may ask for
+
+  get signal(): AbortSignal {
+    if (this.#abort === undefined) {
+      this.#abort = new AbortController();
+      if (this.#reason !== undefined) this.#abort.abort(this.#reason);
     }
-    this.#isRung = false;
-    this.ring();
+    return this.#abort.signal;
   }
 
-  #resumed({ epoch, cause }: Resumption): undefined {
-    if (epoch !== this.#parts.epoch) return;
-    try {
-      this.#session?.resumed?.(cause);
-    } catch (thrown) {
-      this.#fail("resume", thrown);
-    }
+  fail(cause: unknown): void {
+    this.#fail("external", cause);
   }
 
-  #handle(message: Message): Promise<void> | undefined {
-    const { reports } = this.#parts;
-    const session = this.#session;
-    if (session?.handle === undefined) {
-      reports.dropped("the unit handles no messages");
-      return undefined;
-    }
-    this.#isGivenUp = false;
-    try {
-      const pending = session.handle(message);
-      if (pending === undefined) return undefined;
-      this.#handling = this.#awaitHandler(pending);
-      return this.#handling;
-    } catch (cause) {
-      this.#handlerFailed(cause);
-      return undefined;
-    }
+  alive(): void {
+    if (this.#isOver()) return;
+    this.#watchdog?.alive();
+    this.#parts.keeper.alive(this.epoch);
   }
 
-  async #awaitHandler(pending: Promise<void>): Promise<void> {
-    const cancel = this.#startDeadline("handle", this.#parts.limits.handleDeadlineMs, () => {
-      this.#isHung = true;
-      this.#giveUpHandler("its handler did not end in time");
+  watch(unit: Watchable): void {
+    if (this.#isOver()) return;
+    this.#watches ??= new Watches((watch) => {
+      this.#parts.mailbox.follow({ kind: "terminated", watch });
+      this.ring();
     });
-    try {
-      await pending;
-    } catch (cause) {
-      this.#handlerFailed(cause);
-    } finally {
-      cancel();
-      this.#handling = undefined;
-    }
+    this.#watches.add(unit);
   }
 
-  #handlerFailed(cause: unknown): void {
-    if (!this.#isGivenUp) this.#parts.reports.dropped("its handler failed");
-    // Counted: what the failure leads to must not count it again.
-    this.#isGivenUp = true;
+  unwatch(unit: Watchable): void {
+    this.#watches?.remove(unit);
+  }
+
+  stash(): void {
+    this.#drain.stash();
+  }
+
+  unstashAll(): void {
+    this.#drain.unstashAll();
+  }
+
+  // What handling needs
+
+  get path(): string {
+    return this.#parts.path;
+  }
+
+  get mailbox(): Mailbox<Signal, Message> {
+    return this.#parts.mailbox;
+  }
+
+  get limits(): UnitLimits {
+    return this.#parts.limits;
+  }
+
+  get clock(): Clock {
+    return this.#parts.clock;
+  }
+
+  isHandling(): boolean {
+    return this.#stage === "open" && this.#reason === undefined;
+  }
+
+  failed(cause: unknown): void {
     this.#fail("handle", cause);
   }
 
-  #giveUpHandler(why: string): void {
-    if (this.#handling === undefined || this.#isGivenUp) return;
-    this.#isGivenUp = true;
-    this.#parts.reports.dropped(why);
+  resumeFailed(cause: unknown): void {
+    this.#fail("resume", cause);
+  }
+
+  overdue(tookMs: number): void {
+    this.#fail("deadline", this.#overdue("handle", tookMs));
+  }
+
+  dropped(why: DropReason, message: Message): void {
+    this.#parts.keeper.dropped(this.epoch, why, message);
   }
 
   // Failing
 
   #fail(phase: Phase, cause: unknown): void {
-    if (this.#isOver && this.#isOwnAbort(cause)) return;
-    this.#parts.reports.failed(phase, toError(cause));
+    if (this.#isOwnEnd(cause)) return;
+    this.#parts.keeper.failed(this.epoch, phase, toError(cause));
   }
 
   /** It was told to end and did: that is no failure. */
-  #isOwnAbort(cause: unknown): boolean {
-    const { reason } = this.#abort.signal;
+  #isOwnEnd(cause: unknown): boolean {
+    const reason = this.#reason;
+    if (reason === undefined) return false;
     return cause === reason || (cause instanceof Error && cause.cause === reason);
   }
 
-  #startDeadline(what: "open" | "handle", limitMs: number, passed?: () => void): Cancel {
-    const { clock } = this.#parts;
-    const startMs = clock.monotonicMs();
-    this.#cancelDeadline = clock.after(limitMs, () => {
-      passed?.();
-      this.#fail("deadline", this.#overdue(what, clock.monotonicMs() - startMs, limitMs));
-    });
-    return this.#cancelDeadline;
-  }
-
-  #overdue(what: "open" | "handle" | "close", tookMs: number, limitMs: number): HoldfastError {
-    const { path, epoch } = this.#parts;
+  #overdue(what: "open" | "handle" | "close", tookMs: number): HoldfastError {
+    const { path, limits } = this.#parts;
     return new HoldfastError(
       "UNIT_DEADLINE",
-      `${path}: ${what} of epoch ${epoch} has not ended after ${Math.ceil(tookMs)} ms, allowed are ${limitMs} ms`,
+      `${path}: ${what} of epoch ${this.epoch} has not ended after ${Math.ceil(tookMs)} ms, allowed are ${limits[`${what}DeadlineMs`]} ms`,
       { fix: `find out what it waits for, or raise ${what}DeadlineMs` },
+    );
+  }
+
+  #stalled(silentMs: number): HoldfastError {
+    const { path, limits } = this.#parts;
+    return new HoldfastError(
+      "UNIT_STALLED",
+      `${path}: epoch ${this.epoch} made no progress for ${Math.ceil(silentMs)} ms, allowed are ${limits.aliveWithinMs} ms`,
+      { fix: "look at the other side, or raise aliveWithinMs" },
     );
   }
 
   // Closing
 
   async #close(): Promise<boolean> {
-    const { clock, limits, path, epoch, reports } = this.#parts;
+    const { clock, limits, path, keeper } = this.#parts;
     const startMs = clock.monotonicMs();
     // What is not open yet has nothing to finish.
-    if (this.#stage === "opening") this.end(stopped(path, epoch));
+    if (this.#stage === "opening") this.end(stopped(path, this.epoch));
     this.#stage = "closing";
+    this.#watchdog?.stop();
     const force = new AbortController();
     const gone = this.#finish(force.signal);
     if (await isSettledWithin(clock, gone, limits.closeDeadlineMs)) return true;
-    const tookMs = clock.monotonicMs() - startMs;
-    const overdue = this.#overdue("close", tookMs, limits.closeDeadlineMs);
+    const overdue = this.#overdue("close", clock.monotonicMs() - startMs);
     this.end(overdue);
     force.abort(overdue);
     if (await isSettledWithin(clock, gone, FORCED_CLOSE_MS)) return true;
-    reports.closeFailed(overdue);
+    keeper.closeFailed(this.epoch, overdue);
     return false;
   }
 
   /** Never rejects. Goes on after the deadlines, so that a session which comes late is closed all the same. */
   async #finish(force: AbortSignal): Promise<void> {
-    const { path, epoch, reports } = this.#parts;
+    const { path, keeper } = this.#parts;
     await settledOr(this.#opening, force);
     // Its session is closed under no handler but one that hangs: closing may be what frees it.
-    if (!this.#isHung) await settledOr(this.#handling, force);
+    if (!this.#drain.isHung) await settledOr(this.#drain.handling, force);
     await this.#closeSession(force);
-    this.end(stopped(path, epoch));
-    await Promise.all([this.#opening, this.#handling, this.#running]);
+    this.end(stopped(path, this.epoch));
+    await Promise.all([this.#opening, this.#drain.handling, this.#running]);
     await this.#closeSession(force);
-    reports.gone();
+    keeper.gone(this.epoch);
   }
 
   async #closeSession(force: AbortSignal): Promise<void> {
@@ -321,8 +325,9 @@ export class Incarnation<Message> {
     try {
       await session?.close(force);
     } catch (cause) {
-      // The incarnation is over either way; the supervisor makes it known.
-      if (cause !== force.reason || !force.aborted) this.#parts.reports.closeFailed(toError(cause));
+      // The incarnation is over either way; the keeper makes it known.
+      if (cause !== force.reason || !force.aborted)
+        this.#parts.keeper.closeFailed(this.epoch, toError(cause));
     }
   }
 }

@@ -1,7 +1,7 @@
 /**
- * What a unit's definition may leave open: its deadlines and the size of its mailbox.
+ * What a unit's definition may leave open: its deadlines, its mailbox, its watchdog.
  */
-import type { UnitDefinition } from "../contract/unit.ts";
+import type { Overflow, UnitDefinition } from "../contract/unit.ts";
 import { HoldfastError } from "../errors.ts";
 import { TIMER_MS_MAX } from "../host/clock.ts";
 
@@ -11,6 +11,9 @@ export interface UnitLimits {
   readonly handleDeadlineMs: number;
   readonly closeDeadlineMs: number;
   readonly mailboxMax: number;
+  readonly overflow: Overflow;
+  /** Infinity: it may be silent for ever. */
+  readonly aliveWithinMs: number;
 }
 
 /** Where a definition says nothing. */
@@ -19,27 +22,42 @@ export const UNIT_DEFAULTS: UnitLimits = Object.freeze({
   handleDeadlineMs: 30_000,
   closeDeadlineMs: 5_000,
   mailboxMax: 1_024,
+  overflow: "reject",
+  aliveWithinMs: Infinity,
 });
 
 /** Longest mailbox: beyond it a queue hides a unit that does not keep up. */
 const MAILBOX_LIMIT = 2 ** 20;
+const OVERFLOWS: ReadonlySet<string> = new Set<Overflow>(["reject", "drop-oldest", "drop-newest"]);
 
-/** Fills in the defaults. @throws CONFIG_OUT_OF_RANGE */
+type Milliseconds = "openDeadlineMs" | "handleDeadlineMs" | "closeDeadlineMs" | "aliveWithinMs";
+const NAMES = Object.keys(UNIT_DEFAULTS) as readonly (keyof UnitLimits)[];
+
+/** Fills in the defaults. @throws CONFIG_OUT_OF_RANGE, CONFIG_VALUE */
 export function resolveUnitLimits(
   definition: Partial<UnitLimits> & Pick<UnitDefinition, "name">,
 ): UnitLimits {
-  const { name } = definition;
-  const deadline = (key: "openDeadlineMs" | "handleDeadlineMs" | "closeDeadlineMs"): number =>
+  // Most units set nothing: they share one object.
+  if (NAMES.every((name) => definition[name] === undefined)) return UNIT_DEFAULTS;
+  const { name, overflow = UNIT_DEFAULTS.overflow, aliveWithinMs = Infinity } = definition;
+  const ms = (key: Milliseconds): number =>
     within(`${name}: ${key}`, definition[key] ?? UNIT_DEFAULTS[key], TIMER_MS_MAX);
+  if (!OVERFLOWS.has(overflow))
+    throw new HoldfastError(
+      "CONFIG_VALUE",
+      `${name}: overflow is ${JSON.stringify(overflow)}, allowed are ${[...OVERFLOWS].join(", ")}`,
+    );
   return Object.freeze({
-    openDeadlineMs: deadline("openDeadlineMs"),
-    handleDeadlineMs: deadline("handleDeadlineMs"),
-    closeDeadlineMs: deadline("closeDeadlineMs"),
+    openDeadlineMs: ms("openDeadlineMs"),
+    handleDeadlineMs: ms("handleDeadlineMs"),
+    closeDeadlineMs: ms("closeDeadlineMs"),
     mailboxMax: within(
       `${name}: mailboxMax`,
       definition.mailboxMax ?? UNIT_DEFAULTS.mailboxMax,
       MAILBOX_LIMIT,
     ),
+    overflow,
+    aliveWithinMs: aliveWithinMs === Infinity ? Infinity : ms("aliveWithinMs"),
   });
 }
 

@@ -3,6 +3,9 @@
  */
 import type { Clock } from "../host/clock.ts";
 
+/** What is done already: one promise for all who need one that waits for nothing. */
+export const DONE: Promise<void> = Promise.resolve();
+
 /** A promise that is settled from outside. */
 export interface Deferred {
   readonly promise: Promise<void>;
@@ -18,6 +21,32 @@ export function deferred(): Deferred {
   });
   promise.catch(() => undefined);
   return { promise, resolve: () => ends?.resolve(), reject: (cause) => ends?.reject(cause) };
+}
+
+/** An outcome that many are asked for and few wait for: the promise is made when somebody asks. */
+export class Latch {
+  #outcome: "pending" | "done" | Error = "pending";
+  #deferred: Deferred | undefined;
+
+  get promise(): Promise<void> {
+    if (this.#outcome === "done") return DONE;
+    this.#deferred ??= deferred();
+    if (this.#outcome !== "pending") this.#deferred.reject(this.#outcome);
+    return this.#deferred.promise;
+  }
+
+  /** The first call counts, of this or {@link reject}. */
+  resolve(): void {
+    if (this.#outcome !== "pending") return;
+    this.#outcome = "done";
+    this.#deferred?.resolve();
+  }
+
+  reject(cause: Error): void {
+    if (this.#outcome !== "pending") return;
+    this.#outcome = cause;
+    this.#deferred?.reject(cause);
+  }
 }
 
 /** Whether `work` settled, either way, within `limitMs`. Never rejects; leaves no timer behind. */

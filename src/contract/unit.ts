@@ -63,12 +63,12 @@ export interface UnitState {
   readonly restarts: number;
   readonly maxRestarts: number;
   readonly sinceMs: number;
-  /** When the next attempt is due (monotonic), while backing off. */
+  /** When the next attempt is due (monotonic): while it backs off, and while it is parked and will be tried again. */
   readonly nextAttemptMs: number | undefined;
   readonly lastError: Error | undefined;
 }
 
-/** What a unit gets when it is opened. Once `signal` aborts, nothing it does has an effect. */
+/** What a unit gets when it is opened. Once `signal` aborts, nothing it does has an effect. Functions need no `this`. */
 export interface UnitContext {
   /** `receivers/meters` */
   readonly path: string;
@@ -78,6 +78,22 @@ export interface UnitContext {
   readonly fail: (cause: unknown) => void;
   /** Progress: a durable record, a protocol round trip. Health for the backoff's reset needs one. */
   readonly alive: () => void;
+  /**
+   * Has this session told when that unit has stopped for good (a parked one has not), or at once if it has: exactly
+   * once, after the messages that were there before, even with a full mailbox. Ends with the incarnation. A session
+   * that watches and has no `terminated` fails then with UNIT_TERMINATED. @throws CONFIG_OUT_OF_RANGE beyond 10,000 units
+   */
+  readonly watch: (unit: Pick<UnitRef, "path" | "onStopped">) => void;
+  /** It is not told any more, even if the unit has stopped already. */
+  readonly unwatch: (unit: Pick<UnitRef, "path" | "onStopped">) => void;
+  /**
+   * Sets the message that is being handled aside, until `unstashAll` or the next incarnation. Called by a handler that
+   * waits for something else; should that handler fail, the message is dropped like any other.
+   * @throws UNIT_STASH_FULL when as many are set aside as the mailbox holds: the handler had better fail then
+   */
+  readonly stash: () => void;
+  /** What was set aside is handled next, in its order. */
+  readonly unstashAll: () => void;
 }
 
 /** A running incarnation of a unit. */
@@ -86,8 +102,10 @@ export interface UnitSession<Message> {
   handle?(message: Message): void | Promise<void>;
   /** Rejects = failed; resolves = the unit has done its work and stops. */
   run?(): Promise<void>;
-  /** The error was decided `resume`: state is kept, the message that failed is dropped. */
+  /** The error was decided `resume`: state is kept, the message that failed is dropped. Overtakes what waits. */
   resumed?(cause: Error): void;
+  /** A unit that was watched has stopped. Never beside a handler; a throw or rejection fails the incarnation. */
+  terminated?(path: string): void | Promise<void>;
   /** Once per opened incarnation: frees what it holds. Forced when the signal aborts. */
   close(signal: AbortSignal): Promise<void> | void;
 }
@@ -110,9 +128,30 @@ export interface UnitDefinition<Message = never> {
   readonly handleDeadlineMs?: number;
   /** @defaultValue 5,000 */
   readonly closeDeadlineMs?: number;
-  /** Messages that wait; a further one is refused. @defaultValue 1,024 */
+  /** Messages that wait, 1 to 1,048,576; `overflow` says what becomes of a further one. @defaultValue 1,024 */
   readonly mailboxMax?: number;
+  /** @defaultValue reject */
+  readonly overflow?: Overflow;
+  /** Running without `alive()` for longer is a failure, UNIT_STALLED. @defaultValue Infinity: it may be silent */
+  readonly aliveWithinMs?: number;
 }
+
+/**
+ * What becomes of a message for a full mailbox. `reject`: the sender is told and keeps it. `drop-oldest`: it takes the
+ * place of the one that has waited longest. `drop-newest`: it is dropped itself. What is dropped is told as an event.
+ */
+export type Overflow = "reject" | "drop-oldest" | "drop-newest";
+
+/** Why a message that was accepted was not handled to its end. */
+export type DropReason =
+  | "handler-failed"
+  | "handler-overdue"
+  | "epoch-ended"
+  | "no-handler"
+  | "mailbox-full"
+  | "displaced"
+  | "unit-parked"
+  | "unit-stopped";
 
 /** A supervised unit from outside. It stays the same over restarts. */
 export interface UnitRef<Message = never> {
@@ -120,8 +159,22 @@ export interface UnitRef<Message = never> {
   state(): UnitState;
   /** Resolves when the first incarnation is open; rejects when it was parked, stopped or escalated before. */
   readonly started: Promise<void>;
-  /** `full`: refused, the mailbox is at its limit. `dead`: the unit is stopped or parked. Never throws. */
-  tell(message: Message): "ok" | "full" | "dead";
+  /**
+   * Never throws. `ok`: it waits, over restarts too. `full`: refused, the mailbox is at its limit. `dropped`: likewise,
+   * but told as an event (`overflow: "drop-newest"`). `dead`: the unit is stopped or parked.
+   */
+  tell(message: Message): "ok" | "full" | "dropped" | "dead";
+  /**
+   * Resolves when the message was accepted, and only then: with a full mailbox, whatever its `overflow`, it waits for
+   * room, first come, first served. Rejects with the signal's reason when that aborts before, with UNIT_STOPPED or
+   * UNIT_PARKED when the unit takes no more, and with BUSY when 1,024 wait already.
+   */
+  offer(message: Message, signal?: AbortSignal): Promise<void>;
+  /**
+   * Calls once, a microtask after the unit has stopped for good, or after this call if it has. A throw inside changes
+   * nothing. The result takes it back.
+   */
+  onStopped(listener: () => void): () => void;
   /** By hand: a parked unit starts again with an empty window; a running one is restarted. */
   restart(): void;
   /** For good; overtakes a restart. */
@@ -156,6 +209,8 @@ export type UnitEvent =
       readonly unit: string;
       readonly epoch: number;
       readonly error: Error;
+      /** Until the slow lane tries it again; undefined: a person has to. */
+      readonly delayMs: number | undefined;
     }
   | {
       readonly kind: "escalated";
@@ -175,8 +230,10 @@ export type UnitEvent =
       readonly kind: "message-dropped";
       readonly unit: string;
       readonly epoch: number;
-      readonly why: string;
+      readonly why: DropReason;
       readonly count: number;
+      /** Oldest first, at most 1,024: of a flood in one turn the first, otherwise all. */
+      readonly messages: readonly unknown[];
     };
 
 /** A group of children under one strategy; itself a child of another supervisor or the root. */

@@ -83,7 +83,11 @@ export function testPipeline(
         epoch: 1,
         signal,
         fail: fail,
-        alive: () => undefined,
+        alive: nothing,
+        watch: nothing,
+        unwatch: nothing,
+        stash: nothing,
+        unstashAll: nothing,
       };
       const processor = await Processor.open(parts, unit);
       try {
@@ -108,6 +112,8 @@ export function testPipeline(
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
 }
+
+const nothing = (): void => undefined;
 
 function fail(cause: unknown): void {
   throw toError(cause);

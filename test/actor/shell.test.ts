@@ -1,7 +1,6 @@
-import { deepEqual, equal, ok } from "node:assert/strict";
+import { deepEqual, equal } from "node:assert/strict";
 import { test } from "node:test";
 import { inlineShells } from "../../src/actor/inline-shell.ts";
-import { Mailbox, SYSTEM_LANE_MAX } from "../../src/actor/mailbox.ts";
 import { nactShells } from "../../src/actor/nact-shell.ts";
 import { realClock } from "../../src/host/clock.ts";
 
@@ -54,30 +53,3 @@ for (const [name, shells] of Object.entries({ nact: nactShells, inline: inlineSh
     for (const root of roots) root.stop();
   });
 }
-
-test("mailbox: the system lane goes first, each lane has its own limit and its order", () => {
-  const mailbox = new Mailbox<string, number>(3);
-  deepEqual(
-    [1, 2, 3, 4].map((message) => mailbox.offer(message)),
-    ["ok", "ok", "ok", "full"],
-  );
-  for (let count = 0; count < SYSTEM_LANE_MAX; count++) equal(mailbox.order(`${count}`), true);
-  equal(mailbox.order("one too many"), false);
-  for (let count = 0; count < SYSTEM_LANE_MAX; count++)
-    deepEqual(mailbox.take(), { lane: "system", message: `${count}` });
-  deepEqual(mailbox.take(), { lane: "user", message: 1 });
-  equal(mailbox.offer(5), "ok");
-  deepEqual(
-    [mailbox.take(), mailbox.take(), mailbox.take(), mailbox.take()].map((mail) => mail?.message),
-    [2, 3, 5, undefined],
-  );
-});
-
-test("mailbox: grows over its first slots without losing the order", () => {
-  const mailbox = new Mailbox<never, number>(1_000);
-  for (let count = 0; count < 10; count++) mailbox.offer(count);
-  for (let count = 0; count < 5; count++) mailbox.take();
-  for (let count = 10; count < 500; count++) mailbox.offer(count);
-  for (let expected = 5; expected < 500; expected++) equal(mailbox.take()?.message, expected);
-  ok(mailbox.offer(1) === "ok" && mailbox.drop() === 1 && mailbox.length === 0);
-});

@@ -19,6 +19,7 @@ import { createSeededRandom } from "../../src/testing/seeded-random.ts";
 import { RecordingSink } from "../support/sinks.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 import { SimulatedDisk } from "../../src/testing/disk.ts";
+import { unitContext } from "../support/unit-context.ts";
 
 const meters = receiverNamed("meters");
 
@@ -60,6 +61,7 @@ class World {
   open(parts: Partial<ProcessorParts> = {}): Promise<Processor> {
     this.#abort = new AbortController();
     const unit: UnitContext = {
+      ...unitContext(),
       path: "pipelines/p",
       epoch: 1,
       signal: this.#abort.signal,

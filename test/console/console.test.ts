@@ -7,6 +7,7 @@ import { HoldfastError } from "../../src/errors.ts";
 import type { HttpResponse } from "../../src/host/http.ts";
 import { realHttp } from "../../src/host/real-http.ts";
 import { MemoryHttp } from "./memory-http.ts";
+import { unitContext } from "../support/unit-context.ts";
 
 const NOT_READY: Health = {
   kind: "not-ready",
@@ -29,6 +30,7 @@ async function opened(options: Partial<ConsoleOptions> = {}): Promise<Opened> {
   const failures: unknown[] = [];
   const controller = new AbortController();
   const context: UnitContext = {
+    ...unitContext(),
     path: "console",
     epoch: 1,
     signal: controller.signal,
@@ -201,6 +203,7 @@ test("console: answers over real HTTP, and lets the port go", async () => {
   });
   const { signal } = new AbortController();
   const session = await definition.open({
+    ...unitContext(),
     path: "console",
     epoch: 1,
     signal,

@@ -16,6 +16,7 @@ import { SimulatedDisk } from "../../src/testing/disk.ts";
 import type { MemoryPeer } from "../support/memory-network.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 import { MemoryLocalSockets } from "./memory-local-sockets.ts";
+import { unitContext } from "../support/unit-context.ts";
 
 const SOCKET = "/data/run/control.sock";
 
@@ -37,6 +38,7 @@ class Scene {
     const { local, files, clock } = this;
     const unit = controlUnit({ directory: "/data", local, files, clock, commands });
     return await unit.open({
+      ...unitContext(),
       path: "control",
       epoch: 1,
       signal: this.#controller.signal,

@@ -22,6 +22,7 @@ import { silentLogger } from "../support/logger.ts";
 import { FailingLedger, MemorySource } from "../support/memory-log.ts";
 import { createSeededRandom } from "../../src/testing/seeded-random.ts";
 import { SqlitePlace } from "../support/sqlite-place.ts";
+import { unitContext } from "../support/unit-context.ts";
 
 const RECORDS = 400;
 
@@ -64,6 +65,7 @@ function checked(row: unknown): { readonly id: number; readonly even: string } {
 async function runAll(commits?: "before" | "after"): Promise<void> {
   const signal = new AbortController().signal;
   const unit = {
+    ...unitContext(),
     path: "pipelines/p",
     epoch: 1,
     signal,

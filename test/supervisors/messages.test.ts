@@ -1,7 +1,7 @@
 import { deepEqual, equal, ok } from "node:assert/strict";
 import { test } from "node:test";
 import { inlineShells } from "../../src/actor/inline-shell.ts";
-import { DRAIN_MESSAGES_MAX } from "../../src/actor/incarnation.ts";
+import { DRAIN_MESSAGES_MAX } from "../../src/actor/drain.ts";
 import { nactShells } from "../../src/actor/nact-shell.ts";
 import type { ShellParent, ShellSystem } from "../../src/actor/shell.ts";
 import type { UnitEvent } from "../../src/contract/unit.ts";
@@ -119,11 +119,11 @@ test("messages: each that is not handled to its end is counted once, with the re
   await world.settle();
   equal(unit.state().status, "parked");
   deepEqual(dropped(world.events), [
-    "1 its handler failed",
-    "1 its handler failed",
-    "1 its handler did not end in time",
-    "1 its incarnation ended before its handler did",
-    "1 the unit is parked",
+    "1 handler-failed",
+    "1 handler-failed",
+    "1 handler-overdue",
+    "1 epoch-ended",
+    "1 unit-parked",
   ]);
   const stopping = world.root.stop();
   await world.clock.advance(5_000);
@@ -136,7 +136,7 @@ test("messages: a unit without a handler drops and counts them", async () => {
   await unit.started;
   equal(unit.tell(1), "ok");
   await world.settle();
-  deepEqual(dropped(world.events), ["1 the unit handles no messages"]);
+  deepEqual(dropped(world.events), ["1 no-handler"]);
   ok(world.standing().includes("deaf running 1"));
   await world.root.stop();
 });

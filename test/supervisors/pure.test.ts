@@ -146,6 +146,7 @@ test("strategy: what a file or plain JavaScript may get wrong is refused with wo
 });
 
 test("verdict: directive, window and what is left decide together", () => {
+  const calm = { isResumable: true, isOnSlowLane: false };
   const full = { restartTimes: [0], nowMs: 1 };
   const empty = { restartTimes: [], nowMs: 1 };
   const damaged = new HoldfastError("LOG_DAMAGED", "x");
@@ -169,7 +170,7 @@ test("verdict: directive, window and what is left decide together", () => {
   ];
   for (const [options, given, action, restarts] of table) {
     const strategy = oneForOne({ maxRestarts: 1, withinMs: 1_000, ...options });
-    const verdict = judge(strategy, { error, isResumable: true, ...empty, ...given });
+    const verdict = judge(strategy, { ...calm, error, ...empty, ...given });
     deepEqual([verdict.action, verdict.restartTimes.length], [action, restarts]);
   }
 });
@@ -196,6 +197,7 @@ test("verdict: any decider gets an answer, and a restart is never more than the 
           const verdict = judge(strategy, {
             error: new Error("x"),
             isResumable,
+            isOnSlowLane: false,
             restartTimes,
             nowMs,
           });

@@ -1,0 +1,138 @@
+/**
+ * The incarnations of one unit, one after the other: each is over before the next begins, and of what they report only
+ * the newest one's counts.
+ */
+import { Aftermath } from "../src/actor/aftermath.ts";
+import { Incarnation, type Keeper, type Phase, type UnitParts } from "../src/actor/incarnation.ts";
+import type { DropReason } from "../src/contract/unit.ts";
+import type { Announcer } from "./announcer.ts";
+
+/** Hears of the incarnation that counts. */
+export interface LivesOwner {
+  opened(): void;
+  /** Resumes or ends the incarnation before it returns. */
+  failed(phase: Phase, error: Error): void;
+  /** The unit has done its work. */
+  done(): void;
+  alive(): void;
+}
+
+/** What lives are made with. */
+export interface LivesParts<Message> {
+  readonly unit: Omit<UnitParts<Message>, "keeper">;
+  /** Of a stopped unit that had this name, or 0. */
+  readonly lastEpoch: number;
+  readonly owner: LivesOwner;
+  readonly announcer: Announcer;
+}
+
+/** See the file's head. */
+export class Lives<Message> implements Keeper<Message> {
+  readonly #unit: UnitParts<Message>;
+  readonly #owner: LivesOwner;
+  readonly #announcer: Announcer;
+  readonly #aftermath: Aftermath;
+  readonly #firstEpoch: number;
+  #epoch: number;
+  #current: Incarnation<Message> | undefined;
+  /** The last one is being closed: nothing it reports leads to anything. */
+  #isClosing = false;
+
+  constructor({ unit, lastEpoch, owner, announcer }: LivesParts<Message>) {
+    this.#unit = { ...unit, keeper: this };
+    this.#owner = owner;
+    this.#announcer = announcer;
+    this.#aftermath = new Aftermath(unit.path, unit.clock);
+    this.#firstEpoch = lastEpoch + 1;
+    this.#epoch = lastEpoch;
+  }
+
+  /** Of the newest incarnation. */
+  get epoch(): number {
+    return this.#epoch;
+  }
+
+  get isFirst(): boolean {
+    return this.#epoch === this.#firstEpoch;
+  }
+
+  /** The incarnation that counts; undefined between two. */
+  get current(): Incarnation<Message> | undefined {
+    return this.#current;
+  }
+
+  /** Nothing of any incarnation is left. */
+  get isGone(): boolean {
+    return this.#aftermath.isGone;
+  }
+
+  /** The next one begins. */
+  begin(): void {
+    this.#epoch++;
+    this.#current = new Incarnation(this.#unit, this.#epoch);
+    this.#aftermath.begun();
+    this.#current.open();
+  }
+
+  /** The current one is over at once; it is closed when `closeAfter` has resolved. */
+  end(reason: Error, closeAfter: Promise<unknown>): void {
+    const ended = this.#current;
+    this.#current = undefined;
+    if (ended === undefined) return;
+    ended.end(reason);
+    this.#aftermath.closing(closeAfter.then(() => ended.close()));
+  }
+
+  /** The current one is closed in order, its work still counts until then. None follows. */
+  close(): void {
+    this.#isClosing = true;
+    if (this.#current !== undefined) this.#aftermath.closing(this.#current.close());
+  }
+
+  /** Resolves when everything is closed and what was accepted is settled; with an error when it takes too long. */
+  settled(limitMs: number): Promise<Error | undefined> {
+    return this.#aftermath.settled(limitMs);
+  }
+
+  // As the keeper of each
+
+  opened(epoch: number): void {
+    if (this.#counts(epoch)) this.#owner.opened();
+  }
+
+  failed(epoch: number, phase: Phase, error: Error): void {
+    if (this.#counts(epoch)) this.#owner.failed(phase, error);
+    else this.closeFailed(epoch, error);
+  }
+
+  done(epoch: number): void {
+    if (this.#counts(epoch)) this.#owner.done();
+  }
+
+  alive(epoch: number): void {
+    if (this.#counts(epoch)) this.#owner.alive();
+  }
+
+  dropped(epoch: number, why: DropReason, message: Message): void {
+    this.#announcer.dropped(epoch, why, message);
+  }
+
+  over(epoch: number): void {
+    this.#aftermath.fence(
+      () => this.#unit.definition.fence?.(epoch + 1),
+      (error) => this.closeFailed(epoch, error),
+    );
+  }
+
+  closeFailed(epoch: number, error: Error): void {
+    this.#announcer.emit({ kind: "late-result-ignored", unit: this.#unit.path, epoch, error });
+  }
+
+  gone(): void {
+    this.#aftermath.gone();
+  }
+
+  #counts(epoch: number): boolean {
+    return this.#current?.epoch === epoch && !this.#isClosing;
+  }
+}
