@@ -118,6 +118,7 @@ test("unit commands: a parked unit starts again with an empty window", async () 
       epoch: 4,
       restarts: 3,
       forMs: 1_000,
+      nextAttemptInMs: 119_000,
       lastError: { code: "INTERNAL", message: "unplugged" },
     },
   });

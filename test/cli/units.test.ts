@@ -10,6 +10,7 @@ import { eventually } from "../support/deadline.ts";
 import { deferred } from "../support/deferred.ts";
 import { silentLogger } from "../support/logger.ts";
 import { PushReceiver } from "../support/push-receiver.ts";
+import { unitContext } from "../support/unit-context.ts";
 import { LIMIT } from "./log-place.ts";
 import { type Ended, holdfast, inDirectory } from "./support.ts";
 
@@ -156,13 +157,9 @@ test("units, status: an answer of another shape is not shown as if it were one",
       name,
       run: () => Promise.resolve(answer),
     }));
-    const session = await controlUnit({ directory: data, files, local, clock, commands }).open({
-      path: "control",
-      epoch: 1,
-      signal: new AbortController().signal,
-      fail: () => undefined,
-      alive: () => undefined,
-    });
+    const session = await controlUnit({ directory: data, files, local, clock, commands }).open(
+      unitContext(),
+    );
     try {
       for (const args of [["units"], ["units", "restart", "log"], ["status"]]) {
         const { code, stderr } = await holdfast([...args, "-d", "data"], { directory });

@@ -1,7 +1,7 @@
 /** Findings 8 and 9 about nact 7.6.2: what a message and a crash cost, counted in turns and copies, not in time. */
 import { deepEqual, equal, notEqual, ok } from "node:assert/strict";
 import { test } from "node:test";
-import { DRAIN_MESSAGES_MAX } from "../../../src/actor/incarnation.ts";
+import { DRAIN_MESSAGES_MAX } from "../../../src/actor/drain.ts";
 import { nactShells } from "../../../src/actor/nact-shell.ts";
 import { realClock } from "../../../src/host/clock.ts";
 import { nactSystem, plainNact } from "../../support/plain-nact.ts";
