@@ -59,6 +59,7 @@ export type Code =
   | "CONNECTION_LIMIT"
   | "CONNECTION_IDLE"
   | "CONNECTION_FAILED"
+  | "CONNECTION_STALLED"
   | "HTTP_BAD_REQUEST"
   | "HTTP_UNSUPPORTED_MEDIA_TYPE"
   | "UNIT_DEADLINE"
@@ -70,6 +71,10 @@ export type Code =
   | "UNIT_UNKNOWN"
   | "CONTROL_REQUEST"
   | "CONTROL_UNAVAILABLE"
+  | "POOL_TIMEOUT"
+  | "POOL_EXHAUSTED"
+  | "POOL_PARKED"
+  | "POOL_CLOSED"
   | "DECODE_FAILED"
   | "OPERATOR_FAILED"
   | "ROW_TYPE"
@@ -127,6 +132,7 @@ export const CODES: Readonly<Record<Code, CodeRule>> = {
   CONNECTION_LIMIT: transient,
   CONNECTION_IDLE: transient,
   CONNECTION_FAILED: transient,
+  CONNECTION_STALLED: transient,
   HTTP_BAD_REQUEST: permanent,
   HTTP_UNSUPPORTED_MEDIA_TYPE: permanent,
   // Supervision
@@ -140,6 +146,11 @@ export const CODES: Readonly<Record<Code, CodeRule>> = {
   // Control socket
   CONTROL_REQUEST: permanent,
   CONTROL_UNAVAILABLE: unavailable,
+  // Pools
+  POOL_TIMEOUT: transient,
+  POOL_EXHAUSTED: transient,
+  POOL_PARKED: permanent,
+  POOL_CLOSED: permanent,
   // Pipelines
   DECODE_FAILED: permanent,
   OPERATOR_FAILED: permanent,

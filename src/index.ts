@@ -16,6 +16,22 @@ export type {
   ReceiverSession,
   StoreAt,
 } from "./contract/receiver.ts";
+export type {
+  AcquireOptions,
+  CloseReason,
+  Connector,
+  EndpointState,
+  EndpointStatus,
+  ForgottenWatch,
+  HeldLease,
+  Lease,
+  Pool,
+  PoolCloseReport,
+  PoolEvent,
+  PoolOptions,
+  PoolStats,
+  PoolTotals,
+} from "./contract/pool.ts";
 export type { RecordBlock, RecordInput, Stored, StoredBlock } from "./contract/record.ts";
 export type {
   Mode,
@@ -47,6 +63,7 @@ export { createIngest } from "./ingest.ts";
 export type { IngestOptions, LogOptions } from "./options.ts";
 export { pipeline, type PipelineOptions } from "./operator/pipeline.ts";
 export { from, type Facts, type RawStream, type RowOf, type Stream } from "./operator/stream.ts";
+export { createPool } from "./pool/pool.ts";
 export { json, raw } from "./record/decoders.ts";
 export { type Infer, schema } from "./schema.ts";
 export { allForOne, equalJitter, oneForOne, restForOne, when } from "../supervisors/index.ts";
