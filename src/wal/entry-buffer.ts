@@ -299,21 +299,25 @@ export class EntryBuffer {
     >,
     salt: number,
   ): { readonly bytes: Uint8Array; readonly diskBytes: number; readonly headerCrc: number } {
-    const entryBytes = this.entryBytes;
+    const { entryBytes } = this;
+    const { firstOffset, durableEnd, epoch, segmentId, previousHeaderCrc } = fields;
     const headerCrc = sealHeader(
       this.#bytes,
       0,
       {
-        ...fields,
+        firstOffset,
+        durableEnd,
+        epoch,
+        segmentId,
+        previousHeaderCrc,
         type: ENTRY_TYPE.data,
         entryBytes,
         recordCount: this.#recordCount,
         baseTimeMs: this.#baseTimeMs,
         payloadBytes: this.#payloadBytes,
         blockCount: this.#blockCount,
-        bodyCrc: this.#bodyCrc(salt),
       },
-      salt,
+      { bodyCrc: this.#bodyCrc(salt), salt },
     );
     return { bytes: this.#bytes, diskBytes: entryDiskBytes(entryBytes), headerCrc };
   }
