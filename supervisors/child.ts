@@ -55,17 +55,16 @@ const AT_ONCE: RestartOrder = { closeAfter: DONE, waitAfter: DONE, openAfter: DO
 
 /** See the file's head. */
 export class Child<Message> implements Sibling, Member, LivesOwner {
-  readonly path: string;
   readonly #group: GroupParts;
   readonly #guardian: Guardian;
-  readonly #closeDeadlineMs: number;
   readonly #announcer: Announcer;
   readonly #inbox: Inbox<Message>;
   readonly #lives: Lives<Message>;
-  readonly #restarts: Restarts;
-  /** A restart after its delay, or the slow lane. */
-  readonly #attempt: Attempt;
   readonly #started = new Latch();
+  // Made at the first failure: most units have none.
+  #restarts: Restarts | undefined;
+  /** A restart after its delay, or the slow lane. */
+  #attempt: Attempt | undefined;
   #ticket = 0;
   #status: UnitStatus = "starting";
   #sinceMs: number;
@@ -77,21 +76,29 @@ export class Child<Message> implements Sibling, Member, LivesOwner {
   #ending: Promise<boolean> | undefined;
 
   constructor({ path, lastEpoch, definition, limits, guardian, group }: ChildParts<Message>) {
-    const { clock, random, shells } = group;
-    this.path = path;
+    const { clock, shells } = group;
     this.#group = group;
     this.#guardian = guardian;
-    this.#closeDeadlineMs = limits.closeDeadlineMs;
     const announcer = new Announcer(path, group.audience);
     this.#announcer = announcer;
     this.#inbox = new Inbox(limits, announcer);
-    const unit = { path, definition, limits, mailbox: this.#inbox.mailbox, shells, clock };
-    this.#lives = new Lives({ unit, lastEpoch, owner: this, announcer });
-    const recovered = (): void => announcer.emit({ kind: "recovered", ...this.#identity() });
-    this.#restarts = new Restarts({ strategy: guardian.strategy, clock, random, recovered });
-    this.#attempt = new Attempt(clock);
+    const { mailbox } = this.#inbox;
+    this.#lives = new Lives({
+      definition,
+      limits,
+      mailbox,
+      shells,
+      clock,
+      lastEpoch,
+      owner: this,
+      announcer,
+    });
     this.#sinceMs = clock.monotonicMs();
     this.#open();
+  }
+
+  get path(): string {
+    return this.#announcer.unit;
   }
 
   get started(): Promise<void> {
@@ -103,18 +110,17 @@ export class Child<Message> implements Sibling, Member, LivesOwner {
   }
 
   get nextAttemptMs(): number | undefined {
-    return this.#attempt.dueMs;
+    return this.#attempt?.dueMs;
   }
 
   state(): UnitState {
-    const { count, maxRestarts } = this.#restarts;
     const cause = this.#parkedWith ?? this;
     return Object.freeze({
       unit: this.path,
       status: this.#status,
       epoch: this.#lives.epoch,
-      restarts: count,
-      maxRestarts,
+      restarts: this.#restarts?.count ?? 0,
+      maxRestarts: this.#guardian.strategy.maxRestarts,
       sinceMs: this.#sinceMs,
       nextAttemptMs: cause.nextAttemptMs,
       lastError: this.#lastError,
@@ -141,7 +147,7 @@ export class Child<Message> implements Sibling, Member, LivesOwner {
 
   restart(): void {
     if (this.#isEnding() || this.#guardian.isStopping()) return;
-    if (this.#status === "parked") this.#restarts.forgive();
+    if (this.#status === "parked") this.#restarts?.forgive();
     if (this.isParkedWith(this)) return this.#guardian.wake(this);
     this.restartAfter(0, new HoldfastError("UNIT_STOPPED", `${this.path}: restarted by hand`));
   }
@@ -201,7 +207,7 @@ export class Child<Message> implements Sibling, Member, LivesOwner {
     this.#announcer.emit({ kind: "started", ...this.#identity(), restarted });
     this.#started.resolve();
     this.#opening?.resolve();
-    this.#restarts.watch();
+    this.#restarts?.watch();
   }
 
   done(): void {
@@ -209,7 +215,7 @@ export class Child<Message> implements Sibling, Member, LivesOwner {
   }
 
   alive(): void {
-    this.#restarts.alive();
+    this.#restarts?.alive();
     this.#guardian.alive();
   }
 
@@ -218,7 +224,7 @@ export class Child<Message> implements Sibling, Member, LivesOwner {
     if (this.#guardian.isStopping()) return this.#failedWhileStopping(error);
     const isRunning = this.#status === "running";
     const isResumable = isRunning && (phase === "handle" || phase === "external");
-    const verdict = this.#restarts.judge(error, isResumable);
+    const verdict = this.#counted().judge(error, isResumable);
     if (verdict.deciderError !== undefined) this.#tellFailure(verdict.deciderError, "escalate");
     this.#tellFailure(error, verdict.directive);
     this.#carryOut(verdict, { error, isResumable });
@@ -240,8 +246,8 @@ export class Child<Message> implements Sibling, Member, LivesOwner {
   /** Whatever was to come next does not. */
   #leaveCourse(): void {
     this.#ticket++;
-    this.#restarts.end();
-    this.#attempt.cancel();
+    this.#restarts?.end();
+    this.#attempt?.cancel();
     this.#opening?.resolve();
   }
 
@@ -270,10 +276,24 @@ export class Child<Message> implements Sibling, Member, LivesOwner {
   #backOff(waitMs: number): Promise<void> {
     if (waitMs === 0) return DONE;
     this.#announcer.emit({ kind: "backing-off", ...this.#identity(), delayMs: waitMs });
-    return new Promise((resolve) => this.#attempt.schedule(waitMs, resolve));
+    return new Promise((resolve) => this.#schedule(waitMs, resolve));
+  }
+
+  #schedule(delayMs: number, due: () => void): void {
+    this.#attempt ??= new Attempt(this.#group.clock);
+    this.#attempt.schedule(delayMs, due);
   }
 
   // Failures
+
+  #counted(): Restarts {
+    const { clock, random } = this.#group;
+    const { strategy } = this.#guardian;
+    this.#restarts ??= new Restarts({ strategy, clock, random }, () =>
+      this.#announcer.emit({ kind: "recovered", ...this.#identity() }),
+    );
+    return this.#restarts;
+  }
 
   #carryOut({ action, isTriedAgain }: Verdict, escalation: Escalation): void {
     const { error } = escalation;
@@ -281,7 +301,7 @@ export class Child<Message> implements Sibling, Member, LivesOwner {
       case "resume":
         return this.#resume(error);
       case "restart":
-        return this.#guardian.restart(this, this.#restarts.nextDelayMs(), error);
+        return this.#guardian.restart(this, this.#counted().nextDelayMs(), error);
       case "stop":
         this.#interrupt(error);
         this.#become("stopping");
@@ -294,15 +314,15 @@ export class Child<Message> implements Sibling, Member, LivesOwner {
   }
 
   #resume(error: Error): void {
-    if (this.#lives.current?.resume(error) === true) return this.#restarts.watch();
-    this.#carryOut(this.#restarts.judge(error, false), { error, isResumable: false });
+    if (this.#lives.current?.resume(error) === true) return this.#restarts?.watch();
+    this.#carryOut(this.#counted().judge(error, false), { error, isResumable: false });
   }
 
   #park(error: Error, isTriedAgain: boolean): void {
-    const delayMs = isTriedAgain ? this.#restarts.nextSlowDelayMs() : undefined;
+    const delayMs = isTriedAgain ? this.#counted().nextSlowDelayMs() : undefined;
     this.#guardian.park(this, error, delayMs);
     if (delayMs !== undefined && this.isParkedWith(this))
-      this.#attempt.schedule(delayMs, () => this.#guardian.wake(this));
+      this.#schedule(delayMs, () => this.#guardian.wake(this));
   }
 
   #escalate(escalation: Escalation): void {
@@ -333,7 +353,7 @@ export class Child<Message> implements Sibling, Member, LivesOwner {
     // From here on a failure changes nothing: a stop overtakes a restart.
     this.#become("stopping");
     this.#lives.close();
-    const unsettled = await this.#lives.settled(this.#closeDeadlineMs);
+    const unsettled = await this.#lives.settled(this.#lives.limits.closeDeadlineMs);
     this.#become("stopped");
     this.#inbox.close(this.#lives.epoch, "unit-stopped", this.#closedError());
     this.#announcer.stopped(this.#lives.epoch);
@@ -370,6 +390,6 @@ export class Child<Message> implements Sibling, Member, LivesOwner {
   }
 
   #tellFailure(error: Error, directive: Directive): void {
-    this.#announcer.failed(this.#lives.epoch, this.#restarts, error, directive);
+    this.#announcer.failed(this.#lives.epoch, this.#counted(), error, directive);
   }
 }

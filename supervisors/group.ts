@@ -57,10 +57,10 @@ export class Group implements Supervisor, Member {
     const { path, clock, random, above, audience } = parts;
     this.#parts = parts;
     this.#announcer = new Announcer(path, audience);
-    const recovered = (): void =>
-      this.#announcer.emit({ kind: "recovered", unit: path, epoch: this.#epoch });
     this.#attempt = new Attempt(clock);
-    this.#restarts = new Restarts({ strategy: above.strategy, clock, random, recovered });
+    this.#restarts = new Restarts({ strategy: above.strategy, clock, random }, () =>
+      this.#announcer.emit({ kind: "recovered", unit: path, epoch: this.#epoch }),
+    );
   }
 
   get path(): string {

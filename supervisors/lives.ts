@@ -3,8 +3,13 @@
  * the newest one's counts.
  */
 import { Aftermath } from "../src/actor/aftermath.ts";
-import { Incarnation, type Keeper, type Phase, type UnitParts } from "../src/actor/incarnation.ts";
-import type { DropReason } from "../src/contract/unit.ts";
+import type { Signal } from "../src/actor/drain.ts";
+import { Incarnation, type Keeper, type Phase } from "../src/actor/incarnation.ts";
+import type { UnitLimits } from "../src/actor/limits.ts";
+import type { Mailbox } from "../src/actor/mailbox.ts";
+import type { ShellParent } from "../src/actor/shell.ts";
+import type { DropReason, UnitDefinition } from "../src/contract/unit.ts";
+import type { Clock } from "../src/host/clock.ts";
 import type { Announcer } from "./announcer.ts";
 
 /** Hears of the incarnation that counts. */
@@ -19,7 +24,11 @@ export interface LivesOwner {
 
 /** What lives are made with. */
 export interface LivesParts<Message> {
-  readonly unit: Omit<UnitParts<Message>, "keeper">;
+  readonly definition: UnitDefinition<Message>;
+  readonly limits: UnitLimits;
+  readonly mailbox: Mailbox<Signal, Message>;
+  readonly shells: ShellParent;
+  readonly clock: Clock;
   /** Of a stopped unit that had this name, or 0. */
   readonly lastEpoch: number;
   readonly owner: LivesOwner;
@@ -28,23 +37,38 @@ export interface LivesParts<Message> {
 
 /** See the file's head. */
 export class Lives<Message> implements Keeper<Message> {
-  readonly #unit: UnitParts<Message>;
+  readonly definition: UnitDefinition<Message>;
+  readonly limits: UnitLimits;
+  readonly mailbox: Mailbox<Signal, Message>;
+  readonly shells: ShellParent;
+  readonly clock: Clock;
   readonly #owner: LivesOwner;
   readonly #announcer: Announcer;
-  readonly #aftermath: Aftermath;
   readonly #firstEpoch: number;
+  /** Made when the first incarnation ends. */
+  #aftermath: Aftermath | undefined;
   #epoch: number;
+  /** Incarnations of which something is left. */
+  #remaining = 0;
   #current: Incarnation<Message> | undefined;
   /** The last one is being closed: nothing it reports leads to anything. */
   #isClosing = false;
 
-  constructor({ unit, lastEpoch, owner, announcer }: LivesParts<Message>) {
-    this.#unit = { ...unit, keeper: this };
+  constructor(parts: LivesParts<Message>) {
+    const { definition, limits, mailbox, shells, clock, lastEpoch, owner, announcer } = parts;
+    this.definition = definition;
+    this.limits = limits;
+    this.mailbox = mailbox;
+    this.shells = shells;
+    this.clock = clock;
     this.#owner = owner;
     this.#announcer = announcer;
-    this.#aftermath = new Aftermath(unit.path, unit.clock);
     this.#firstEpoch = lastEpoch + 1;
     this.#epoch = lastEpoch;
+  }
+
+  get path(): string {
+    return this.#announcer.unit;
   }
 
   /** Of the newest incarnation. */
@@ -63,14 +87,14 @@ export class Lives<Message> implements Keeper<Message> {
 
   /** Nothing of any incarnation is left. */
   get isGone(): boolean {
-    return this.#aftermath.isGone;
+    return this.#remaining === 0;
   }
 
   /** The next one begins. */
   begin(): void {
     this.#epoch++;
-    this.#current = new Incarnation(this.#unit, this.#epoch);
-    this.#aftermath.begun();
+    this.#current = new Incarnation(this, this.#epoch);
+    this.#remaining++;
     this.#current.open();
   }
 
@@ -80,18 +104,18 @@ export class Lives<Message> implements Keeper<Message> {
     this.#current = undefined;
     if (ended === undefined) return;
     ended.end(reason);
-    this.#aftermath.closing(closeAfter.then(() => ended.close()));
+    this.#left().closing(closeAfter.then(() => ended.close()));
   }
 
   /** The current one is closed in order, its work still counts until then. None follows. */
   close(): void {
     this.#isClosing = true;
-    if (this.#current !== undefined) this.#aftermath.closing(this.#current.close());
+    if (this.#current !== undefined) this.#left().closing(this.#current.close());
   }
 
   /** Resolves when everything is closed and what was accepted is settled; with an error when it takes too long. */
   settled(limitMs: number): Promise<Error | undefined> {
-    return this.#aftermath.settled(limitMs);
+    return this.#left().settled(limitMs);
   }
 
   // As the keeper of each
@@ -118,21 +142,26 @@ export class Lives<Message> implements Keeper<Message> {
   }
 
   over(epoch: number): void {
-    this.#aftermath.fence(
-      () => this.#unit.definition.fence?.(epoch + 1),
+    this.#left().fence(
+      () => this.definition.fence?.(epoch + 1),
       (error) => this.closeFailed(epoch, error),
     );
   }
 
   closeFailed(epoch: number, error: Error): void {
-    this.#announcer.emit({ kind: "late-result-ignored", unit: this.#unit.path, epoch, error });
+    this.#announcer.emit({ kind: "late-result-ignored", unit: this.path, epoch, error });
   }
 
   gone(): void {
-    this.#aftermath.gone();
+    this.#remaining--;
   }
 
   #counts(epoch: number): boolean {
     return this.#current?.epoch === epoch && !this.#isClosing;
+  }
+
+  #left(): Aftermath {
+    this.#aftermath ??= new Aftermath(this.path, this.clock);
+    return this.#aftermath;
   }
 }

@@ -17,8 +17,6 @@ export interface RestartsParts {
   readonly strategy: Strategy;
   readonly clock: Clock;
   readonly random: Random;
-  /** It is healthy again after failures. */
-  readonly recovered: () => void;
 }
 
 const NONE: RestartTimes = [];
@@ -26,6 +24,7 @@ const NONE: RestartTimes = [];
 /** See the file's head. */
 export class Restarts {
   readonly #parts: RestartsParts;
+  readonly #recovered: () => void;
   #times = NONE;
   /** Restarts since health, for the backoff. */
   #attempt = 0;
@@ -37,8 +36,10 @@ export class Restarts {
   #isStable = false;
   #cancel: Cancel | undefined;
 
-  constructor(parts: RestartsParts) {
+  /** @param recovered - called when it is healthy again after failures */
+  constructor(parts: RestartsParts, recovered: () => void) {
     this.#parts = parts;
+    this.#recovered = recovered;
   }
 
   /** Restarts inside the current window. */
@@ -125,6 +126,6 @@ export class Restarts {
     this.#isStable = false;
     this.#attempt = 0;
     this.#slowTries = 0;
-    this.#parts.recovered();
+    this.#recovered();
   }
 }

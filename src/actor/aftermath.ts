@@ -13,25 +13,10 @@ export class Aftermath {
   #closed = DONE;
   #fenced = DONE;
   #supersede: (() => void) | undefined;
-  #remaining = 0;
 
   constructor(path: string, clock: Clock) {
     this.#path = path;
     this.#clock = clock;
-  }
-
-  /** Nothing of any incarnation is left, no call is in flight. */
-  get isGone(): boolean {
-    return this.#remaining === 0;
-  }
-
-  /** An incarnation begins; `gone` is to be called when nothing of it is left. */
-  begun(): void {
-    this.#remaining++;
-  }
-
-  gone(): void {
-    this.#remaining--;
   }
 
   /** Something is being closed; it has deadlines of its own. */

@@ -87,6 +87,8 @@ export class Drain<Message> {
   /** The incarnation is over. What is in flight is dropped, what is set aside is the next one's. */
   end(): void {
     if (this.#handling !== undefined) this.#drop("epoch-ended");
+    // A handler that ends its own incarnation is still running: what it has set aside is set aside.
+    else if (this.#flight === "stashed") this.#land();
     this.#cancelDeadline?.();
     this.#parts.mailbox.unstash();
     this.#session = undefined;
@@ -210,17 +212,10 @@ export class Drain<Message> {
 
   /** The handler has ended well. */
   #land(): void {
-    if (this.#flight === "stashed") this.#setAside();
+    // There is a message where one is set aside; it may be undefined itself.
+    if (this.#flight === "stashed") this.#parts.mailbox.stash(this.#message as Message);
     this.#flight = "none";
     this.#message = undefined;
-  }
-
-  #setAside(): void {
-    const { mailbox } = this.#parts;
-    // A synchronous handler was in flight, so there is a message; it may be undefined itself.
-    mailbox.stash(this.#message as Message);
-    // It ended its own incarnation: what it set aside is the next one's.
-    if (!this.#parts.isHandling()) mailbox.unstash();
   }
 
   #drop(why: DropReason): void {

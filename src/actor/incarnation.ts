@@ -21,8 +21,15 @@ import { type Watchable, Watches } from "./watches.ts";
 /** Where a failure came from. Only after `handle` and `external` is there something that could go on. */
 export type Phase = "open" | "handle" | "resume" | "run" | "external" | "deadline" | "fence";
 
-/** Who keeps a unit over its incarnations; each names itself by its epoch. None of these may throw. */
+/** Who keeps a unit over its incarnations, and what these share. Each names itself by its epoch. None may throw. */
 export interface Keeper<Message> {
+  readonly path: string;
+  readonly definition: UnitDefinition<Message>;
+  readonly limits: UnitLimits;
+  /** Outlives each incarnation. */
+  readonly mailbox: Mailbox<Signal, Message>;
+  readonly shells: ShellParent;
+  readonly clock: Clock;
   opened(epoch: number): void;
   /** Resumes or ends the incarnation before it returns: no message is handled in between. */
   failed(epoch: number, phase: Phase, error: Error): void;
@@ -39,24 +46,12 @@ export interface Keeper<Message> {
   gone(epoch: number): void;
 }
 
-/** What the incarnations of a unit share. */
-export interface UnitParts<Message> {
-  readonly path: string;
-  readonly definition: UnitDefinition<Message>;
-  readonly limits: UnitLimits;
-  /** Outlives each incarnation. */
-  readonly mailbox: Mailbox<Signal, Message>;
-  readonly shells: ShellParent;
-  readonly clock: Clock;
-  readonly keeper: Keeper<Message>;
-}
-
 /** What a close gets after its signal was aborted, before the unit is named as not stopped. */
 export const FORCED_CLOSE_MS = 1_000;
 
 /** See the file's head. */
 export class Incarnation<Message> implements Life, DrainParts<Message> {
-  readonly #parts: UnitParts<Message>;
+  readonly #keeper: Keeper<Message>;
   readonly epoch: number;
   readonly #drain: Drain<Message> = new Drain(this);
   #stage: "opening" | "open" | "closing" = "opening";
@@ -74,14 +69,14 @@ export class Incarnation<Message> implements Life, DrainParts<Message> {
   #running: Promise<void> | undefined;
   #closing: Promise<boolean> | undefined;
 
-  constructor(parts: UnitParts<Message>, epoch: number) {
-    this.#parts = parts;
+  constructor(keeper: Keeper<Message>, epoch: number) {
+    this.#keeper = keeper;
     this.epoch = epoch;
   }
 
   /** Opens the unit, in a microtask of its own, and starts handling. Called once. */
   open(): void {
-    const { clock, limits } = this.#parts;
+    const { clock, limits } = this.#keeper;
     const startMs = clock.monotonicMs();
     this.#cancelDeadline = clock.after(limits.openDeadlineMs, () =>
       this.#fail("deadline", this.#overdue("open", clock.monotonicMs() - startMs)),
@@ -90,7 +85,10 @@ export class Incarnation<Message> implements Life, DrainParts<Message> {
       .then(() => this.#openSession())
       .then((session) => this.#opened(session))
       .catch((cause: unknown) => this.#fail("open", cause))
-      .finally(() => this.#endDeadline());
+      .finally(() => {
+        this.#endDeadline();
+        this.#opening = undefined;
+      });
   }
 
   /** Something is in the mailbox. */
@@ -105,7 +103,7 @@ export class Incarnation<Message> implements Life, DrainParts<Message> {
   resume(cause: Error): boolean {
     if (!this.isHandling()) return false;
     const { epoch } = this;
-    if (!this.#parts.mailbox.order({ kind: "resumed", epoch, cause })) return false;
+    if (!this.#keeper.mailbox.order({ kind: "resumed", epoch, cause })) return false;
     this.ring();
     return true;
   }
@@ -120,7 +118,7 @@ export class Incarnation<Message> implements Life, DrainParts<Message> {
     this.#endDeadline();
     this.#shell?.stop();
     // Refused first, told then: what the abort sets off must find the door closed.
-    this.#parts.keeper.over(this.epoch);
+    this.#keeper.over(this.epoch);
     this.#abort?.abort(reason);
   }
 
@@ -139,14 +137,15 @@ export class Incarnation<Message> implements Life, DrainParts<Message> {
   async #openSession(): Promise<UnitSession<Message>> {
     // Stopped before it began.
     if (this.#reason !== undefined) throw this.#reason;
-    const { definition, path, shells } = this.#parts;
+    const { definition, path, shells } = this.#keeper;
     const { epoch } = this;
     this.#shell = shells.spawn(`${definition.name}.${epoch}`, () => void this.#drain.answer());
     return definition.open(new IncarnationContext(path, epoch, this));
   }
 
   #opened(session: UnitSession<Message>): void {
-    const { path, keeper, limits, clock } = this.#parts;
+    const keeper = this.#keeper;
+    const { path, limits, clock } = keeper;
     assert(typeof session?.close === "function", `${path}: open has no session`);
     this.#session = session;
     // Whoever closes it waits for this.
@@ -164,7 +163,7 @@ export class Incarnation<Message> implements Life, DrainParts<Message> {
   async #run(session: UnitSession<Message>): Promise<void> {
     try {
       await session.run?.();
-      if (!this.#isOver()) this.#parts.keeper.done(this.epoch);
+      if (!this.#isOver()) this.#keeper.done(this.epoch);
     } catch (cause) {
       this.#fail("run", cause);
     }
@@ -192,13 +191,13 @@ export class Incarnation<Message> implements Life, DrainParts<Message> {
   alive(): void {
     if (this.#isOver()) return;
     this.#watchdog?.alive();
-    this.#parts.keeper.alive(this.epoch);
+    this.#keeper.alive(this.epoch);
   }
 
   watch(unit: Watchable): void {
     if (this.#isOver()) return;
     this.#watches ??= new Watches((watch) => {
-      this.#parts.mailbox.follow({ kind: "terminated", watch });
+      this.#keeper.mailbox.follow({ kind: "terminated", watch });
       this.ring();
     });
     this.#watches.add(unit);
@@ -219,19 +218,19 @@ export class Incarnation<Message> implements Life, DrainParts<Message> {
   // What handling needs
 
   get path(): string {
-    return this.#parts.path;
+    return this.#keeper.path;
   }
 
   get mailbox(): Mailbox<Signal, Message> {
-    return this.#parts.mailbox;
+    return this.#keeper.mailbox;
   }
 
   get limits(): UnitLimits {
-    return this.#parts.limits;
+    return this.#keeper.limits;
   }
 
   get clock(): Clock {
-    return this.#parts.clock;
+    return this.#keeper.clock;
   }
 
   isHandling(): boolean {
@@ -251,14 +250,14 @@ export class Incarnation<Message> implements Life, DrainParts<Message> {
   }
 
   dropped(why: DropReason, message: Message): void {
-    this.#parts.keeper.dropped(this.epoch, why, message);
+    this.#keeper.dropped(this.epoch, why, message);
   }
 
   // Failing
 
   #fail(phase: Phase, cause: unknown): void {
     if (this.#isOwnEnd(cause)) return;
-    this.#parts.keeper.failed(this.epoch, phase, toError(cause));
+    this.#keeper.failed(this.epoch, phase, toError(cause));
   }
 
   /** It was told to end and did: that is no failure. */
@@ -269,7 +268,7 @@ export class Incarnation<Message> implements Life, DrainParts<Message> {
   }
 
   #overdue(what: "open" | "handle" | "close", tookMs: number): HoldfastError {
-    const { path, limits } = this.#parts;
+    const { path, limits } = this.#keeper;
     return new HoldfastError(
       "UNIT_DEADLINE",
       `${path}: ${what} of epoch ${this.epoch} has not ended after ${Math.ceil(tookMs)} ms, allowed are ${limits[`${what}DeadlineMs`]} ms`,
@@ -278,7 +277,7 @@ export class Incarnation<Message> implements Life, DrainParts<Message> {
   }
 
   #stalled(silentMs: number): HoldfastError {
-    const { path, limits } = this.#parts;
+    const { path, limits } = this.#keeper;
     return new HoldfastError(
       "UNIT_STALLED",
       `${path}: epoch ${this.epoch} made no progress for ${Math.ceil(silentMs)} ms, allowed are ${limits.aliveWithinMs} ms`,
@@ -289,7 +288,8 @@ export class Incarnation<Message> implements Life, DrainParts<Message> {
   // Closing
 
   async #close(): Promise<boolean> {
-    const { clock, limits, path, keeper } = this.#parts;
+    const keeper = this.#keeper;
+    const { clock, limits, path } = keeper;
     const startMs = clock.monotonicMs();
     // What is not open yet has nothing to finish.
     if (this.#stage === "opening") this.end(stopped(path, this.epoch));
@@ -308,7 +308,8 @@ export class Incarnation<Message> implements Life, DrainParts<Message> {
 
   /** Never rejects. Goes on after the deadlines, so that a session which comes late is closed all the same. */
   async #finish(force: AbortSignal): Promise<void> {
-    const { path, keeper } = this.#parts;
+    const keeper = this.#keeper;
+    const { path } = keeper;
     await settledOr(this.#opening, force);
     // Its session is closed under no handler but one that hangs: closing may be what frees it.
     if (!this.#drain.isHung) await settledOr(this.#drain.handling, force);
@@ -327,7 +328,7 @@ export class Incarnation<Message> implements Life, DrainParts<Message> {
     } catch (cause) {
       // The incarnation is over either way; the keeper makes it known.
       if (cause !== force.reason || !force.aborted)
-        this.#parts.keeper.closeFailed(this.epoch, toError(cause));
+        this.#keeper.closeFailed(this.epoch, toError(cause));
     }
   }
 }
