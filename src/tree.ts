@@ -131,6 +131,7 @@ function named(path: string, error: HoldfastError): HoldfastError {
   return new HoldfastError(code, `${path.replace("/", ".")}: ${error.message}`, { fix, cause });
 }
 
+/** Each event of a unit as a public one: `unit-` and its kind, but for `started`, which is told of restarts only. */
 function publish(event: UnitEvent, emit: Emit, state: UnitState | undefined): void {
   const { unit, epoch } = event;
   switch (event.kind) {
@@ -139,15 +140,19 @@ function publish(event: UnitEvent, emit: Emit, state: UnitState | undefined): vo
     case "failed":
       return publishFailure(event, emit);
     case "parked":
+      return emit("unit-parked", { unit, epoch, error: event.error, delayMs: event.delayMs });
     case "escalated":
+    case "late-result-ignored":
       return emit(`unit-${event.kind}`, { unit, epoch, error: event.error });
     case "recovered":
     case "stopped":
       return emit(`unit-${event.kind}`, { unit, epoch });
     case "backing-off":
-    case "late-result-ignored":
-    case "message-dropped":
-      return undefined;
+      return emit("unit-backing-off", { unit, epoch, delayMs: event.delayMs });
+    case "message-dropped": {
+      const { why, count, messages } = event;
+      return emit("unit-message-dropped", { unit, epoch, why, count, messages });
+    }
   }
 }
 

@@ -64,11 +64,15 @@ const backoff = object("backoff", {
 
 const strategy: ObjectField<StrategyConfig> = object("a strategy", {
   maxRestarts: required(
-    integer({ min: 0, max: 1_000_000 }),
+    integer({ min: 0, max: 10_000 }),
     "restarts allowed in any interval of the length `within`",
     "10",
   ),
   within: required(duration({ min: 1, max: 365 * DAY_MS }), "length of the sliding interval", "1m"),
+  scope: optional(
+    oneOf(["one-for-one", "all-for-one", "rest-for-one"]),
+    "who else is restarted: nobody, the whole group, or those started after it",
+  ),
   decide: optional(list(placed(decideRule)), "rules, the first that fits decides"),
   otherwise: optional(oneOf(directives), "what every other error leads to"),
   backoff: optional(backoff, "how long to wait before a restart"),

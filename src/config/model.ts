@@ -2,7 +2,7 @@
  * The configuration as data, after the file's layout was checked and before names and exports are
  * looked up. Durations are milliseconds, sizes bytes. `undefined`: the file does not say.
  */
-import type { Directive, OnExhausted } from "../contract/unit.ts";
+import type { Directive, OnExhausted, Strategy } from "../contract/unit.ts";
 import type { Mode } from "../contract/sink.ts";
 import type { Placed } from "./fields.ts";
 import type { Named } from "./objects.ts";
@@ -24,6 +24,7 @@ export interface BackoffConfig {
 
 /** A named strategy. */
 export interface StrategyConfig {
+  readonly scope: Strategy["scope"] | undefined;
   readonly maxRestarts: number;
   readonly within: number;
   readonly decide: readonly Placed<DecideRule>[] | undefined;

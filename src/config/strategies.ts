@@ -1,7 +1,7 @@
 /**
  * Named strategies of the file, as supervisors take them.
  */
-import { equalJitter, oneForOne, when } from "../../supervisors/index.ts";
+import { allForOne, equalJitter, oneForOne, restForOne, when } from "../../supervisors/index.ts";
 import type { Decider, Directive, Strategy } from "../contract/unit.ts";
 import { type FilePlace, HoldfastError } from "../errors.ts";
 import { given } from "./given.ts";
@@ -10,6 +10,12 @@ import { isModuleReference, type Modules } from "./modules.ts";
 import type { Named } from "./objects.ts";
 import type { Problems } from "./problems.ts";
 import { suggestion } from "./suggest.ts";
+
+const SCOPES = {
+  "one-for-one": oneForOne,
+  "all-for-one": allForOne,
+  "rest-for-one": restForOne,
+} as const;
 
 type ErrorClass = abstract new (...args: never[]) => Error;
 type Matcher = ErrorClass | string | ((error: Error) => boolean);
@@ -56,13 +62,13 @@ async function buildStrategy(
   modules: Modules,
   place: FilePlace,
 ): Promise<Strategy> {
-  const { maxRestarts, within, backoff, onExhausted } = config;
+  const { scope = "one-for-one", maxRestarts, within, backoff, onExhausted } = config;
   const decide = await buildDecider(config, modules, place);
   const waiting =
     backoff === undefined
       ? undefined
       : equalJitter({ minMs: backoff.min, maxMs: backoff.max, resetAfterMs: backoff.resetAfter });
-  return oneForOne({
+  return SCOPES[scope]({
     maxRestarts,
     withinMs: within,
     ...given({ decide, onExhausted, backoff: waiting }),

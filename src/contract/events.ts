@@ -3,7 +3,7 @@
  * and metric label.
  */
 import type { GapReason, ReserveProgress } from "./log.ts";
-import type { Directive } from "./unit.ts";
+import type { Directive, DropReason } from "./unit.ts";
 
 /** What each event carries. */
 export interface Events {
@@ -37,10 +37,28 @@ export interface Events {
     readonly restarts: number;
     readonly maxRestarts: number;
   };
-  "unit-parked": { readonly unit: string; readonly epoch: number; readonly error: Error };
+  "unit-backing-off": { readonly unit: string; readonly epoch: number; readonly delayMs: number };
+  "unit-parked": {
+    readonly unit: string;
+    readonly epoch: number;
+    readonly error: Error;
+    readonly delayMs: number | undefined;
+  };
   "unit-escalated": { readonly unit: string; readonly epoch: number; readonly error: Error };
   "unit-recovered": { readonly unit: string; readonly epoch: number };
   "unit-stopped": { readonly unit: string; readonly epoch: number };
+  "unit-late-result-ignored": {
+    readonly unit: string;
+    readonly epoch: number;
+    readonly error: Error;
+  };
+  "unit-message-dropped": {
+    readonly unit: string;
+    readonly epoch: number;
+    readonly why: DropReason;
+    readonly count: number;
+    readonly messages: readonly unknown[];
+  };
   "log-recovered": {
     readonly nextOffset: number;
     readonly isClean: boolean;

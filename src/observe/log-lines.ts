@@ -71,8 +71,20 @@ function unitLines(logger: Logger): Listener {
         restarts,
         maxRestarts,
       }),
-    onUnitParked: ({ unit, epoch, error }) =>
-      logger.error("unit parked", { event: "unit-parked", unit, epoch, ...errorFields(error) }),
+    onUnitBackingOff: ({ unit, epoch, delayMs }) =>
+      logger.debug("unit waits for its restart", {
+        event: "unit-backing-off",
+        unit,
+        epoch,
+        delayMs: Math.round(delayMs),
+      }),
+    onUnitParked: ({ unit, epoch, error, delayMs }) =>
+      logger.error(
+        delayMs === undefined
+          ? "unit parked until somebody starts it again"
+          : "unit parked, to be tried again",
+        { event: "unit-parked", unit, epoch, delayMs, ...errorFields(error) },
+      ),
     onUnitEscalated: ({ unit, epoch, error }) =>
       logger.error("unit escalated", {
         event: "unit-escalated",
@@ -84,6 +96,22 @@ function unitLines(logger: Logger): Listener {
       logger.info("unit recovered", { event: "unit-recovered", unit, epoch }),
     onUnitStopped: ({ unit, epoch }) =>
       logger.debug("unit stopped", { event: "unit-stopped", unit, epoch }),
+    onUnitLateResultIgnored: ({ unit, epoch, error }) =>
+      logger.debug("error of a life that is over", {
+        event: "unit-late-result-ignored",
+        unit,
+        epoch,
+        ...errorFields(error),
+      }),
+    // Never the messages themselves: they are the users'.
+    onUnitMessageDropped: ({ unit, epoch, why, count }) =>
+      logger.warn("messages of a unit were dropped", {
+        event: "unit-message-dropped",
+        unit,
+        epoch,
+        why,
+        count,
+      }),
   };
 }
 

@@ -178,6 +178,20 @@ pipelines: { p: { from: r, decode: json, sinks: out, supervision: device } }
   );
 });
 
+test("load: a strategy says who shares a fate; nobody where it does not", async () => {
+  for (const [line, scope] of [
+    ["", "one-for-one"],
+    ["scope: one-for-one, ", "one-for-one"],
+    ["scope: all-for-one, ", "all-for-one"],
+    ["scope: rest-for-one, ", "rest-for-one"],
+  ] as const) {
+    const { receivers } = await loaded(
+      `version: 1\nsupervision: { s: { ${line}maxRestarts: 1, within: 1s } }\nreceivers: { r: { type: rate, supervision: s } }\n`,
+    );
+    equal(receivers[0]?.common.supervision?.scope, scope);
+  }
+});
+
 test("load: otherwise alone decides everything", async () => {
   const { receivers } = await loaded(
     "version: 1\nsupervision: { s: { maxRestarts: 1, within: 1s, otherwise: stop } }\nreceivers: { r: { type: rate, supervision: s } }\n",

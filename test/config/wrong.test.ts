@@ -301,7 +301,7 @@ receivers: { r: { type: rate, supervision: c } }
 h.yaml:4:46: CONFIG_CONFLICT: a rule of decide has 2 of class, code and if, allowed is 1
 4 |   b: { maxRestarts: 3, within: 1m, decide: [ { code: X, class: Error, then: resume } ], otherwise: escalate }
                                                  ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-h.yaml:5:21: CONFIG_OUT_OF_RANGE: maxRestarts is -1, allowed are 0 to 1000000
+h.yaml:5:21: CONFIG_OUT_OF_RANGE: maxRestarts is -1, allowed are 0 to 10000
 5 |   c: { maxRestarts: -1, within: 1m, decide: [ { code: X, then: restrt } ] }
                         ^^
     fix: maxRestarts: 0

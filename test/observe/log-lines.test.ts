@@ -30,7 +30,15 @@ const CASES: readonly (readonly [keyof Events, object, Line["level"] | ""])[] = 
   ["receiver-resumed", { receiver: "r" }, "info"],
   ["unit-failed", { unit: "receivers/r", epoch: 1, ...FAILURE }, "warn"],
   ["unit-restarted", { unit: "receivers/r", epoch: 2, restarts: 1, maxRestarts: 3 }, "info"],
+  ["unit-parked", { unit: "receivers/r", epoch: 2, error: failed, delayMs: 120_000 }, "error"],
   ["unit-parked", { unit: "receivers/r", epoch: 2, error: failed }, "error"],
+  ["unit-backing-off", { unit: "receivers/r", epoch: 2, delayMs: 187.5 }, "debug"],
+  ["unit-late-result-ignored", { unit: "receivers/r", epoch: 1, error: failed }, "debug"],
+  [
+    "unit-message-dropped",
+    { unit: "u", epoch: 1, why: "displaced", count: 1, messages: ["secret"] },
+    "warn",
+  ],
   ["unit-escalated", { unit: "receivers/r", epoch: 2, error: failed }, "error"],
   ["unit-recovered", { unit: "receivers/r", epoch: 2 }, "info"],
   ["unit-stopped", { unit: "receivers/r", epoch: 2 }, "debug"],
@@ -79,13 +87,19 @@ for (const [kind, fields, level] of CASES) {
 
 test("log lines: an error shows its code, message and fix, and no stack when it is ours", () => {
   const { events, lines } = watched();
-  events.emit("unit-parked", { unit: "u", epoch: 1, error: failed });
-  events.emit("unit-parked", { unit: "u", epoch: 1, error: new RangeError("bug") });
+  events.emit("unit-parked", { unit: "u", epoch: 1, error: failed, delayMs: 120_000 });
+  events.emit("unit-parked", {
+    unit: "u",
+    epoch: 1,
+    error: new RangeError("bug"),
+    delayMs: undefined,
+  });
   const [ours, foreign] = lines;
   assert.deepEqual(ours?.fields, {
     event: "unit-parked",
     unit: "u",
     epoch: 1,
+    delayMs: 120_000,
     code: "SINK_FAILED",
     error: "store: 3 of 5 rows",
     fix: "look at the store",
