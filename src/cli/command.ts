@@ -2,8 +2,10 @@
  * What a command is, and how its arguments are read. Nothing here loads the command itself.
  */
 import { parseArgs } from "node:util";
+import { showDuration } from "../config/quantities.ts";
 import { suggestion } from "../config/suggest.ts";
 import { HoldfastError } from "../errors.ts";
+import { parseDuration } from "../units.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** An option of a command. */
@@ -144,5 +146,29 @@ export function countOption(call: Call, option: string, fallback: number): numbe
     "USAGE",
     `--${option} is ${JSON.stringify(text)}, allowed are whole numbers from 1`,
     { fix: `--${option} ${fallback}` },
+  );
+}
+
+/** A duration option: what it is without it, and what is allowed, milliseconds, both ends included. */
+export interface DurationRange {
+  readonly fallbackMs: number;
+  readonly minMs: number;
+  readonly maxMs: number;
+}
+
+/** A duration such as `10s` from an option. @throws USAGE */
+export function durationOption(
+  call: Call,
+  option: string,
+  { fallbackMs, minMs, maxMs }: DurationRange,
+): number {
+  const text = call.text(option);
+  if (text === undefined) return fallbackMs;
+  const ms = parseDuration(text);
+  if (ms !== undefined && ms >= minMs && ms <= maxMs) return ms;
+  throw new HoldfastError(
+    "USAGE",
+    `--${option} is ${JSON.stringify(text)}, allowed are durations from ${showDuration(minMs)} to ${showDuration(maxMs)}`,
+    { fix: `--${option} ${showDuration(fallbackMs)}` },
   );
 }

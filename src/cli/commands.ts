@@ -38,6 +38,33 @@ export const COMMANDS: readonly CommandSpec[] = [
     load: () => import("./run.ts"),
   },
   {
+    name: "supervise",
+    summary: "run it as a child process that is started again when it fails",
+    usage: "[OPTIONS] -- run [FILE] [OPTIONS OF run]",
+    positionals: { min: 0, max: Infinity },
+    options: {
+      attempts: {
+        type: "string",
+        takes: "COUNT",
+        doc: "restarts within the interval, or unlimited (10)",
+      },
+      within: {
+        type: "string",
+        takes: "DURATION",
+        doc: "the interval; a run of that length counts as new (1h)",
+      },
+      "backoff-min": { type: "string", takes: "DURATION", doc: "before the first restart (1s)" },
+      "backoff-max": { type: "string", takes: "DURATION", doc: "longest wait, doubled up to (1m)" },
+    },
+    notes: [
+      "Ends with the code of run when it stops in order (0), when no restart mends it (64, 65, 78),",
+      "when the restarts are used up, and after SIGTERM, SIGINT or SIGHUP. A signal gives 128 and its number.",
+      "Signals are passed on: SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2. Under systemd use run itself:",
+      "holdfast init --systemd",
+    ],
+    load: () => import("./supervise.ts"),
+  },
+  {
     name: "validate",
     summary: "check a configuration and say everything that is wrong with it",
     usage: "[FILE]",

@@ -28,13 +28,19 @@ async function dispatch([name, ...rest]: readonly string[], terminal: Terminal):
   }
   const spec = COMMANDS.find((each) => each.name === name);
   if (spec === undefined) throw unknownCommand(name);
-  if (rest.some((arg) => arg === "--help" || arg === "-h")) {
+  if (ownArguments(rest).some((arg) => arg === "--help" || arg === "-h")) {
     terminal.print(commandHelp(spec));
     return 0;
   }
   const call = readCall(spec, rest, terminal);
   const command = await spec.load();
   return command.main(call);
+}
+
+/** What follows `--` is for another command. */
+function ownArguments(args: readonly string[]): readonly string[] {
+  const end = args.indexOf("--");
+  return end === -1 ? args : args.slice(0, end);
 }
 
 async function help(

@@ -18,10 +18,11 @@ export async function main(call: Call): Promise<number> {
   const level = logLevel(call);
   const loaded = await loadFor(call, call.positionals[0] ?? CONFIG_FILE);
   if (loaded.kind === "invalid") return loaded.exitCode;
-  const [{ createIngest }, { createLogger }, { realHost }] = await Promise.all([
+  const [{ createIngest }, { createLogger }, { realHost }, { takeLifeline }] = await Promise.all([
     import("../ingest.ts"),
     import("../observe/logger.ts"),
     import("../host/real-host.ts"),
+    import("../host/real-lifeline.ts"),
   ]);
   const host = realHost();
   const watch = new Watch();
@@ -35,6 +36,7 @@ export async function main(call: Call): Promise<number> {
     options,
     watch,
     host,
+    lifeline: takeLifeline(),
     logger,
     terminal,
     version: readVersion(),

@@ -6,6 +6,7 @@ import type { Ingest } from "../contract/ingest.ts";
 import { codeOf } from "../errors.ts";
 import type { Clock } from "../host/clock.ts";
 import type { Host } from "../host/host.ts";
+import type { Lifeline } from "../host/lifeline.ts";
 import type { Endpoint } from "../host/sockets.ts";
 import type { IngestOptions } from "../options.ts";
 import type { HeldLogger } from "./held-logger.ts";
@@ -50,6 +51,8 @@ export interface RunnerParts {
   readonly options: IngestOptions;
   readonly watch: Watch;
   readonly host: Pick<Host, "clock" | "process">;
+  /** To whoever supervises this process. */
+  readonly lifeline: Lifeline;
   /** Its lines are written once the start succeeded. */
   readonly logger: Pick<HeldLogger, "release" | "discard">;
   readonly version: string;
@@ -71,8 +74,9 @@ export class Runner {
    * gave up.
    */
   async run(): Promise<number> {
-    const { ingest, host, terminal } = this.#parts;
+    const { ingest, host, lifeline, terminal } = this.#parts;
     const forget = host.process.onSignals(["SIGINT", "SIGTERM"], () => this.#onSignal());
+    const letGo = lifeline.onCut(() => this.#orphaned());
     try {
       await this.#start();
       const status = this.#showStatus();
@@ -84,6 +88,7 @@ export class Runner {
     } finally {
       this.#ended.abort();
       forget();
+      letGo();
     }
   }
 
@@ -162,16 +167,24 @@ export class Runner {
     };
   }
 
+  /** The next supervisor starts an instance of its own, which needs the directory and the ports. */
+  #orphaned(): void {
+    this.#parts.terminal.complain("the supervisor is gone, stopping");
+    if (this.#firstSignalMs === undefined) this.#stop();
+  }
+
+  #stop(): void {
+    const { ingest, host } = this.#parts;
+    this.#firstSignalMs = host.clock.monotonicMs();
+    this.#limitStop();
+    // Its outcome comes by `stopped`.
+    ingest.stop({ timeoutMs: DRAIN_TIMEOUT_MS }).catch(() => undefined);
+  }
+
   #onSignal(): void {
-    const { ingest, host, terminal } = this.#parts;
+    const { host, terminal } = this.#parts;
+    if (this.#firstSignalMs === undefined) return this.#stop();
     const nowMs = host.clock.monotonicMs();
-    if (this.#firstSignalMs === undefined) {
-      this.#firstSignalMs = nowMs;
-      this.#limitStop();
-      // Its outcome comes by `stopped`.
-      ingest.stop({ timeoutMs: DRAIN_TIMEOUT_MS }).catch(() => undefined);
-      return;
-    }
     if (nowMs - this.#firstSignalMs < SIGNAL_ECHO_MS) return;
     terminal.complain(
       "ended at once: what is stored and not processed is replayed at the next start",
@@ -199,7 +212,7 @@ export class Runner {
 }
 
 /** Whether the time passed; false when the signal ended it. */
-async function slept(clock: Clock, ms: number, signal: AbortSignal): Promise<boolean> {
+export async function slept(clock: Clock, ms: number, signal: AbortSignal): Promise<boolean> {
   try {
     await clock.sleep(ms, signal);
     return true;

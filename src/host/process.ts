@@ -7,6 +7,9 @@ export interface FileLock {
   release(): Promise<void>;
 }
 
+/** Signals that a process may listen to here. */
+export type HostSignal = "SIGINT" | "SIGTERM" | "SIGHUP" | "SIGUSR1" | "SIGUSR2";
+
 /** What the machine and this process are. */
 export interface HostProcess {
   readonly pid: number;
@@ -21,8 +24,5 @@ export interface HostProcess {
   /** Resident memory of this process in bytes. */
   residentBytes(): number;
   /** Calls for each of these signals, which then no longer end the process; the result undoes it. */
-  onSignals(
-    signals: readonly ("SIGINT" | "SIGTERM")[],
-    callback: (signal: string) => void,
-  ): () => void;
+  onSignals(signals: readonly HostSignal[], callback: (signal: HostSignal) => void): () => void;
 }

@@ -256,9 +256,11 @@ export const realProcess: HostProcess = {
   lockFile: (path) => lockFileOn(process.platform, path),
   residentBytes: () => process.memoryUsage.rss(),
   onSignals(signals, callback) {
-    for (const signal of signals) process.on(signal, callback);
+    // Node hands a second argument to its listeners, and a name that may be any signal's.
+    const listeners = signals.map((signal) => [signal, () => callback(signal)] as const);
+    for (const [signal, listener] of listeners) process.on(signal, listener);
     return () => {
-      for (const signal of signals) process.off(signal, callback);
+      for (const [signal, listener] of listeners) process.off(signal, listener);
     };
   },
 };

@@ -32,6 +32,8 @@ class Scene {
   endedAtOnce = 0;
   storedCount = 0;
   handlers = 0;
+  watchers = 0;
+  cutLifeline: () => void = () => undefined;
   signal: () => void = () => undefined;
   readonly ended: Promise<number>;
 
@@ -58,6 +60,13 @@ class Scene {
             this.signal = () => callback("SIGINT");
             return () => void this.handlers--;
           },
+        },
+      },
+      lifeline: {
+        onCut: (callback) => {
+          this.watchers++;
+          this.cutLifeline = callback;
+          return () => void this.watchers--;
         },
       },
       terminal: {
@@ -130,7 +139,7 @@ test("runner: first lines once it started, a last line when it ended", async () 
   scene.stopped.resolve(report);
   equal(await scene.ended, 0);
   match(scene.printed.at(-1) ?? "", /^stopping: receivers closed, log at offset 5\./);
-  deepEqual([scene.handlers, scene.clock.timerCount], [0, 0]);
+  deepEqual([scene.handlers, scene.watchers, scene.clock.timerCount], [0, 0, 0]);
 });
 
 test("runner: status lines come after a short while, then at their interval, only when something changed", async () => {
@@ -163,6 +172,26 @@ test("runner: a signal stops it, and its echo is the same signal", async () => {
   await scene.clock.advance(SIGNAL_ECHO_MS - 1);
   scene.signal();
   deepEqual([scene.stops, scene.endedAtOnce], [[{ timeoutMs: DRAIN_TIMEOUT_MS }], 0]);
+  scene.stopped.resolve(report);
+  equal(await scene.ended, 0);
+});
+
+test("runner: when its supervisor is gone it stops in order", async () => {
+  const scene = await new Scene().runs();
+  scene.cutLifeline();
+  deepEqual(scene.complained, ["the supervisor is gone, stopping"]);
+  deepEqual(scene.stops, [{ timeoutMs: DRAIN_TIMEOUT_MS }]);
+  scene.stopped.resolve(report);
+  equal(await scene.ended, 0);
+  deepEqual([scene.watchers, scene.handlers, scene.clock.timerCount], [0, 0, 0]);
+});
+
+test("runner: a supervisor that goes while it stops changes nothing", async () => {
+  const scene = await new Scene().runs();
+  scene.signal();
+  await scene.clock.advance(SIGNAL_ECHO_MS);
+  scene.cutLifeline();
+  deepEqual([scene.stops.length, scene.endedAtOnce], [1, 0]);
   scene.stopped.resolve(report);
   equal(await scene.ended, 0);
 });

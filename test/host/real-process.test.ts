@@ -15,6 +15,7 @@ import {
   parseLockText,
   realProcess,
 } from "../../src/host/real-process.ts";
+import { eventually } from "../support/deadline.ts";
 
 const linux = { skip: process.platform !== "linux" } as const;
 
@@ -219,4 +220,16 @@ test("machine id: the first file that has one counts, up to its end or a zero by
 test("process: it has resident memory and its own pid", () => {
   equal(realProcess.pid, process.pid);
   equal(realProcess.residentBytes() > 1_000_000, true);
+});
+
+test("process: signals are heard until they are no longer listened to", async () => {
+  const heard: string[] = [];
+  const before = process.listenerCount("SIGUSR2");
+  const forget = realProcess.onSignals(["SIGUSR2", "SIGHUP"], (...args) => {
+    heard.push(...args);
+  });
+  process.kill(process.pid, "SIGUSR2");
+  await eventually("heard", () => heard.length > 0, { everyMs: 5, deadlineMs: 30_000 });
+  forget();
+  deepEqual([heard, process.listenerCount("SIGUSR2")], [["SIGUSR2"], before]);
 });

@@ -83,9 +83,13 @@ export class RunningProgram {
   line(pattern: RegExp): Promise<string> {
     const printed = this.#lines.find((line) => pattern.test(line));
     if (printed !== undefined) return Promise.resolve(printed);
+    return this.nextLine(pattern);
+  }
+
+  /** Like {@link line}, but of the lines that come from now on: of a program's next start, say. */
+  nextLine(pattern: RegExp): Promise<string> {
     return new Promise((resolve, reject) => {
-      const waiter: Waiter = { pattern, resolve, reject };
-      if (this.#exit === undefined) this.#waiters.add(waiter);
+      if (this.#exit === undefined) this.#waiters.add({ pattern, resolve, reject });
       else reject(this.#endedError(pattern));
     });
   }
