@@ -1,5 +1,6 @@
 /**
- * `holdfast/testing`: parts for testing one's own code: pipelines in memory, time that stands still, a disk that lies.
+ * `holdfast/testing`: parts for testing one's own code: pipelines in memory, time that stands still, a disk that lies,
+ * a TCP proxy that goes wrong.
  */
 export {
   BLOCK_BYTES,
@@ -21,6 +22,9 @@ export {
   type UnsyncedItem,
   VERSIONS_MAX,
 } from "./disk.ts";
+export { FaultProxy, type FaultProxyOptions, type ProxyFault } from "./fault-proxy.ts";
+export type { ConnectionFault, FaultTrigger } from "./fault-proxy-connection.ts";
+export type { ProxyEvent, ProxyEventMatch, ProxySide } from "./fault-proxy-record.ts";
 export { type PipelineTest, type TestedLetter, testPipeline } from "./pipeline-test.ts";
 export { createSeededRandom, type SeededRandom } from "./seeded-random.ts";
 export { VirtualClock } from "./virtual-clock.ts";
