@@ -154,8 +154,12 @@ test("fault proxy: kick is a connection and its orderly end", () =>
   scene(async (proxy, echo) => {
     await proxy.set({ kind: "kick" });
     const client = new Client(proxy);
+    const ended = once(client.socket, "end");
     client.socket.write("hello");
-    await once(client.socket, "end");
+    await Promise.all([ended, proxy.saw({ what: "swallowed", bytes: 5 })]);
+    // Orderly: what the client still says is heard, and not answered with a reset.
+    client.socket.write("but wait");
+    await proxy.saw({ what: "swallowed", bytes: 8 });
     client.socket.end();
     await client.gone();
     deepEqual(client.told, ["connect", "end", "close"]);

@@ -1,0 +1,58 @@
+import { deepEqual, equal, match } from "node:assert/strict";
+import { test } from "node:test";
+import { Pool as TarnPool } from "tarn";
+import { runToEnd } from "../../support/run-to-end.ts";
+import { factoryOf, pass, withMachineTime } from "./peer.ts";
+
+const LOST = "fault: a check that rejects costs a place in the pool for good";
+
+/** In a process of its own, because the rejection that nobody handles ends it. */
+const REJECTING_CHECK = `
+import genericPool from "generic-pool";
+let connects = 0;
+const pool = genericPool.createPool(
+  {
+    create: async () => ({ id: ++connects }),
+    destroy: async () => undefined,
+    validate: async () => { throw new Error("the check broke"); },
+  },
+  { max: 1, testOnBorrow: true },
+);
+if (process.argv.includes("handled")) process.on("unhandledRejection", () => undefined);
+pool.acquire().then(() => console.log("served"));
+for (let turns = 0; turns < 100; turns += 1) await new Promise(setImmediate);
+const { size, available, borrowed, pending } = pool;
+console.log(JSON.stringify({ connects, size, available, borrowed, pending }));
+`;
+
+/** Runs it with this argument. */
+function rejectingCheck(argument: string): ReturnType<typeof runToEnd> {
+  return runToEnd(process.execPath, ["--input-type=module", "-e", REJECTING_CHECK, argument]);
+}
+
+test(`${LOST}: generic-pool has it, and the process ends by it`, async () => {
+  const ended = await rejectingCheck("unhandled");
+  equal(ended.code, 1);
+  match(ended.output, /the check broke/);
+  const lost = await rejectingCheck("handled");
+  deepEqual(lost, {
+    code: 0,
+    output: `${JSON.stringify({ connects: 1, size: 1, available: 0, borrowed: 0, pending: 1 })}\n`,
+  });
+});
+
+const EACH_TIME = "fault: every borrowing costs a round trip";
+
+test(`${EACH_TIME}: tarn has it`, () =>
+  withMachineTime(async (peer) => {
+    let checkCount = 0;
+    const pool = new TarnPool({
+      ...factoryOf(peer),
+      min: 0,
+      max: 1,
+      validate: () => (checkCount += 1) > 0,
+    });
+    for (let times = 0; times < 100; times += 1) pool.release(await pool.acquire().promise);
+    equal(checkCount, 100);
+    await pass(1_000);
+  }));
