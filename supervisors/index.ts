@@ -1,10 +1,14 @@
 /**
- * `holdfast/supervisors`: supervision without a log or a pipeline, for units of one's own.
+ * `holdfast/supervisors`: supervision without a log or a pipeline, for units of one's own. Nothing here opens a file or
+ * a socket; `docs/supervision.md` explains it, `examples/supervisors.ts` shows it.
  */
 export type {
   Backoff,
   Decider,
   Directive,
+  DropReason,
+  OnExhausted,
+  Overflow,
   Strategy,
   StrategyOptions,
   Supervisor,
@@ -14,7 +18,11 @@ export type {
   UnitRef,
   UnitSession,
   UnitState,
+  UnitStatus,
 } from "../src/contract/unit.ts";
+export { type Code, codeOf, HoldfastError } from "../src/errors.ts";
+export type { Clock } from "../src/host/clock.ts";
+export type { Random } from "../src/host/random.ts";
 export { type BackoffOptions, equalJitter, withoutJitter } from "./backoff.ts";
 export { type DeciderBuilder, type ErrorMatcher, when } from "./directive.ts";
 export { allForOne, oneForOne, restForOne } from "./strategy.ts";
