@@ -75,6 +75,7 @@ export type Code =
   | "POOL_EXHAUSTED"
   | "POOL_PARKED"
   | "POOL_CLOSED"
+  | "BREAKER_OPEN"
   | "DECODE_FAILED"
   | "OPERATOR_FAILED"
   | "ROW_TYPE"
@@ -151,6 +152,7 @@ export const CODES: Readonly<Record<Code, CodeRule>> = {
   POOL_EXHAUSTED: transient,
   POOL_PARKED: permanent,
   POOL_CLOSED: permanent,
+  BREAKER_OPEN: transient,
   // Pipelines
   DECODE_FAILED: permanent,
   OPERATOR_FAILED: permanent,

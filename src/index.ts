@@ -5,6 +5,13 @@
  * `createIngest(...).start()`.
  */
 export { asap, availableNow, interval, once } from "./batch/trigger.ts";
+export type {
+  Breaker,
+  BreakerEvent,
+  BreakerOptions,
+  BreakerState,
+  BreakerStatus,
+} from "./contract/breaker.ts";
 export type { AnyEvent, Events, Listener } from "./contract/events.ts";
 export type { Decoder, Output, Pipeline, RecordOrigin, Trigger } from "./contract/graph.ts";
 export type { DrainResult, Ingest, RunOptions, StopReport } from "./contract/ingest.ts";
@@ -63,6 +70,7 @@ export { createIngest } from "./ingest.ts";
 export type { IngestOptions, LogOptions } from "./options.ts";
 export { pipeline, type PipelineOptions } from "./operator/pipeline.ts";
 export { from, type Facts, type RawStream, type RowOf, type Stream } from "./operator/stream.ts";
+export { createBreaker } from "./pool/breaker.ts";
 export { createPool } from "./pool/pool.ts";
 export { json, raw } from "./record/decoders.ts";
 export { type Infer, schema } from "./schema.ts";

@@ -46,6 +46,12 @@ export interface GovernorParts {
 /** Moments in a governor's life, in order: later than any clock could tell. */
 export type Stamp = number;
 
+/** A connect in flight. */
+export interface Attempt {
+  readonly stamp: Stamp;
+  isOver: boolean;
+}
+
 /** See the file's head. */
 export class Governor {
   readonly #parts: GovernorParts;
@@ -117,20 +123,22 @@ export class Governor {
     };
   }
 
-  /** A connect begins; gives its moment, for what becomes of it. */
-  begin(): Stamp {
+  /** A connect begins, and has a place until it ends. */
+  begin(): Attempt {
     this.#connecting++;
-    return ++this.#stamp;
+    return { stamp: ++this.#stamp, isOver: false };
   }
 
-  /** It has ended, well or not. */
-  end(): void {
+  /** Its place is free, or taken by its connection in the same moment: no turn may come between. */
+  end(attempt: Attempt): void {
+    if (attempt.isOver) return;
+    attempt.isOver = true;
     this.#connecting--;
   }
 
   /** It was given up, and has not ended. */
-  abandon(): void {
-    this.#connecting--;
+  abandon(attempt: Attempt): void {
+    this.end(attempt);
     this.#lateConnects++;
   }
 
@@ -156,7 +164,7 @@ export class Governor {
   }
 
   /** A connect has failed. One that began before the endpoint went down tells nothing new, unless it parks it. */
-  refused(stamp: Stamp, error: Error): void {
+  refused({ stamp }: Attempt, error: Error): void {
     if (this.#status === "parked") return;
     if (this.#parts.isPermanent(error)) this.#park(error);
     else this.disproved(stamp, error);

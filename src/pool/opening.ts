@@ -2,7 +2,7 @@
  * Making one connection: its deadline, the check while the endpoint is not trusted, and what comes too late.
  */
 import { HoldfastError } from "../errors.ts";
-import type { Governor } from "./governor.ts";
+import type { Attempt, Governor } from "./governor.ts";
 import { destroyQuietly } from "./members.ts";
 import type { ResolvedPoolOptions } from "./options.ts";
 import { stalled } from "./pool-errors.ts";
@@ -26,6 +26,7 @@ export interface Opened<C> {
 export interface Opening<C> {
   readonly options: ResolvedPoolOptions<C>;
   readonly governor: Governor;
+  readonly attempt: Attempt;
   /** The pool ends. */
   readonly signal: AbortSignal;
   /** A connection came although the connect was given up; false: it is not wanted. */
@@ -33,40 +34,31 @@ export interface Opening<C> {
 }
 
 /**
- * Connects; the governor has been told of the begin and is told of the end. Rejects when there is no connection that
- * can be used, and leaves none open then.
+ * Connects. Rejects when there is no connection that can be used, and leaves none open then. The attempt keeps its place
+ * with the governor, unless it was given up at its deadline.
  */
 export async function openConnection<C>(opening: Opening<C>): Promise<Opened<C>> {
-  const { options, governor, signal } = opening;
+  const { options, governor, attempt, signal } = opening;
   const { connector, clock, connectDeadlineMs } = options;
   const line: Line = { broken: undefined, onBroke: undefined };
-  let isAbandoned = false;
-  try {
-    const connection = await within({
-      clock,
-      signal,
-      deadlineMs: connectDeadlineMs,
-      call: (inner) =>
-        connector.connect(governor.address, inner, (cause) => breakLine(line, cause)),
-      expired: () => stalled("connection", connectDeadlineMs, governor.address),
-      late: {
-        begin: () => {
-          isAbandoned = true;
-          governor.abandon();
-        },
-        end: (connection) => {
-          governor.endLate();
-          if (connection === undefined) return;
-          if (line.broken !== undefined || !opening.late({ connection, line }))
-            destroyQuietly(connector, connection);
-        },
+  const connection = await within({
+    clock,
+    signal,
+    deadlineMs: connectDeadlineMs,
+    call: (inner) => connector.connect(governor.address, inner, (cause) => breakLine(line, cause)),
+    expired: () => stalled("connection", connectDeadlineMs, governor.address),
+    late: {
+      begin: () => governor.abandon(attempt),
+      end: (late) => {
+        governor.endLate();
+        if (late === undefined) return;
+        if (line.broken !== undefined || !opening.late({ connection: late, line }))
+          destroyQuietly(connector, late);
       },
-    });
-    await activate({ connection, line }, opening);
-    return { connection, line };
-  } finally {
-    if (!isAbandoned) governor.end();
-  }
+    },
+  });
+  await activate({ connection, line }, opening);
+  return { connection, line };
 }
 
 /** A connection of an endpoint that is not trusted has to answer once before it counts. */

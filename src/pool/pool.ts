@@ -263,6 +263,9 @@ class ConnectionPool<C> implements Pool<C> {
     await isEmpty;
     this.#status = "closed";
     this.#tell({ kind: "closed" });
-    return { notReturned, lateConnects: this.#supply.lateConnects };
+    const lateConnects = this.#supply
+      .endpoints()
+      .reduce((sum, endpoint) => sum + endpoint.lateConnects, 0);
+    return { notReturned, lateConnects };
   }
 }

@@ -6,8 +6,9 @@
  */
 import type { CloseReason, EndpointState, PoolEvent } from "../contract/pool.ts";
 import { toError } from "../errors.ts";
-import { Governor } from "./governor.ts";
-import { type Member, Members } from "./members.ts";
+import { Endpoints } from "./endpoints.ts";
+import type { Governor } from "./governor.ts";
+import { destroyQuietly, type Member, Members } from "./members.ts";
 import { type Opened, openConnection } from "./opening.ts";
 import type { ResolvedPoolOptions } from "./options.ts";
 import { stalled } from "./pool-errors.ts";
@@ -38,8 +39,7 @@ export interface SupplyParts<C> {
 export class Supply<C> {
   readonly #parts: SupplyParts<C>;
   readonly #members: Members<C>;
-  /** In order of preference. */
-  readonly #governors: readonly Governor[];
+  readonly #endpoints: Endpoints;
   /** Endpoints with a planned retirement under way: one each. */
   readonly #retiring = new Set<Governor>();
   readonly #ending = new AbortController();
@@ -53,7 +53,6 @@ export class Supply<C> {
   constructor(parts: SupplyParts<C>) {
     this.#parts = parts;
     const { options } = parts;
-    const { clock, random, connectionsMax, isPermanent } = options;
     this.#members = new Members({
       options,
       killed: this.#killed.signal,
@@ -64,21 +63,13 @@ export class Supply<C> {
         this.turn();
       },
     });
-    this.#governors = options.addresses.map((address) => {
-      const governor: Governor = new Governor({
-        address,
-        connectsMax: connectionsMax,
-        clock,
-        random,
-        isPermanent,
-        changed: (status, error) => {
-          parts.tell({ kind: "endpoint", address, status, error });
-          if (status === "down") this.#members.suspect(governor);
-          this.turn();
-        },
-        probeDue: () => this.turn(),
-      });
-      return governor;
+    this.#endpoints = new Endpoints({
+      options,
+      changed: (governor, status, error) => {
+        parts.tell({ kind: "endpoint", address: governor.address, status, error });
+        if (status === "down") this.#members.suspect(governor);
+      },
+      probeDue: () => this.turn(),
     });
   }
 
@@ -87,11 +78,7 @@ export class Supply<C> {
   }
 
   get connecting(): number {
-    return this.#governors.reduce((sum, { connecting }) => sum + connecting, 0);
-  }
-
-  get lateConnects(): number {
-    return this.endpoints().reduce((sum, { lateConnects }) => sum + lateConnects, 0);
+    return this.#endpoints.connecting;
   }
 
   members(): readonly Member<C>[] {
@@ -100,15 +87,15 @@ export class Supply<C> {
 
   endpoints(): readonly EndpointState[] {
     const all = this.#members.all();
-    return this.#governors.map((governor) =>
-      governor.state(all.filter((member) => member.governor === governor).length),
+    return this.#endpoints.states(
+      (governor) => all.filter((member) => member.governor === governor).length,
     );
   }
 
   /** A connection that can be lent at once, taken out of the idle ones; undefined: there is none. */
   take(): Member<C> | undefined {
     if (this.#status !== "open") return undefined;
-    const member = this.#members.pick("now", this.#preference());
+    const member = this.#members.pick("now", this.#endpoints.preference);
     if (member !== undefined) this.#members.use(member, "leased");
     return member;
   }
@@ -132,14 +119,14 @@ export class Supply<C> {
 
   resume(): void {
     if (this.#status === "suspended") this.#status = "open";
-    for (const governor of this.#governors) governor.unpark();
+    this.#endpoints.unpark();
     this.turn();
   }
 
   /** Opens nothing more; ends what is not lent. What is being made ends as soon as it can. */
   close(cause: Error): void {
     this.#status = "closing";
-    for (const governor of this.#governors) governor.close();
+    this.#endpoints.close();
     this.#ending.abort(cause);
     for (const member of this.#members.all())
       if (member.status === "idle") this.end(member, "pool-closed");
@@ -167,38 +154,24 @@ export class Supply<C> {
   }
 
   #act(): void {
-    const target = this.#governors.find(({ isUsable }) => isUsable);
+    const { target } = this.#endpoints;
     if (this.#isHopeless()) return this.#parts.hopeless();
     this.#retire(target);
     this.#serveReady();
     this.#check("check");
     if (target !== undefined) this.#connect(target);
     this.#check("doubt");
-    this.#probe(target);
+    this.#probe();
   }
 
-  /** Callers for whom nothing is on its way. A probe that may come to nothing is no help. */
+  /** Callers for whom nothing is on its way. */
   get #unhelped(): number {
-    const connecting = this.#governors.reduce(
-      (sum, governor) => sum + (governor.isUsable ? governor.connecting : 0),
-      0,
-    );
-    return this.#parts.waiting() - this.#members.count("checking") - connecting;
-  }
-
-  /** Usable endpoints first, each group in order of preference. */
-  #preference(): readonly Governor[] {
-    const [first] = this.#governors;
-    if (first?.isUsable === true) return this.#governors;
-    return this.#governors.toSorted((a, b) => Number(b.isUsable) - Number(a.isUsable));
+    return this.#parts.waiting() - this.#members.count("checking") - this.#endpoints.promising;
   }
 
   #isHopeless(): boolean {
-    return (
-      this.#parts.waiting() > 0 &&
-      this.#members.size + this.connecting === 0 &&
-      this.#governors.every(({ status }) => status === "parked")
-    );
+    const isWaitedFor = this.#parts.waiting() > 0;
+    return isWaitedFor && this.#members.size + this.connecting === 0 && this.#endpoints.isAllParked;
   }
 
   #serveReady(): void {
@@ -213,7 +186,7 @@ export class Supply<C> {
   #check(readiness: "check" | "doubt"): void {
     const canCheck = this.#parts.options.connector.check !== undefined;
     while (this.#unhelped > 0) {
-      const member = this.#members.pick(readiness, this.#preference());
+      const member = this.#members.pick(readiness, this.#endpoints.preference);
       if (member === undefined) return;
       this.#members.use(member, canCheck ? "checking" : "leased");
       if (canCheck) void this.#validate(member);
@@ -224,17 +197,13 @@ export class Supply<C> {
   #connect(target: Governor): void {
     const { connectionsMin } = this.#parts.options;
     const wanted = Math.max(this.#unhelped, connectionsMin - this.#ready - this.connecting);
-    const count = Math.min(wanted, this.#room(target), target.openings);
+    const count = Math.min(wanted, this.#room, target.openings);
     for (let index = 0; index < count; index++) void this.#open(target);
   }
 
-  /** Tries endpoints that are down: those that are preferred to the one in use, or all when none can be used. */
-  #probe(target: Governor | undefined): void {
-    for (const governor of this.#governors) {
-      if (governor === target) return;
-      if (governor.status === "down" && governor.openings > 0 && this.#freePlaces > 0)
-        void this.#open(governor);
-    }
+  #probe(): void {
+    for (const governor of this.#endpoints.probed)
+      if (governor.openings > 0 && this.#freePlaces > 0) void this.#open(governor);
   }
 
   /** Replaces connections that are past their lifetime, or of an endpoint that is not preferred any more. */
@@ -243,31 +212,23 @@ export class Supply<C> {
     const nowMs = this.#parts.options.clock.monotonicMs();
     for (const member of this.#members.all()) {
       if (member.status !== "idle" || this.#retiring.has(member.governor)) continue;
-      if (nowMs >= member.retireAtMs || this.#isPreferred(target, member.governor))
+      if (nowMs >= member.retireAtMs || this.#endpoints.isPreferred(target, member.governor))
         void this.#replace(member, target);
     }
   }
 
   /** The replacement comes first. Only where there is no room for it the old one goes first, if enough are left. */
   async #replace(member: Member<C>, target: Governor): Promise<void> {
-    const hasRoom = this.#room(target) > 0;
+    const hasRoom = this.#room > 0;
     if (hasRoom && target.openings === 0) return;
-    if (!hasRoom && this.#ready <= this.#parts.options.connectionsMin) return;
+    if (!hasRoom && !this.#isSpare) return;
     this.#retiring.add(member.governor);
     if (!hasRoom) await this.#members.end(member, "retired");
-    const isReplaced = target.openings > 0 && this.#room(target) > 0 && (await this.#open(target));
-    if (isReplaced && hasRoom) this.#retireReplaced(member);
+    const isReplaced = target.openings > 0 && this.#room > 0 && (await this.#open(target));
+    member.isReplaced = isReplaced && hasRoom;
+    if (member.isReplaced && member.status === "idle") this.#rest(member);
     this.#retiring.delete(member.governor);
     this.turn();
-  }
-
-  #retireReplaced(member: Member<C>): void {
-    if (member.status === "idle") this.end(member, "retired");
-    else member.isReplaced = true;
-  }
-
-  #isPreferred(one: Governor, other: Governor): boolean {
-    return this.#governors.indexOf(one) < this.#governors.indexOf(other);
   }
 
   /** Connections that can be used, or are about to show whether they can. */
@@ -275,18 +236,19 @@ export class Supply<C> {
     return this.#members.size - this.#members.count("closing");
   }
 
+  /** Whether one may be missing. */
+  get #isSpare(): boolean {
+    return this.#ready > this.#parts.options.connectionsMin;
+  }
+
   get #freePlaces(): number {
     return this.#parts.options.connectionsMax - this.#members.size - this.connecting;
   }
 
-  /** Places for connections of this endpoint: one is kept for the probe of a preferred endpoint that is down. */
-  #room(target: Governor): number {
-    const isProbeToCome = this.#governors.some(
-      (governor) =>
-        governor.status === "down" &&
-        governor.connecting === 0 &&
-        this.#isPreferred(governor, target),
-    );
+  /** Places for connections that somebody wants: one is kept for a probe that is to come. */
+  get #room(): number {
+    const { target, probed } = this.#endpoints;
+    const isProbeToCome = target !== undefined && probed.some(({ connecting }) => connecting === 0);
     return this.#freePlaces - (isProbeToCome ? 1 : 0);
   }
 
@@ -294,25 +256,30 @@ export class Supply<C> {
   async #open(governor: Governor): Promise<boolean> {
     const { options, tell } = this.#parts;
     const { address } = governor;
-    const stamp = governor.begin();
+    const attempt = governor.begin();
     this.totals.connects++;
     tell({ kind: "connect-started", address });
     try {
       const opened = await openConnection({
         options,
         governor,
+        attempt,
         signal: this.#ending.signal,
         late: (late) => this.#adopt(late, governor, true),
       });
-      return this.#adopt(opened, governor, false);
+      governor.end(attempt);
+      if (this.#adopt(opened, governor, false)) return true;
+      destroyQuietly(options.connector, opened.connection);
+      return false;
     } catch (thrown) {
+      governor.end(attempt);
       const error = toError(thrown);
       // What the pool's own end cut off says nothing about the endpoint.
       if (this.#status === "closing") return false;
       this.totals.connectsFailed++;
       this.#lastConnectError = error;
       tell({ kind: "connect-failed", address, error });
-      governor.refused(stamp, error);
+      governor.refused(attempt, error);
       this.turn();
       return false;
     }
@@ -320,9 +287,8 @@ export class Supply<C> {
 
   /** Takes a new connection in, if it is wanted and there is a place. One that comes late has none kept for it. */
   #adopt({ connection, line }: Opened<C>, governor: Governor, isLate: boolean): boolean {
-    if (this.#status === "closing") return false;
+    if (this.#status === "closing" || (isLate && this.#freePlaces <= 0)) return false;
     const stamp = governor.connected();
-    if (isLate && this.#freePlaces <= 0) return false;
     const member = this.#members.add(connection, governor, stamp);
     line.onBroke = (cause) => this.end(member, "broke", cause);
     this.#parts.tell({ kind: "connected", address: governor.address, id: member.id, isLate });
@@ -355,15 +321,17 @@ export class Supply<C> {
   /** It is idle, or at its end if it was only waited for. */
   #rest(member: Member<C>): void {
     if (this.#status === "closing") return this.end(member, "pool-closed");
-    if (member.isReplaced) return this.end(member, "retired");
+    if (member.isReplaced && this.#isSpare) return this.end(member, "retired");
+    // Its replacement may have gone already.
+    member.isReplaced = false;
     this.#members.rest(member);
     this.turn();
   }
 
   #due(member: Member<C>): void {
-    const { clock, idleTimeoutMs, connectionsMin } = this.#parts.options;
+    const { clock, idleTimeoutMs } = this.#parts.options;
     const isIdleForLong = clock.monotonicMs() - member.usedAtMs >= idleTimeoutMs - 1;
-    if (isIdleForLong && this.#ready > connectionsMin) return this.end(member, "idle");
+    if (isIdleForLong && this.#isSpare) return this.end(member, "idle");
     if (isIdleForLong) this.#members.keep(member);
     else this.#members.rest(member);
     this.turn();

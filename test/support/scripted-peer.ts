@@ -34,6 +34,7 @@ export interface PeerConnection {
 export interface PeerConnect {
   readonly address: string;
   readonly atMs: number;
+  readonly signal: AbortSignal;
   endedAtMs: number;
 }
 
@@ -64,11 +65,10 @@ export class ScriptedPeer implements Connector<PeerConnection> {
     return this.connections.filter(({ destroyed }) => destroyed === 0);
   }
 
-  /** Connects that have not ended. */
-  inFlight(address?: string): number {
+  /** Connects that have neither ended nor been given up. */
+  get inFlight(): number {
     return this.connects.filter(
-      (connect) =>
-        connect.endedAtMs === Infinity && (address === undefined || connect.address === address),
+      ({ endedAtMs, signal }) => endedAtMs === Infinity && !signal.aborted,
     ).length;
   }
 
@@ -81,7 +81,7 @@ export class ScriptedPeer implements Connector<PeerConnection> {
     signal: AbortSignal,
     broke: (cause: unknown) => void,
   ): Promise<PeerConnection> => {
-    const connect = { address, atMs: this.clock.monotonicMs(), endedAtMs: Infinity };
+    const connect = { address, atMs: this.clock.monotonicMs(), signal, endedAtMs: Infinity };
     this.connects.push(connect);
     try {
       await this.#answer(this.behaviour(address), signal);
