@@ -1,8 +1,9 @@
-import { deepEqual } from "node:assert/strict";
+import { deepEqual, equal, match } from "node:assert/strict";
 import { test } from "node:test";
 import genericPool from "generic-pool";
 import PgPool from "pg-pool";
 import { Pool as TarnPool } from "tarn";
+import { ours } from "./ours.ts";
 import { factoryOf, fateOf, pass, type Peer, pgClientOf, withMachineTime } from "./peer.ts";
 
 const FAULT = "fault: close waits without end for a connection that never comes back";
@@ -55,3 +56,18 @@ for (const [name, prepare] of anchors)
       await pass(1_000);
       deepEqual([await fateOf(closed), peer.open.size], ["resolved", 0]);
     }));
+
+test(`${FAULT}: ours has not`, async () => {
+  const { pool, peer, clock } = ours({ connectionsMax: 2 });
+  const leaked = await pool.acquire();
+  const closed = pool.close(5_000);
+  await clock.advance(4_999);
+  deepEqual([await fateOf(closed), peer.open.size], ["pending", 1]);
+  await clock.advance(1);
+  const { notReturned } = await closed;
+  deepEqual([notReturned.length, notReturned[0]?.heldMs, peer.open.size], [1, 5_000, 0]);
+  match(notReturned[0]?.site ?? "", /anchors\/close\.test\.[jt]s:\d+/);
+  equal(leaked.signal.aborted, true);
+  leaked.release();
+  deepEqual([clock.timerCount, peer.endedMs], [0, [5_000]]);
+});

@@ -1,8 +1,9 @@
-import { deepEqual, ok } from "node:assert/strict";
+import { deepEqual, equal, ok } from "node:assert/strict";
 import { test } from "node:test";
 import genericPool from "generic-pool";
 import PgPool from "pg-pool";
 import { Pool as TarnPool } from "tarn";
+import { ours } from "./ours.ts";
 import { factoryOf, pass, Peer, pgClientOf, withMachineTime } from "./peer.ts";
 
 const CONNECTIONS_MAX = 20;
@@ -74,3 +75,46 @@ test(`${EACH}: pg-pool has it`, () =>
     // No time has passed.
     deepEqual([peer.attemptCount, [...new Set(peer.attemptsMs)]], [500, [0]]);
   }));
+
+for (const [fault, callerCount] of [
+  [HOT, 1],
+  [STEADY, CONNECTIONS_MAX],
+  [EACH, 500],
+] as const)
+  test(`${fault}: ours has not`, async () => {
+    const { pool, peer, clock } = ours({
+      connectionsMax: CONNECTIONS_MAX,
+      acquireDeadlineMs: 10 * OUTAGE_MS,
+    });
+    peer.mode = "refusing";
+    const callers = Array.from({ length: callerCount }, () => pool.acquire());
+    await clock.settle();
+    // The second failure in a row brings the endpoint down, and from then on there are probes, one at a time.
+    deepEqual(peer.attemptsMs, [0, 0]);
+    await clock.advance(OUTAGE_MS);
+    const pausesMs = peer.attemptsMs.map((atMs, index) => atMs - (peer.attemptsMs[index - 1] ?? 0));
+    ok(peer.attemptCount <= 25, `${peer.attemptCount} connects`);
+    ok(Math.min(...pausesMs.slice(2)) >= 125, String(pausesMs));
+    ok(Math.min(...pausesMs.slice(8)) >= 2_500, String(pausesMs));
+    ok(new Set(pausesMs.slice(8)).size > 5, "all alike");
+    peer.mode = "up";
+    const served = callers.map(async (caller) => (await caller).release());
+    await clock.advance(6_000);
+    await Promise.all(served);
+    ok(peer.open.size <= CONNECTIONS_MAX);
+    await pool.close();
+  });
+
+test(`${EACH}: ours has not when connects hang: one at a time`, async () => {
+  const { pool, peer, clock } = ours({ connectionsMax: CONNECTIONS_MAX });
+  peer.mode = "silent";
+  const callers: Promise<unknown>[] = [];
+  for (let atMs = 0; atMs < OUTAGE_MS; atMs += 100) {
+    callers.push(pool.acquire().catch(String));
+    await clock.advance(100);
+  }
+  ok(peer.attemptCount > 3, String(peer.attemptCount));
+  equal(peer.mostUnanswered, 1);
+  await pool.close();
+  await Promise.all(callers);
+});

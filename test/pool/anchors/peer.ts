@@ -24,7 +24,7 @@ export class Peer {
   readonly endedMs: number[] = [];
   checkCount = 0;
   mostUnanswered = 0;
-  #unanswered: (() => void)[] = [];
+  readonly #unanswered = new Set<() => void>();
   #connectionCount = 0;
 
   constructor(nowMs: () => number) {
@@ -35,7 +35,8 @@ export class Peer {
     return this.attemptsMs.length;
   }
 
-  connect(): Promise<PeerConnection> {
+  /** @param signal - gives up a connect that is not answered; without it nobody can */
+  connect(signal?: AbortSignal): Promise<PeerConnection> {
     this.attemptsMs.push(this.#nowMs());
     switch (this.mode) {
       case "up":
@@ -43,16 +44,22 @@ export class Peer {
       case "refusing":
         return Promise.reject(new Error("ECONNREFUSED"));
       case "silent":
-        return new Promise((resolve) => {
-          this.#unanswered.push(() => resolve(this.#accept()));
-          this.mostUnanswered = Math.max(this.mostUnanswered, this.#unanswered.length);
+        return new Promise((resolve, reject) => {
+          const answer = (): void => resolve(this.#accept());
+          this.#unanswered.add(answer);
+          this.mostUnanswered = Math.max(this.mostUnanswered, this.#unanswered.size);
+          signal?.addEventListener("abort", () => {
+            this.#unanswered.delete(answer);
+            reject(signal.reason);
+          });
         });
     }
   }
 
   /** Accepts whoever came while it was silent. */
   answer(): void {
-    for (const accept of this.#unanswered.splice(0)) accept();
+    for (const accept of this.#unanswered) accept();
+    this.#unanswered.clear();
   }
 
   check(): Promise<boolean> {

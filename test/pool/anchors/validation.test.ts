@@ -2,7 +2,8 @@ import { deepEqual, equal, match } from "node:assert/strict";
 import { test } from "node:test";
 import { Pool as TarnPool } from "tarn";
 import { runToEnd } from "../../support/run-to-end.ts";
-import { factoryOf, pass, withMachineTime } from "./peer.ts";
+import { ours } from "./ours.ts";
+import { factoryOf, pass, type PeerConnection, withMachineTime } from "./peer.ts";
 
 const LOST = "fault: a check that rejects costs a place in the pool for good";
 
@@ -56,3 +57,35 @@ test(`${EACH_TIME}: tarn has it`, () =>
     equal(checkCount, 100);
     await pass(1_000);
   }));
+
+test(`${LOST}: ours has not`, async () => {
+  const broken: PeerConnection[] = [];
+  const { pool, peer, clock } = ours(
+    { connectionsMax: 1 },
+    {
+      check: (connection) =>
+        connection.id === 1
+          ? (broken.push(connection), Promise.reject(new Error("the check broke")))
+          : Promise.resolve(),
+    },
+  );
+  (await pool.acquire()).release();
+  await clock.advance(1_000);
+  const served = pool.acquire();
+  await clock.advance(5_000);
+  const lease = await served;
+  deepEqual([broken.length, lease.connection.id, peer.endedMs], [1, 2, [1_000]]);
+  deepEqual([pool.stats().total, pool.stats().totals.checksFailed], [1, 1]);
+  lease.release();
+  await pool.close();
+});
+
+test(`${EACH_TIME}: ours has not while the connection is in use, and asks after a pause`, async () => {
+  const { pool, peer, clock } = ours({ connectionsMax: 1 });
+  for (let times = 0; times < 100; times += 1) (await pool.acquire()).release();
+  equal(peer.checkCount, 0);
+  await clock.advance(501);
+  (await pool.acquire()).release();
+  deepEqual([peer.checkCount, peer.attemptCount], [1, 1]);
+  await pool.close();
+});
