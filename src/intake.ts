@@ -1,18 +1,25 @@
 /**
  * Between a receiver and the log: one per receiver, over all its incarnations. It gives each incarnation its
  * context, refuses what comes from an older one, counts what is in flight, and pauses and resumes.
+ *
+ * When an incarnation fails, what it had accepted settles before the next one opens. What it had read and not yet
+ * handed over is dropped where the upstream sends it again; where it does not, the incarnation is fenced only after
+ * it has closed, so that it can store that first, within its deadline for closing.
  */
 import type { DeadLetterStore } from "./contract/dead-letters.ts";
 import type { Emit } from "./contract/events.ts";
 import type { Log } from "./contract/log.ts";
 import type { Logger } from "./contract/logger.ts";
-import type { Receiver, ReceiverContext, ReceiverSession } from "./contract/receiver.ts";
+import type { Receiver, ReceiverContext } from "./contract/receiver.ts";
 import type { RecordBlock, Stored } from "./contract/record.ts";
 import { valueStart } from "./contract/record.ts";
 import type { UnitContext, UnitDefinition, UnitSession } from "./contract/unit.ts";
-import { codeOf, HoldfastError, toError } from "./errors.ts";
+import { HoldfastError, toError } from "./errors.ts";
 import type { Cancel } from "./host/clock.ts";
 import type { Host } from "./host/host.ts";
+import { Losses } from "./losses.ts";
+import { RateLimit } from "./rate-limit.ts";
+import { ReceiverLife } from "./receiver-life.ts";
 import { buildBlock } from "./record/block-builder.ts";
 
 /** What an intake works with. */
@@ -31,7 +38,8 @@ export interface IntakeParts {
 export interface IntakeStatus {
   readonly records: number;
   readonly bytes: number;
-  readonly dropped: number;
+  /** By reason. */
+  readonly dropped: ReadonlyMap<string, number>;
   readonly connections: number;
   readonly inflightBytes: number;
   readonly isPaused: boolean;
@@ -47,17 +55,20 @@ export class Intake {
   readonly #parts: IntakeParts;
   readonly #pauses = new Set<PauseReason>();
   readonly #rate: RateLimit | undefined;
-  #session: ReceiverSession | undefined;
+  readonly #losses: Losses;
+  /** The newest incarnation and older ones that still close, in the order of their epochs. */
+  readonly #lives = new Set<ReceiverLife>();
+  #newest: ReceiverLife | undefined;
   #records = 0;
   #bytes = 0;
-  #dropped = 0;
-  #connections = 0;
   #inflightBytes = 0;
   #pauseTimer: Cancel | undefined;
   #isPauseTold = false;
 
   constructor(parts: IntakeParts) {
     this.#parts = parts;
+    const { deadLetters, emit } = parts;
+    this.#losses = new Losses({ receiver: parts.receiver.name, deadLetters, emit });
     const { ingestRateMax } = parts.receiver.common;
     if (ingestRateMax !== undefined) {
       this.#rate = new RateLimit(ingestRateMax, parts.host.clock, (isOver) =>
@@ -70,35 +81,34 @@ export class Intake {
     return {
       records: this.#records,
       bytes: this.#bytes,
-      dropped: this.#dropped,
-      connections: this.#connections,
+      dropped: this.#losses.dropped,
+      connections: [...this.#lives].reduce((sum, { connectionCount }) => sum + connectionCount, 0),
       inflightBytes: this.#inflightBytes,
       isPaused: this.#pauses.size > 0,
     };
   }
 
   /** Where the running incarnation listens. */
-  get address(): ReceiverSession["address"] {
-    return this.#session?.address;
+  get address(): ReceiverLife["address"] {
+    return this.#newest?.address;
   }
 
   /** The unit that the supervisor opens for each incarnation. */
   definition(): UnitDefinition {
-    const { receiver, log } = this.#parts;
+    const { receiver } = this.#parts;
     const { supervision } = receiver.common;
     return {
       name: receiver.name,
       ...(supervision === undefined ? {} : { strategy: supervision }),
       open: (unit) => this.#open(unit),
-      // From here on the old incarnation's blocks are refused; the next one opens when the accepted ones are settled.
-      fence: (nextEpoch) => log.fence(receiver.name, nextEpoch),
+      fence: (nextEpoch) => this.#fence(nextEpoch),
     };
   }
 
   pause(reason: PauseReason): void {
     this.#pauses.add(reason);
     if (this.#pauses.size > 1) return;
-    this.#session?.pause?.();
+    for (const life of this.#lives) life.pause();
     const { host, emit, receiver } = this.#parts;
     this.#pauseTimer = host.clock.after(PAUSE_TOLD_MS, () => {
       this.#isPauseTold = true;
@@ -109,7 +119,7 @@ export class Intake {
   resume(reason: PauseReason): void {
     if (!this.#pauses.delete(reason) || this.#pauses.size > 0) return;
     this.#pauseTimer?.();
-    this.#session?.resume?.();
+    this.#resumeAll();
     if (!this.#isPauseTold) return;
     this.#isPauseTold = false;
     this.#parts.emit("receiver-resumed", { receiver: this.#parts.receiver.name });
@@ -121,32 +131,63 @@ export class Intake {
     this.#rate?.close();
   }
 
+  /** Those that close hold what came first. */
+  #resumeAll(): void {
+    for (const life of this.#lives) {
+      // What one of them held may be too much again.
+      if (this.#pauses.size > 0) return;
+      life.resume();
+    }
+  }
+
+  /**
+   * The incarnation before `nextEpoch` is over: at once, its blocks are refused from here on. Where nobody sends again
+   * what it has read it may store that first, until it has closed. Resolves when the accepted blocks are settled.
+   */
+  async #fence(nextEpoch: number): Promise<void> {
+    const { receiver, log } = this.#parts;
+    const life = this.#newest;
+    if (life !== undefined) {
+      if (!life.isOpen) life.abandon();
+      else if (!receiver.redelivers) await life.over;
+      life.isFenced = true;
+    }
+    await log.fence(receiver.name, nextEpoch);
+  }
+
   async #open(unit: UnitContext): Promise<UnitSession<never>> {
     const { receiver, emit } = this.#parts;
-    const session = await receiver.open(this.#context(unit));
-    this.#session = session;
-    if (this.#pauses.size > 0) session.pause?.();
-    const { address } = session;
-    emit("receiver-started", {
-      receiver: receiver.name,
-      epoch: unit.epoch,
-      address: address === undefined ? undefined : `${address.host}:${address.port}`,
-    });
+    const life = new ReceiverLife(unit);
+    this.#newest = life;
+    this.#lives.add(life);
+    void life.over.then(() => this.#lives.delete(life));
+    const session = await receiver.open(this.#context(life));
+    life.begin(session);
+    if (this.#pauses.size > 0) life.pause();
+    const { address } = life;
+    // It may have opened too late: then it is only to be closed.
+    if (!unit.signal.aborted)
+      emit("receiver-started", {
+        receiver: receiver.name,
+        epoch: unit.epoch,
+        address: address === undefined ? undefined : `${address.host}:${address.port}`,
+      });
     return {
       ...(session.run === undefined ? {} : { run: () => session.run?.() ?? Promise.resolve() }),
       close: async (signal) => {
-        this.#connections = 0;
-        if (this.#session === session) this.#session = undefined;
-        await session.close(signal);
+        await life.close(signal);
         emit("receiver-stopped", { receiver: receiver.name, epoch: unit.epoch });
       },
     };
   }
 
-  #context(unit: UnitContext): ReceiverContext<unknown> {
+  #context(life: ReceiverLife): ReceiverContext<unknown> {
     const { receiver, host, logger, log } = this.#parts;
+    const { unit } = life;
+    const losses = this.#losses;
     const isFull = (): boolean => this.#pauses.size > 0;
-    const storeBlock = (block: RecordBlock): Promise<Stored> => this.#store(block, unit);
+    const storeBlock = (block: RecordBlock): Promise<Stored> => this.#store(block, life);
+    const fail = (cause: unknown, bytes?: Uint8Array): void => this.#failed(unit, cause, bytes);
     return {
       name: receiver.name,
       epoch: unit.epoch,
@@ -160,25 +201,38 @@ export class Intake {
       connect: (endpoint) => host.sockets.connect(endpoint, unit.signal),
       store: async (records, at) => await storeBlock(buildBlock(records, at)),
       storeBlock,
-      setAside: (bytes, cause) => this.#setAside(bytes, cause),
+      setAside: (bytes, cause) => losses.setAside(bytes, cause),
+      giveUp: (block, cause) => losses.giveUp(block, cause),
       get pressure() {
         return isFull() ? "full" : "ok";
       },
       resumePosition: (channel) => log.position(receiver.name, channel),
-      guard: (callback) => guarded(callback, (cause) => unit.fail(cause)),
+      guard: (callback) => guarded(callback, fail),
       alive: () => unit.alive(),
-      fail: (cause) => unit.fail(cause),
-      dropped: (recordCount) => {
-        this.#dropped += recordCount;
-      },
+      fail,
+      dropped: (recordCount, reason) => losses.drop(recordCount, reason),
       connections: (count) => {
-        this.#connections = count;
+        life.connectionCount = count;
       },
     };
   }
 
-  #store(block: RecordBlock, unit: UnitContext): Promise<Stored> {
+  /** The bytes that it failed on are kept when it goes on behind them, and when nobody sends them again. */
+  #failed(unit: UnitContext, cause: unknown, bytes: Uint8Array | undefined): void {
+    // A copy: whoever hears of the end of the incarnation may free what they are a part of.
+    const offending = bytes === undefined ? undefined : new Uint8Array(bytes);
+    unit.fail(cause);
+    const isSentAgain = unit.signal.aborted && this.#parts.receiver.redelivers;
+    if (offending !== undefined && !isSentAgain)
+      this.#losses.setAsideOffending(offending, toError(cause));
+  }
+
+  #store(block: RecordBlock, { unit, isFenced }: ReceiverLife): Promise<Stored> {
     const { receiver, log, host, appended } = this.#parts;
+    if (isFenced)
+      return Promise.reject(
+        new HoldfastError("STORE_FENCED", `${receiver.name}: epoch ${unit.epoch} is over`),
+      );
     const { inflightBytesMax } = receiver.common;
     const bytes = (block.valueEnds[block.count - 1] ?? 0) - valueStart(block, 0);
     // A block alone is let through whatever its size: the log judges that.
@@ -219,71 +273,24 @@ export class Intake {
     )
       this.resume("inflight");
   }
-
-  async #setAside(bytes: Uint8Array, cause: Error): Promise<void> {
-    const { receiver, deadLetters, emit } = this.#parts;
-    const { name } = receiver;
-    await deadLetters.add([
-      {
-        key: "",
-        unit: name,
-        stage: "framing",
-        code: codeOf(cause),
-        message: cause.message,
-        receiver: name,
-        offset: undefined,
-        bytes: new Uint8Array(bytes),
-      },
-    ]);
-    emit("dead-letter", { pipeline: name, stage: "framing", error: cause, offset: -1 });
-  }
 }
 
+/** Bytes are the first argument of a callback that handles bytes: a failure inside is about them. */
 function guarded<A extends readonly unknown[]>(
   callback: (...args: A) => void | Promise<void>,
-  fail: (cause: unknown) => void,
+  fail: (cause: unknown, bytes?: Uint8Array) => void,
 ): (...args: A) => void {
   return (...args) => {
+    const [first] = args;
+    const bytes = first instanceof Uint8Array ? first : undefined;
     try {
       const pending = callback(...args);
-      if (pending instanceof Promise) pending.catch((cause: unknown) => fail(toError(cause)));
+      if (!(pending instanceof Promise)) return;
+      // They are valid during the call only, and the failure may come later.
+      const copy = bytes === undefined ? undefined : new Uint8Array(bytes);
+      pending.catch((cause: unknown) => fail(toError(cause), copy));
     } catch (cause) {
-      fail(toError(cause));
+      fail(toError(cause), bytes);
     }
   };
-}
-
-/** A plain token bucket of one second: over it, the receiver is paused until the debt is paid. */
-class RateLimit {
-  readonly #perSecond: number;
-  readonly #clock: Host["clock"];
-  readonly #over: (isOver: boolean) => void;
-  #tokens: number;
-  #filledMs: number;
-  #timer: Cancel | undefined;
-
-  constructor(perSecond: number, clock: Host["clock"], over: (isOver: boolean) => void) {
-    this.#perSecond = perSecond;
-    this.#clock = clock;
-    this.#over = over;
-    this.#tokens = perSecond;
-    this.#filledMs = clock.monotonicMs();
-  }
-
-  spend(recordCount: number): void {
-    const nowMs = this.#clock.monotonicMs();
-    const refilled = this.#tokens + ((nowMs - this.#filledMs) / 1000) * this.#perSecond;
-    this.#filledMs = nowMs;
-    this.#tokens = Math.min(this.#perSecond, refilled) - recordCount;
-    if (this.#tokens >= 0 || this.#timer !== undefined) return;
-    this.#over(true);
-    this.#timer = this.#clock.after((-this.#tokens / this.#perSecond) * 1000, () => {
-      this.#timer = undefined;
-      this.#over(false);
-    });
-  }
-
-  close(): void {
-    this.#timer?.();
-  }
 }

@@ -82,8 +82,8 @@ async function send(
     await context.store(records);
   } catch (cause) {
     const code = codeOf(cause);
-    if (code !== "BUSY" && code !== "LOG_FULL") throw cause;
     context.dropped(records.length, code);
+    if (code !== "BUSY" && code !== "LOG_FULL") throw cause;
   }
 }
 

@@ -23,6 +23,11 @@ export interface Events {
   };
   "receiver-paused": { readonly receiver: string; readonly reason: string };
   "receiver-resumed": { readonly receiver: string };
+  "receiver-dropped": {
+    readonly receiver: string;
+    readonly recordCount: number;
+    readonly reason: string;
+  };
   "unit-failed": {
     readonly unit: string;
     readonly epoch: number;

@@ -21,7 +21,10 @@ export interface ReceiverContext<Options> {
   readonly name: string;
   readonly epoch: number;
   readonly options: Options;
-  /** Aborts when this incarnation is over: stop using the context. */
+  /**
+   * Aborts when this incarnation is over: read nothing more. `store` is refused from then on; only a receiver whose
+   * upstream does not send again may store what it has read until its `close` has ended or was forced.
+   */
   readonly signal: AbortSignal;
   readonly clock: Clock;
   readonly random: Random;
@@ -32,26 +35,41 @@ export interface ReceiverContext<Options> {
   readonly connect: (endpoint: Endpoint) => Promise<Connection>;
   /**
    * One or many records as one block; resolves when they are on disk, in call order. Rejects with BUSY beyond
-   * `inflightBytesMax`, LOG_FULL after `storeTimeoutMs` without room, BLOCK_TOO_LARGE, STORE_FENCED.
+   * `inflightBytesMax`, LOG_FULL after `storeTimeoutMs` without room, BLOCK_TOO_LARGE, STORE_FENCED. What was
+   * rejected is the receiver's still: it stores it again, leaves it to an upstream that sends it again, or names it
+   * with `giveUp` or `dropped`. After LOG_FAILED it may be in the log all the same.
    */
   readonly store: (records: RecordInput | readonly RecordInput[], at?: StoreAt) => Promise<Stored>;
   /** The fast way: no object per record. The block's arrays are copied before this returns. */
   readonly storeBlock: (block: RecordBlock) => Promise<Stored>;
   /** Sets bytes aside that can be no record, with the reason; resolves when that is on disk. */
   readonly setAside: (bytes: Uint8Array, cause: Error) => Promise<void>;
+  /**
+   * Records that will not be stored and that nobody sends again: each is set aside, or counted as dropped with the
+   * code of `cause` where that fails too. The block's arrays are copied before this returns. Never throws.
+   */
+  readonly giveUp: (block: RecordBlock, cause: Error) => void;
   /** `full` while receivers are paused: answer 503, drop and count. */
   readonly pressure: "ok" | "full";
   /** Position of the last durable block of a channel. */
   readonly resumePosition: (channel: string) => Uint8Array | undefined;
-  /** A throw or rejection inside fails this incarnation, never the process. */
+  /**
+   * A throw or rejection inside fails this incarnation, never the process. When the first argument is bytes the
+   * failure is about them, as in `fail`: a callback that was given a message or a chunk loses nothing but that.
+   */
   readonly guard: <A extends readonly unknown[]>(
     callback: (...args: A) => void | Promise<void>,
   ) => (...args: A) => void;
   /** Progress that is not a stored record: a protocol round trip, an accepted connection. */
   readonly alive: () => void;
-  /** Fails this incarnation; ignored once it is fenced. The supervisor decides what happens. */
-  readonly fail: (cause: unknown) => void;
-  /** Records that were lost by design (UDP, QoS 0), for the counter. */
+  /**
+   * Fails this incarnation; ignored once it is over. The supervisor decides what happens: with `resume` the receiver
+   * keeps its state and goes on, and has to end by itself what cannot go on, as a stream whose place is lost.
+   * `bytes` are what it failed on. They are set aside as a dead letter of stage `receive` when it goes on, and always
+   * where the upstream does not send again.
+   */
+  readonly fail: (cause: unknown, bytes?: Uint8Array) => void;
+  /** Records that are lost (UDP and QoS 0 by design), for the counter. `reason` is a label: an error's code, or one of a few words. */
   readonly dropped: (recordCount: number, reason: string) => void;
   /** Connections open now, for the gauge. */
   readonly connections: (count: number) => void;
@@ -64,8 +82,12 @@ export interface ReceiverSession {
   /** A supervised loop: rejects = failed, resolves = end of input. */
   run?(): Promise<void>;
   pause?(): void;
+  /** There is room again. Called while it closes, too: what is held may be stored then, and nothing more is read. */
   resume?(): void;
-  /** Stops taking input and settles what it accepted; forced when the signal aborts. May be called twice. */
+  /**
+   * Stops taking input and settles what it accepted. Forced when the signal aborts: what could not be stored by then
+   * is lost, and to be named where nobody sends it again. May be called twice.
+   */
   close(signal: AbortSignal): Promise<void> | void;
 }
 
@@ -85,7 +107,10 @@ export interface Receiver<Name extends string = string> {
   readonly kind: "receiver";
   readonly name: Name;
   readonly type: string;
-  /** Whether its upstream sends again what was not acknowledged: decides what a restart does with records not yet accepted. */
+  /**
+   * Whether its upstream sends again what was not acknowledged. Decides what a restart does with records not yet
+   * accepted: they are dropped where it does, and stored first, or named, where it does not.
+   */
   readonly redelivers: boolean;
   /** Its own options, checked; given to each incarnation. */
   readonly options: unknown;

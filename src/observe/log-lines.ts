@@ -10,7 +10,7 @@ import { createThrottle } from "./throttle.ts";
 /** Lines of the same kind, pipeline and code are this far apart; the next one says how many were left out. */
 export const REPEATED_LINE_MS = 10_000;
 
-/** A listener that writes lines. Dead letters and failing batches come in floods and are throttled. */
+/** A listener that writes lines. Dead letters, drops and failing batches come in floods and are throttled. */
 export function createLogLines({
   logger,
   clock,
@@ -19,7 +19,7 @@ export function createLogLines({
   readonly clock: Clock;
 }): Listener {
   return {
-    ...receiverLines(logger),
+    ...receiverLines(logger, clock),
     ...unitLines(logger),
     ...logLines(logger),
     ...pipelineLines(logger, clock),
@@ -33,7 +33,8 @@ export function errorFields(error: Error): object {
   return error.fix === "" ? fields : { ...fields, fix: error.fix };
 }
 
-function receiverLines(logger: Logger): Listener {
+function receiverLines(logger: Logger, clock: Clock): Listener {
+  const throttle = createThrottle(clock, REPEATED_LINE_MS);
   return {
     onReceiverStarted: ({ receiver, epoch, address }) =>
       logger.info(address === undefined ? "receiver started" : "receiver listens", {
@@ -48,6 +49,12 @@ function receiverLines(logger: Logger): Listener {
       logger.warn("receiver paused", { event: "receiver-paused", receiver, reason }),
     onReceiverResumed: ({ receiver }) =>
       logger.info("receiver resumed", { event: "receiver-resumed", receiver }),
+    onReceiverDropped: ({ receiver, recordCount, reason }) => {
+      const admitted = throttle(`${receiver} ${reason}`);
+      if (admitted === undefined) return;
+      const fields = { event: "receiver-dropped", receiver, reason, recordCount };
+      logger.warn("records dropped", admitted.leftOut === 0 ? fields : { ...fields, ...admitted });
+    },
   };
 }
 

@@ -13,7 +13,8 @@ import { Histogram, RECORDS_BOUNDS, SECONDS_BOUNDS } from "./histogram.ts";
 export interface ReceiverCounters {
   readonly records: number;
   readonly bytes: number;
-  readonly dropped: number;
+  /** By reason. */
+  readonly dropped: ReadonlyMap<string, number>;
   readonly connections: number;
 }
 
@@ -161,8 +162,10 @@ function receiverFamilies(intakes: ReturnType<MetricsSources["intakes"]>): reado
     {
       kind: "counter",
       name: "holdfast_receiver_dropped_records_total",
-      help: "Records lost by design, where the sender cannot wait.",
-      samples: pick(({ dropped }) => dropped),
+      help: "Records that were neither stored nor set aside, by reason.",
+      samples: all.flatMap(([labels, { dropped }]) =>
+        Array.from(dropped, ([reason, count]) => [{ ...labels, reason }, count] as const),
+      ),
     },
   ];
 }

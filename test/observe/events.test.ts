@@ -52,6 +52,7 @@ test("events: a kind reaches the method of its name, and no other", () => {
     onReceiverFailed: hear,
     onReceiverPaused: hear,
     onReceiverResumed: hear,
+    onReceiverDropped: hear,
     onUnitFailed: hear,
     onUnitRestarted: hear,
     onUnitParked: hear,

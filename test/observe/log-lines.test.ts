@@ -28,6 +28,7 @@ const CASES: readonly (readonly [keyof Events, object, Line["level"] | ""])[] = 
   ["receiver-failed", { receiver: "r", epoch: 1, ...FAILURE }, ""],
   ["receiver-paused", { receiver: "r", reason: "log" }, "warn"],
   ["receiver-resumed", { receiver: "r" }, "info"],
+  ["receiver-dropped", { receiver: "r", recordCount: 3, reason: "LOG_FULL" }, "warn"],
   ["unit-failed", { unit: "receivers/r", epoch: 1, ...FAILURE }, "warn"],
   ["unit-restarted", { unit: "receivers/r", epoch: 2, restarts: 1, maxRestarts: 3 }, "info"],
   ["unit-parked", { unit: "receivers/r", epoch: 2, error: failed, delayMs: 120_000 }, "error"],

@@ -45,7 +45,12 @@ const SNAPSHOT: Snapshot = {
 
 function metered(snapshot: Snapshot = SNAPSHOT) {
   const events = createEvents({ clock: manualClock(), logger: silentLogger });
-  const counters = { records: 40, bytes: 4_000, dropped: 1, connections: 2 };
+  const counters = {
+    records: 40,
+    bytes: 4_000,
+    dropped: new Map([["pressure", 1]]),
+    connections: 2,
+  };
   const metrics = createMetrics({
     snapshot: () => snapshot,
     intakes: () => new Map([["meters", { status: () => counters }]]),
@@ -73,7 +78,7 @@ test("metrics: receivers, units, log and pipelines are read at the time of the s
     'holdfast_receiver_records_total{receiver="meters"}': "40",
     'holdfast_receiver_bytes_total{receiver="meters"}': "4000",
     'holdfast_receiver_connections{receiver="meters"}': "2",
-    'holdfast_receiver_dropped_records_total{receiver="meters"}': "1",
+    'holdfast_receiver_dropped_records_total{receiver="meters",reason="pressure"}': "1",
     'holdfast_unit_state{unit="receivers/meters"}': String(UNIT_STATE_VALUES.running),
     'holdfast_unit_state{unit="pipelines/p"}': String(UNIT_STATE_VALUES.parked),
     'holdfast_unit_restart_budget{unit="receivers/meters"}': "8",

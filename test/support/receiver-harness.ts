@@ -3,7 +3,7 @@
  */
 import type { Receiver, ReceiverContext, ReceiverSession } from "../../src/contract/receiver.ts";
 import { type RecordBlock, type Stored, valueOf, valueStart } from "../../src/contract/record.ts";
-import { HoldfastError, toError } from "../../src/errors.ts";
+import { codeOf, HoldfastError, toError } from "../../src/errors.ts";
 import type { HttpServers } from "../../src/host/http.ts";
 import type { Sockets } from "../../src/host/sockets.ts";
 import { buildBlock } from "../../src/record/block-builder.ts";
@@ -32,6 +32,12 @@ export class ReceiverHarness {
   /** Values on disk, as text, in log order. */
   readonly durable: string[] = [];
   readonly setAside: { readonly text: string; readonly code: string }[] = [];
+  /** Values that were given up: their text, and why. */
+  readonly givenUp: { readonly text: string; readonly code: string }[] = [];
+  /** What came with a failure, as text. */
+  readonly offending: string[] = [];
+  /** Thrown by every `setAside` from now on. */
+  refuseLetters: Error | undefined;
   readonly failures: Error[] = [];
   readonly warnings: string[] = [];
   /** Codes in the fields of log lines of any level. */
@@ -41,6 +47,7 @@ export class ReceiverHarness {
   aliveCount = 0;
   busyCount = 0;
   droppedCount = 0;
+  readonly dropReasons: Set<string> = new Set();
   /** Thrown by every `storeBlock` from now on, as a rejection. */
   refuseWith: Error | undefined;
   readonly #parts: HarnessParts;
@@ -108,9 +115,7 @@ export class ReceiverHarness {
 
   #store(block: RecordBlock): Promise<Stored> {
     if (this.refuseWith !== undefined) return Promise.reject(this.refuseWith);
-    const texts = Array.from({ length: block.count }, (_, i) =>
-      Buffer.from(valueOf(block, i)).toString("latin1"),
-    );
+    const texts = textsOf(block);
     const bytes = (block.valueEnds[block.count - 1] ?? 0) - valueStart(block, 0);
     const inflight = this.#inflightBytes();
     const { inflightBytesMax = Infinity } = this.#parts;
@@ -126,7 +131,10 @@ export class ReceiverHarness {
 
   #context(receiver: Receiver): ReceiverContext<unknown> {
     const isFull = (): boolean => this.#pauses.size > 0;
-    const fail = (cause: unknown): void => void this.failures.push(toError(cause));
+    const fail = (cause: unknown, bytes?: Uint8Array): void => {
+      this.failures.push(toError(cause));
+      if (bytes !== undefined) this.offending.push(Buffer.from(bytes).toString("latin1"));
+    };
     const absent = (): never => {
       throw new Error("this test brought no such part of the host");
     };
@@ -151,10 +159,14 @@ export class ReceiverHarness {
       store: async (records, at) => this.#store(buildBlock(records, at)),
       storeBlock: (block) => this.#store(block),
       setAside: async (bytes, cause) => {
+        if (this.refuseLetters !== undefined) throw this.refuseLetters;
         this.setAside.push({
           text: Buffer.from(bytes).toString("latin1"),
           code: "code" in cause ? String(cause.code) : cause.message,
         });
+      },
+      giveUp: (block, cause) => {
+        for (const text of textsOf(block)) this.givenUp.push({ text, code: codeOf(cause) });
       },
       get pressure() {
         return isFull() ? "full" : "ok";
@@ -172,8 +184,9 @@ export class ReceiverHarness {
         },
       alive: () => void this.aliveCount++,
       fail,
-      dropped: (recordCount) => {
+      dropped: (recordCount, reason) => {
         this.droppedCount += recordCount;
+        this.dropReasons.add(reason);
       },
       connections: (count) => {
         this.connectionCount = count;
@@ -184,6 +197,12 @@ export class ReceiverHarness {
   #noteCode(fields: object | undefined): void {
     if (fields !== undefined && "code" in fields) this.codes.push(fields.code);
   }
+}
+
+function textsOf(block: RecordBlock): readonly string[] {
+  return Array.from({ length: block.count }, (_, i) =>
+    Buffer.from(valueOf(block, i)).toString("latin1"),
+  );
 }
 
 /** Lets every promise that is resolved by now have its effects. */
