@@ -104,9 +104,10 @@ async function answer(
       body: `{"stored":${recordCount},"firstOffset":${firstOffset}}\n`,
     };
   } catch (cause) {
-    // What is not ours is a bug: the server answers 500 and the unit fails.
-    if (!(cause instanceof HoldfastError)) throw cause;
-    return answerTo(cause);
+    if (cause instanceof HoldfastError) return answerTo(cause);
+    // What is not ours is a bug: the unit fails, and should it go on the body is set aside.
+    context.fail(cause, body);
+    return refusal(500, "INTERNAL", "the server failed; nothing is known of the request");
   }
 }
 

@@ -2,7 +2,8 @@
  * One accepted connection: bytes to blocks, blocks to the log, counts back.
  *
  * What it promises: messages are stored in the order in which they came; the count never runs ahead of what is on
- * disk, and never over a message that was refused; after FIN the last count is still sent.
+ * disk, and never over a message that was refused; after FIN the last count is still sent. Without counts, what was
+ * read and cannot be stored is set aside, or counted as dropped: nobody sends it again.
  */
 import type { ReceiverContext } from "../../src/contract/receiver.ts";
 import type { RecordBlock, Stored } from "../../src/contract/record.ts";
@@ -11,7 +12,7 @@ import type { BlockSplitter, Refusal, Split, Workspace } from "../../src/framing
 import type { Cancel } from "../../src/host/clock.ts";
 import type { Connection } from "../../src/host/sockets.ts";
 import { copyBlock } from "./copy-block.ts";
-import type { TcpOptions } from "./options.ts";
+import { redelivers, type TcpOptions } from "./options.ts";
 
 /** Counts that a client does not read pile up to here, then its connection ends. */
 const UNSENT_BYTES_MAX = 64 * 1024;
@@ -88,22 +89,31 @@ export class TcpConnection {
   resume(): void {
     this.#lastDataMs = this.#owner.context.clock.monotonicMs();
     this.#storeHeld();
-    if (!this.#isBlocked()) this.#connection.resume();
+    if (this.#phase !== "over" && !this.#isBlocked()) this.#connection.resume();
     this.#finishIfDone();
   }
 
-  /** We stop: what was read is settled, and counted, and nothing more is read. */
+  /** We stop: what was read is settled, and counted, and nothing more is read. May be called twice. */
   stop(): void {
-    if (this.#phase === "reading") this.#phase = "over";
+    const { signal } = this.#owner.context;
     this.#lingerMs = STOP_LINGER_MS;
-    this.#connection.pause();
+    if (this.#phase !== "goodbye") this.#connection.pause();
+    if (!this.#redelivers) this.#endInput("the receiver was stopped");
+    else if (this.#phase === "reading") this.#phase = "over";
+    // Fenced already: what is held would be refused, and its sender has no count that covers it.
+    if (this.#redelivers && signal.aborted) this.#held.length = 0;
     this.#finishIfDone();
   }
 
-  /** Ends at once. What was handed over is still stored. */
-  destroy(cause?: Error): void {
-    this.#held.length = 0;
-    this.#connection.destroy(cause);
+  /** Ends at once: what is held is lost for this reason. What was handed over is still stored. */
+  destroy(cause: Error): void {
+    this.#isBroken = true;
+    this.#loseHeld(cause);
+    this.#connection.destroy();
+  }
+
+  get #redelivers(): boolean {
+    return redelivers(this.#owner.context.options);
   }
 
   /** Tells the count if it has grown. */
@@ -133,9 +143,21 @@ export class TcpConnection {
     // After the last message that counts, bytes are only read so that the peer is not reset.
     if (this.#phase !== "reading") return;
     this.#lastDataMs = this.#owner.context.clock.monotonicMs();
-    const split = this.#splitter.push(chunk, headroomBytes);
-    if (split.count > 0) this.#take(split);
-    if (split.refused !== undefined) this.#refuse(split.refused);
+    try {
+      const split = this.#splitter.push(chunk, headroomBytes);
+      if (split.count > 0) this.#take(split);
+      if (split.refused !== undefined) this.#refuse(split.refused);
+    } catch (cause) {
+      this.#losePlace(chunk, toError(cause));
+    }
+  }
+
+  /** A bug, and nobody knows where the next message begins: ends here, whatever becomes of the receiver. */
+  #losePlace(chunk: Uint8Array, cause: Error): void {
+    this.#phase = "over";
+    this.#warn(`ends: ${cause.message}`, codeOf(cause));
+    this.#owner.context.fail(cause, Buffer.concat([this.#splitter.unfinished(), chunk]));
+    this.#finishIfDone();
   }
 
   #take({ count, values, valuesStart, valueEnds, delimiterBytes }: Split): void {
@@ -161,10 +183,12 @@ export class TcpConnection {
     // Whether it was refused as BUSY is known only later, and then the bytes are gone: under pressure, and only
     // then, a copy is kept. `storeBlock` has raised the pressure before it returned.
     const spare = copy ?? (context.pressure === "full" ? copyBlock(block) : undefined);
+    // All that is left of it where no copy was kept.
+    const { count } = block;
     this.#pendingCount++;
     stored.then(
       context.guard((result: Stored) => this.#stored(result)),
-      context.guard((cause: unknown) => this.#notStored(toError(cause), spare)),
+      context.guard((cause: unknown) => this.#notStored(toError(cause), spare ?? count)),
     );
   }
 
@@ -181,17 +205,31 @@ export class TcpConnection {
     this.#owner.acknowledgeSoon(this);
   }
 
-  #notStored(cause: Error, spare: RecordBlock | undefined): void {
+  #notStored(cause: Error, lost: RecordBlock | number): void {
     this.#pendingCount--;
     const code = codeOf(cause);
-    if (code === "BUSY" && spare !== undefined && !this.#isBroken) return this.#holdAgain(spare);
+    if (code === "BUSY" && typeof lost !== "number" && !this.#isBroken)
+      return this.#holdAgain(lost);
     this.#isBroken = true;
-    this.#held.length = 0;
+    this.#lose(lost, cause);
+    this.#loseHeld(cause);
     this.#phase = this.#phase === "reading" ? "over" : this.#phase;
     // A fenced incarnation is about to be closed; anything else is worth a line.
     if (code !== "STORE_FENCED")
       this.#warn(`ends after ${this.#storedCount} messages: ${cause.message}`, code);
     this.#owner.acknowledgeSoon(this);
+  }
+
+  /** These will not be stored. Who gets counts sends them again. */
+  #lose(lost: RecordBlock | number, cause: Error): void {
+    const { giveUp, dropped } = this.#owner.context;
+    if (this.#redelivers) return;
+    if (typeof lost === "number") dropped(lost, codeOf(cause));
+    else giveUp(lost, cause);
+  }
+
+  #loseHeld(cause: Error): void {
+    for (const block of this.#held.splice(0)) this.#lose(block, cause);
   }
 
   #holdAgain(block: RecordBlock): void {
@@ -243,6 +281,7 @@ export class TcpConnection {
     context.setAside(bytes, cause).then(
       context.guard(() => this.#settledOne()),
       context.guard((failure: unknown) => {
+        if (!this.#redelivers) context.dropped(1, cause.code);
         this.#warn(
           `${bytes.length} bytes could not be set aside: ${toError(failure).message}`,
           codeOf(failure),

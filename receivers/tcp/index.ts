@@ -2,7 +2,7 @@
  * `holdfast/receivers/tcp`: messages over plain TCP.
  */
 import { defineReceiver, type ReceiverFactory } from "../../src/define-receiver.ts";
-import { type TcpInput, tcpOptions } from "./options.ts";
+import { redelivers, type TcpInput, tcpOptions } from "./options.ts";
 import { TcpServer } from "./server.ts";
 
 export type { Acknowledge, FramingOption, TcpInput, TcpOptions } from "./options.ts";
@@ -15,10 +15,13 @@ export type { Acknowledge, FramingOption, TcpInput, TcpOptions } from "./options
  * decode; empty lines are no messages. A client that ends its side (FIN) still gets its last count. A message over
  * the limit ends its connection after the count of those before it. What comes last without its end is never a
  * record: it is set aside as MESSAGE_UNTERMINATED.
+ *
+ * A restart ends its connections. With `acknowledge` the client sends again what the last count does not cover, and
+ * nothing else of it is kept. Without, what was read is stored first, or set aside, or counted as dropped.
  */
 export const tcp: ReceiverFactory<TcpInput> = defineReceiver({
   type: "tcp",
-  redelivers: ({ acknowledge }) => acknowledge !== "none",
+  redelivers,
   options: tcpOptions,
   async open(context) {
     const server = new TcpServer(context);

@@ -26,6 +26,11 @@ export type FramingOption =
 /** What a client is told of its durable messages. */
 export type Acknowledge = "none" | "count-line" | "count-bytes";
 
+/** A client that is told nothing cannot know what to send again. */
+export function redelivers({ acknowledge }: Pick<TcpOptions, "acknowledge">): boolean {
+  return acknowledge !== "none";
+}
+
 /** Options with their defaults. */
 export interface TcpOptions {
   /** 0 takes a free one. */

@@ -2,6 +2,7 @@
  * The listening side: accepts connections within the limit, pauses and resumes them, and ends them in order.
  */
 import type { ReceiverContext, ReceiverSession } from "../../src/contract/receiver.ts";
+import { toError } from "../../src/errors.ts";
 import { Workspace } from "../../src/framing/index.ts";
 import type { Connection, Endpoint, Listener } from "../../src/host/sockets.ts";
 import { type ConnectionOwner, TcpConnection } from "./connection.ts";
@@ -27,6 +28,10 @@ export class TcpServer implements ConnectionOwner, ReceiverSession {
 
   constructor(context: ReceiverContext<TcpOptions>) {
     this.context = context;
+    const { signal, guard } = context;
+    // It has failed: `close` comes later, and by then more might have been read.
+    const stop = guard(() => this.#stopConnections());
+    signal.addEventListener("abort", stop, { once: true });
   }
 
   get address(): Endpoint {
@@ -64,7 +69,7 @@ export class TcpServer implements ConnectionOwner, ReceiverSession {
   close(signal: AbortSignal): Promise<void> {
     this.#closing ??= this.#stop();
     const destroyAll = (): void => {
-      for (const connection of this.#connections) connection.destroy();
+      for (const connection of this.#connections) connection.destroy(toError(signal.reason));
       this.#whenEmpty?.();
     };
     if (signal.aborted) destroyAll();
@@ -92,7 +97,7 @@ export class TcpServer implements ConnectionOwner, ReceiverSession {
 
   #accept(connection: Connection): void {
     const { options, logger, alive, connections } = this.context;
-    if (this.#closing !== undefined) return connection.destroy();
+    if (this.#closing !== undefined || this.context.signal.aborted) return connection.destroy();
     if (this.#connectedCount >= options.connectionsMax) {
       connection.destroy();
       if (!this.#isLimitTold)
@@ -115,11 +120,15 @@ export class TcpServer implements ConnectionOwner, ReceiverSession {
     for (const connection of resolved) connection.acknowledge();
   }
 
+  #stopConnections(): void {
+    for (const connection of this.#connections) connection.stop();
+  }
+
   async #stop(): Promise<void> {
     const empty = new Promise<void>((resolve) => {
       this.#whenEmpty = resolve;
     });
-    for (const connection of this.#connections) connection.stop();
+    this.#stopConnections();
     await this.#listener?.close();
     if (this.#connections.size > 0) await empty;
   }

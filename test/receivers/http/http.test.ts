@@ -155,6 +155,7 @@ test("http: a block that no log can take is 413, a bug is 500 and fails the unit
     engine.failures.map(({ message }) => message),
     ["a bug"],
   );
+  assert.deepEqual(engine.offending, ["1"]);
   await close();
 });
 
