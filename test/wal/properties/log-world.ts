@@ -5,7 +5,6 @@
  * is known from the bytes that lay there before, so that a gap can be judged: it must be there, and be no larger.
  */
 import { deepEqual, equal, ok } from "node:assert/strict";
-import { ENTRY_TYPE } from "../../../src/wal/entry.ts";
 import type { OpenedLog } from "../../../src/wal/open-log.ts";
 import type { LogOptions } from "../../../src/wal/log-options.ts";
 import { type DiskFault, SimulatedDisk } from "../../../src/testing/disk.ts";
@@ -22,13 +21,13 @@ import {
 import type { Command, DamageKind, Ending, PlannedBlock } from "./commands.ts";
 import {
   entriesOnDisk,
-  type EntryOnDisk,
   isIn,
   offsetsAt,
   provenEnd,
   recordsOf,
   type Span,
 } from "./entries-on-disk.ts";
+import { Strays } from "./strays.ts";
 
 const RECEIVER = "meters";
 /** Turns in which a call that depends on no time must have settled. */
@@ -40,13 +39,6 @@ interface SentBlock {
   readonly texts: readonly string[];
   /** Position of the channel after it: the number of the block. */
   readonly number: number;
-}
-
-/** What was there before a write could go astray, and what was stored since. */
-interface Watched {
-  readonly entries: readonly EntryOnDisk[];
-  readonly damages: number;
-  readonly stored: { readonly channel: string; readonly span: Span }[];
 }
 
 /** How a world is set up. */
@@ -75,16 +67,13 @@ export class LogWorld {
   #isDamaged = false;
   /** A write failed and may be in the system's memory alone: what it held is there until the power goes. */
   #isDoubtful = false;
-  /** What was there before a write could go astray. */
-  #watched: Watched | undefined;
-  #hasStrays = false;
-  /** Channels whose names may be lost in both places. */
-  readonly #unnamed = new Set<string>();
+  readonly #strays: Strays;
 
   constructor(options: WorldOptions) {
     this.#options = options;
     const clock = new VirtualClock();
     this.scene = new Scene(new SimulatedDisk({ seed: options.seed, clock }), clock);
+    this.#strays = new Strays(this.scene.disk);
   }
 
   get disk(): SimulatedDisk {
@@ -127,7 +116,8 @@ export class LogWorld {
         await this.opened();
         return this.damage(command.what);
       case "stray":
-        return await this.stray(command.nth);
+        await this.opened();
+        return this.#strays.begin(command.nth);
       case "full":
         await this.opened();
         this.disk.capacityBytes = 0;
@@ -154,35 +144,12 @@ export class LogWorld {
     await this.settled(Promise.allSettled(stored));
   }
 
-  /** Since a write may go astray: what was whole and is not, and what was acknowledged and is nowhere, is destroyed. */
   #noteStrays(): void {
-    if (this.#watched === undefined) return;
-    const { entries: before, damages, stored } = this.#watched;
-    const strays = this.disk.damages().slice(damages);
-    const after = entriesOnDisk(this.disk);
-    this.#watched = { entries: after, damages: damages + strays.length, stored: [] };
-    if (strays.length === 0) return;
-    this.#hasStrays = true;
-    // Where it landed it will be overwritten by what belongs there.
-    for (const stray of strays) this.destroyed.push(...offsetsAt(after, stray));
-    const isWhole = ({ path, position }: EntryOnDisk): boolean =>
-      after.some((entry) => entry.path === path && entry.position === position);
-    const lost = before.filter((entry) => !isWhole(entry));
-    this.destroyed.push(...recordsOf(lost));
-    // Long enough for both copies of a name: then all records of that channel in this file are nobody's.
-    if (lost.some(({ header }) => header.type === ENTRY_TYPE.names)) {
-      for (const { channel } of this.sent) this.#unnamed.add(channel);
-      this.destroyed.push(...recordsOf(after.filter(({ path }) => path === strays[0]?.path)));
-    }
-    const whole = recordsOf(after);
-    for (const offset of this.promised.keys())
-      if (offset >= this.released && !isIn(offset, whole))
-        this.destroyed.push({ from: offset, to: offset + 1 });
-    // It may have hit both copies of a name: then the channel's records are there and nobody's.
-    for (const { channel, span } of stored) {
-      this.#unnamed.add(channel);
-      this.destroyed.push(span);
-    }
+    const { promised, released } = this;
+    const channels = this.sent.map(({ channel }) => channel);
+    const destroyed = this.#strays.destroyed({ promised, released, channels });
+    if (destroyed === undefined) return;
+    this.destroyed.push(...destroyed);
     this.#isDamaged = true;
   }
 
@@ -195,8 +162,7 @@ export class LogWorld {
     for (const [index, text] of texts.entries()) this.promised.set(firstOffset + index, text);
     this.#positions.set(channel, number);
     const span = { from: firstOffset, to: firstOffset + texts.length };
-    this.#watched?.stored.push({ channel, span });
-    if (this.#unnamed.has(channel)) this.destroyed.push(span);
+    this.destroyed.push(...this.#strays.stored(channel, span));
   }
 
   async release(share: number): Promise<void> {
@@ -227,7 +193,7 @@ export class LogWorld {
     if (ending === "close" && opened !== undefined)
       await this.settled(opened.log.close().catch(() => undefined));
     this.#noteStrays();
-    this.#watched = undefined;
+    this.#strays.end();
     if (ending === "power" || !this.disk.isOn) {
       this.scene.crash();
       this.#isDoubtful = false;
@@ -239,18 +205,18 @@ export class LogWorld {
 
   async troubledOpen(faults: readonly DiskFault[]): Promise<void> {
     await this.end("kill");
+    this.#noteDoubtful();
     this.#inject(faults);
     await this.settled(this.#open().catch(() => undefined));
     await this.reopen("power");
   }
 
-  /** Once in a world: two that meet may hide each other. */
-  async stray(nth: number): Promise<void> {
-    await this.opened();
-    if (this.#watched !== undefined || this.#hasStrays) return;
-    const damages = this.disk.damages().length;
-    this.#watched = { entries: entriesOnDisk(this.disk), damages, stored: [] };
-    this.disk.inject({ what: "misdirected-write", nth });
+  /** An opening nobody sees may build upon what is in the system's memory alone: it was never acknowledged. */
+  #noteDoubtful(): void {
+    if (!this.#isDoubtful) return;
+    for (const { from, to } of recordsOf(entriesOnDisk(this.disk)))
+      for (let offset = from; offset < to; offset += 1)
+        if (!this.promised.has(offset)) this.destroyed.push({ from: offset, to: offset + 1 });
   }
 
   /** Damages what is at rest, and notes whose bytes it was. */
@@ -303,7 +269,7 @@ export class LogWorld {
     this.disk.calm();
     this.disk.capacityBytes = Infinity;
     // An entry that went astray is whole, and proves nothing to whoever looks in the right places.
-    const found = this.#hasStrays ? [] : entriesOnDisk(this.disk);
+    const found = this.#strays.hasStruck ? [] : entriesOnDisk(this.disk);
     const proven = Math.max(provenEnd(found), this.scene.facts.nextOffsetMin);
     const opened = await this.settled(this.#open());
     ok(opened !== undefined, `the log does not open\n${this.explain()}`);
@@ -334,8 +300,9 @@ export class LogWorld {
     const { gaps } = found;
     const why = (): string => this.explain();
     const byOffset = textsByOffset(from, found);
+    // What was released may go at any time, under a reader too.
     for (const gap of gaps)
-      for (let offset = gap.from; offset < gap.to; offset += 1)
+      for (let offset = Math.max(gap.from, this.released); offset < gap.to; offset += 1)
         ok(isIn(offset, this.destroyed), `${offset} is in a gap and was not destroyed\n${why()}`);
     for (const [offset, text] of this.promised)
       if (offset >= from && !isIn(offset, gaps))
