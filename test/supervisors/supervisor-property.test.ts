@@ -16,6 +16,7 @@ import type {
 } from "../../src/contract/unit.ts";
 import { createSupervisor, when } from "../../supervisors/index.ts";
 import { createSeededRandom } from "../../src/testing/seeded-random.ts";
+import { manyRuns } from "../support/runs.ts";
 import { strategy, type TimedEvent } from "../support/supervised.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 
@@ -296,12 +297,12 @@ const setting: fc.Arbitrary<Setting> = fc.record({
   isBroken: fc.boolean(),
 });
 
-for (const [name, shells, numRuns] of [
-  ["inline", inlineShells, 250],
-  ["nact", nactShells, 50],
+for (const [name, shells] of [
+  ["inline", inlineShells],
+  ["nact", nactShells],
 ] as const)
   test(`supervisor on ${name}: random commands keep order, window, one life, one handler, and lose nothing`, () =>
     fc.assert(
       fc.asyncProperty(setting, script, (given, commands) => checkPlay(given, commands, shells)),
-      { numRuns },
+      manyRuns,
     ));
