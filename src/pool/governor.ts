@@ -5,8 +5,9 @@
  *                                    ^------(any failure)----------'
  *     any --(permanent error)--> parked --(resume)--> down, with a probe at once
  *
- * Connects in flight start at 1 and may double with each success, after the start as well as after an outage: the
- * first-connect storm and the recovery storm are two things. A connection proves itself when it comes back from a lease
+ * Connects in flight start at 1, and each success allows one more, which makes rounds of 1, 2, 4, 8 as in TCP's slow
+ * start (RFC 5681, 3.1): after the start as well as after an outage, for the first-connect storm and the recovery storm
+ * are two things. A connection proves itself when it comes back from a lease
  * in good order or passes a check; until then its early end counts as a failed connect. An endpoint that accepts and
  * then kicks is down, however often it accepts.
  */
@@ -150,7 +151,7 @@ export class Governor {
   /** A connection was made; gives its moment, for what it tells later. */
   connected(): Stamp {
     const { connectsMax } = this.#parts;
-    this.#allowed = Math.min(connectsMax, this.#isDownOrParked() ? 1 : this.#allowed * 2);
+    this.#allowed = Math.min(connectsMax, this.#isDownOrParked() ? 1 : this.#allowed + 1);
     if (this.#isDownOrParked()) this.#become("recovering");
     else if (this.#status === "recovering" && this.#allowed === connectsMax) this.#rise();
     return ++this.#stamp;

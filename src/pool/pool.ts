@@ -101,6 +101,8 @@ class ConnectionPool<C> implements Pool<C> {
 
   close(deadlineMs: number = CLOSE_DEADLINE_MS): Promise<PoolCloseReport> {
     if (this.#closed !== undefined) return this.#closed;
+    // The connector, called while the close begins, asks for it again: it gets the same a moment later.
+    if (this.#isClosed) return Promise.resolve().then(() => this.close());
     this.#status = "closing";
     this.#closed = this.#close(deadlineMs);
     return this.#closed;
@@ -242,8 +244,6 @@ class ConnectionPool<C> implements Pool<C> {
 
   async #close(deadlineMs: number): Promise<PoolCloseReport> {
     const cause = poolClosed(this.stats());
-    // What is ended below calls the connector, which may call us: by then the close must be known to be under way.
-    await Promise.resolve();
     const isEmpty = new Promise<void>((resolve) => {
       this.#onEmpty = resolve;
       if (this.#supply.members().length === 0) resolve();

@@ -4,6 +4,7 @@
  * One rule holds it together: whatever happens only changes what is known, and then a turn is taken. The turn alone
  * decides who is served and what is opened, checked or retired, so waiters never connect by themselves.
  */
+import { setMaxListeners } from "node:events";
 import type { CloseReason, EndpointState, PoolEvent } from "../contract/pool.ts";
 import { toError } from "../errors.ts";
 import { Endpoints } from "./endpoints.ts";
@@ -53,6 +54,9 @@ export class Supply<C> {
   constructor(parts: SupplyParts<C>) {
     this.#parts = parts;
     const { options } = parts;
+    // One listener for each connect, check and goodbye under way: as many as there are connections.
+    for (const { signal } of [this.#ending, this.#killed])
+      setMaxListeners(2 * options.connectionsMax, signal);
     this.#members = new Members({
       options,
       killed: this.#killed.signal,

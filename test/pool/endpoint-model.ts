@@ -6,7 +6,7 @@ const PROBE_MS_MIN = [125, 250, 500, 1_000, 2_000, 2_500];
 /** Invariants 17 and 18 of one endpoint, by the order of events. */
 export class EndpointModel {
   #status = "up";
-  /** Connects that may be in flight: 1, 2, 4 ... */
+  /** Connects that may be in flight: one more with each success. */
   #allowed = 1;
   #inFlight = 0;
   #probes = 0;
@@ -22,7 +22,7 @@ export class EndpointModel {
       this.#become(event.status, event.error === undefined ? -Infinity : nowMs);
     if (event.kind === "connected") {
       if (!event.isLate) this.#inFlight--;
-      this.#allowed = Math.min(connectionsMax, this.#allowed * 2);
+      this.#allowed = Math.min(connectionsMax, this.#allowed + 1);
       this.#probes = 0;
     }
     return undefined;
@@ -30,8 +30,8 @@ export class EndpointModel {
 
   #become(status: string, nowMs: number): void {
     this.#isProbeFree = this.#status === "parked" && status === "down";
-    // The success that leads here doubles it to 1.
-    if (status === "recovering") this.#allowed = 0.5;
+    // The success that leads here makes it 1.
+    if (status === "recovering") this.#allowed = 0;
     if (status === "down") this.#lastMs = nowMs;
     this.#status = status;
   }

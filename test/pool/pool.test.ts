@@ -2,16 +2,7 @@ import { deepEqual, equal, match, ok, rejects } from "node:assert/strict";
 import { test } from "node:test";
 import { codeOf } from "../../src/errors.ts";
 import { pooled, ScriptedPeer } from "../support/scripted-peer.ts";
-
-/** Where a promise stands, without waiting for it. */
-function watch<T>(promise: Promise<T>): { status: string; value?: T; error?: unknown } {
-  const watched: { status: string; value?: T; error?: unknown } = { status: "waiting" };
-  promise.then(
-    (value) => Object.assign(watched, { status: "done", value }),
-    (error: unknown) => Object.assign(watched, { status: "failed", error }),
-  );
-  return watched;
-}
+import { watch } from "../support/watched.ts";
 
 const textOf = (error: unknown): string => (error instanceof Error ? error.message : "no error");
 
