@@ -38,6 +38,7 @@ import { createEvents } from "./observe/events.ts";
 import { createLogger } from "./observe/logger.ts";
 import { createMetrics, type Metrics } from "./observe/metrics.ts";
 import { type IngestOptions, type ResolvedIngestOptions, resolveIngestOptions } from "./options.ts";
+import { createPools, type Pools } from "./pool/registry.ts";
 import { type DataPath, process, receive } from "./pipeline.ts";
 import { isRing, markOrphans, Releaser, slowestHolder } from "./retention.ts";
 import { lockDirectory, storageUnit } from "./storage.ts";
@@ -69,6 +70,7 @@ class RunningIngest implements Ingest {
   readonly #processors = new Map<string, Processor>();
   readonly #tree: Tree;
   readonly #metrics: Metrics;
+  readonly #pools: Pools;
   readonly #releaser: Releaser;
   #lock: FileLock | undefined;
   #warnings: readonly HealthReason[] = [];
@@ -107,6 +109,8 @@ class RunningIngest implements Ingest {
       supervision: options.supervision,
       gaveUp: (error) => this.#giveUp(error),
     });
+    const { clock, random } = this.#host;
+    this.#pools = createPools({ clock, random, emit: this.#emit });
     this.#metrics = createMetrics({
       snapshot: () => this.snapshot(),
       intakes: () => this.#intakes,
@@ -215,6 +219,7 @@ class RunningIngest implements Ingest {
       host: this.#host,
       logger: this.#logger,
       emit: this.#emit,
+      pool: this.#pools.create,
       appended: (seconds) => this.#metrics.appended(seconds),
     };
     for (const pipeline of pipelines)
@@ -377,6 +382,7 @@ class RunningIngest implements Ingest {
     return {
       units: this.#tree.root.states(),
       log: log ?? CLOSED_LOG,
+      pools: this.#pools.stats(),
       pipelines: this.#options.pipelines.map(({ name }) => {
         const status = this.#processors.get(name)?.status();
         const end = status?.ends[LOG_SOURCE]?.[LOG_PARTITION] ?? 0;

@@ -19,6 +19,7 @@ import type { Emit } from "./contract/events.ts";
 import type { Pipeline } from "./contract/graph.ts";
 import type { Ends, Ledger, Log } from "./contract/log.ts";
 import type { Logger } from "./contract/logger.ts";
+import type { PoolFactory } from "./contract/pool.ts";
 import type { Receiver } from "./contract/receiver.ts";
 import type { Decider, UnitContext } from "./contract/unit.ts";
 import type { Host } from "./host/host.ts";
@@ -34,6 +35,7 @@ export interface DataPath {
   readonly host: Host;
   readonly logger: Logger;
   readonly emit: Emit;
+  readonly pool: PoolFactory;
   /** A block was on disk this long after it was handed to the log. */
   readonly appended: (seconds: number) => void;
 }
@@ -50,7 +52,7 @@ export function process(
   unit: UnitContext,
   committed: (ends: Ends) => void,
 ): Promise<Processor> {
-  const { host, ledger, deadLetters, logger, emit, log } = path;
+  const { host, ledger, deadLetters, logger, emit, log, pool } = path;
   return Processor.open(
     {
       pipeline,
@@ -68,6 +70,7 @@ export function process(
       clock: host.clock,
       random: host.random,
       files: host.files,
+      pool,
       logger: logger.child({ pipeline: pipeline.name }),
     },
     unit,

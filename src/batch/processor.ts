@@ -6,6 +6,7 @@
  */
 import { type Ends, endsAfter, type Ledger, type Offsets, type Plan } from "../contract/log.ts";
 import type { Logger } from "../contract/logger.ts";
+import type { PoolFactory } from "../contract/pool.ts";
 import type { RejectedRow } from "../contract/sink.ts";
 import type { UnitContext, UnitSession } from "../contract/unit.ts";
 import { HoldfastError, toError } from "../errors.ts";
@@ -23,6 +24,7 @@ export interface ProcessorParts extends BatchParts {
   readonly random: Random;
   readonly files: Files;
   readonly logger: Logger;
+  readonly pool: PoolFactory;
   /** After each commit, with where the pipeline stands. */
   readonly committed: (ends: Ends) => void;
 }
@@ -191,7 +193,7 @@ export class Processor implements UnitSession<never> {
   }
 
   #sharedContext(): SharedSinkContext {
-    const { pipeline, ledger, clock, random, files, logger } = this.#parts;
+    const { pipeline, ledger, clock, random, files, logger, pool } = this.#parts;
     const { writerId, batchId, ends } = this.#progress;
     return {
       pipeline: pipeline.name,
@@ -202,6 +204,7 @@ export class Processor implements UnitSession<never> {
       random,
       files,
       logger,
+      pool,
       lastBatchId: batchId,
       lastEnds: ends,
       reject: (sink: string, rows: readonly RejectedRow[]) => this.#runner.reject(sink, rows),

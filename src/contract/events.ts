@@ -124,6 +124,22 @@ export interface Events {
     readonly rowCount: number;
   };
   "sink-replayed": { readonly pipeline: string; readonly sink: string; readonly batchId: number };
+  /** An endpoint cannot be reached: told once until it is up. `isParked`: it refused for good and is not tried again. */
+  "pool-down": {
+    readonly pool: string;
+    readonly address: string;
+    readonly error: Error;
+    readonly isParked: boolean;
+  };
+  "pool-up": { readonly pool: string; readonly address: string };
+  /** A lease is held for long, or (`isReclaimed`) was forgotten. `site`: where it was asked for. */
+  "pool-leak": {
+    readonly pool: string;
+    readonly address: string;
+    readonly heldMs: number;
+    readonly site: string;
+    readonly isReclaimed: boolean;
+  };
   "sink-conflict": { readonly pipeline: string; readonly sink: string; readonly error: Error };
 }
 

@@ -143,6 +143,11 @@ export interface PoolOptions<C> {
   readonly forgotten?: ForgottenWatch;
 }
 
+/** Makes pools that share the clock of their ingest, and are seen in its snapshot and events. */
+export type PoolFactory = <C>(
+  options: Omit<PoolOptions<C>, "clock" | "random" | "onEvent" | "forgotten">,
+) => Pool<C>;
+
 /** Calls `reclaim` when an object is gone that nobody holds any more; may be late or never. */
 export type ForgottenWatch = <Token extends object>(
   reclaim: (token: Token) => void,

@@ -6,6 +6,7 @@ import type { Files } from "../host/files.ts";
 import type { Random } from "../host/random.ts";
 import type { Ends, Ranges } from "./log.ts";
 import type { Logger } from "./logger.ts";
+import type { PoolFactory } from "./pool.ts";
 import type { StoredBlock } from "./record.ts";
 
 /** Output mode: each row once, changed rows by key, or the whole result each time. */
@@ -84,6 +85,8 @@ export interface SinkContext {
   readonly random: Random;
   readonly files: Files;
   readonly logger: Logger;
+  /** Connections that heal themselves. The sink closes what it makes; names are labels of metrics. */
+  readonly pool: PoolFactory;
   /** Token of the newest commit of this sink, or undefined. */
   readonly lastToken: Uint8Array | undefined;
   /** Newest committed batch of the pipeline, 0 before the first. */

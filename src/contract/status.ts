@@ -2,6 +2,7 @@
  * What an ingest says about itself: frozen data, never live objects.
  */
 import type { LogStatus } from "./log.ts";
+import type { PoolStats } from "./pool.ts";
 import type { UnitState } from "./unit.ts";
 
 /** Why an ingest is not ready: one unit, and the code and message of its error; its status where it has none. */
@@ -35,4 +36,5 @@ export interface Snapshot {
   readonly units: readonly UnitState[];
   readonly log: LogStatus;
   readonly pipelines: readonly PipelineStatus[];
+  readonly pools: readonly PoolStats[];
 }

@@ -23,6 +23,7 @@ export function createLogLines({
     ...unitLines(logger),
     ...logLines(logger),
     ...pipelineLines(logger, clock),
+    ...poolLines(logger),
   };
 }
 
@@ -118,6 +119,27 @@ function unitLines(logger: Logger): Listener {
         epoch,
         why,
         count,
+      }),
+  };
+}
+
+function poolLines(logger: Logger): Listener {
+  return {
+    onPoolDown: ({ pool, address, isParked, error }) => {
+      const fields = { event: "pool-down", pool, address, ...errorFields(error) };
+      if (isParked) logger.error("endpoint refused for good, not tried again", fields);
+      else logger.warn("endpoint cannot be reached, tried again", fields);
+    },
+    onPoolUp: ({ pool, address }) =>
+      logger.info("endpoint is back", { event: "pool-up", pool, address }),
+    onPoolLeak: ({ pool, address, heldMs, site, isReclaimed }) =>
+      logger.warn("connection was not given back", {
+        event: "pool-leak",
+        pool,
+        address,
+        heldMs,
+        site,
+        isReclaimed,
       }),
   };
 }

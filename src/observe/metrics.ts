@@ -65,6 +65,7 @@ export function createMetrics({ snapshot, intakes, events }: MetricsSources): Me
         ...unitFamilies(now, totals),
         ...logFamilies(now, log),
         ...pipelineFamilies(now, totals),
+        ...poolFamilies(now),
       ]);
     },
   };
@@ -249,6 +250,41 @@ function logFamilies(
       name: "holdfast_log_fsync_seconds",
       help: "Durable write of one group commit.",
       samples: [[{}, fsyncSeconds]],
+    },
+  ];
+}
+
+function poolFamilies({ pools }: Snapshot): readonly MetricFamily[] {
+  return [
+    {
+      kind: "gauge",
+      name: "holdfast_pool_connections",
+      help: "Connections by what they are doing.",
+      samples: pools.flatMap(({ pool, connecting, idle, checking, leased, closing }) =>
+        Object.entries({ connecting, idle, checking, leased, closing }).map(
+          ([state, count]) => [{ pool, state }, count] as const,
+        ),
+      ),
+    },
+    {
+      kind: "gauge",
+      name: "holdfast_pool_waiting",
+      help: "Callers that wait for a connection.",
+      samples: pools.map(({ pool, waiting }) => [{ pool }, waiting]),
+    },
+    {
+      kind: "counter",
+      name: "holdfast_pool_errors_total",
+      help: "Connects and checks that failed, connections lost in use, callers refused, leases held for long.",
+      samples: pools.flatMap(({ pool, totals }) =>
+        Object.entries({
+          connect: totals.connectsFailed,
+          check: totals.checksFailed,
+          lost: totals.lost,
+          refused: totals.refused,
+          leak: totals.leaks,
+        }).map(([reason, count]) => [{ pool, reason }, count] as const),
+      ),
     },
   ];
 }

@@ -2,6 +2,7 @@
  * Runs a pipeline in memory, batch by batch, with the stages that run it in production: planner, operators, dead
  * letters, commits. Only the log, the ledger and the sinks are replaced.
  */
+import { createPools } from "../pool/registry.ts";
 import { availableNow } from "../batch/trigger.ts";
 import { Processor } from "../batch/processor.ts";
 import type { Output, Pipeline } from "../contract/graph.ts";
@@ -56,6 +57,7 @@ export function testPipeline(
     sink: captured[index] ?? output.sink,
   }));
   const tested: Pipeline = { ...pipeline, outputs, trigger: availableNow() };
+  const random = { next: () => 0.5, bytes: (count: number) => new Uint8Array(count) };
   const parts = {
     pipeline: tested,
     source,
@@ -65,7 +67,8 @@ export function testPipeline(
     graphHash: "test",
     decide: pipeline.supervision?.decide ?? (() => "resume" as const),
     compile: (failed: Parameters<typeof compile>[1]) => compile(tested, failed),
-    random: { next: () => 0.5, bytes: (count: number) => new Uint8Array(count) },
+    random,
+    pool: createPools({ clock, random, emit: () => undefined }).create,
     files: realFiles,
     logger: SILENT,
     emit: () => undefined,

@@ -1,3 +1,4 @@
+import { createPools } from "../../src/pool/registry.ts";
 import { deepEqual, equal, ok, rejects } from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
@@ -51,6 +52,7 @@ class World {
       deadLetters: this.letters,
       clock: this.clock,
       random: createSeededRandom(1),
+      pool: createPools({ clock: this.clock, random: createSeededRandom(1), emit }).create,
       files: new SimulatedDisk(),
       logger: silentLogger,
       emit,

@@ -103,6 +103,7 @@ class Scene {
       },
       snapshot: () => ({
         units: [],
+        pools: [],
         pipelines: [{ pipeline: "p", batchId: 1, lagRecords: 1, watermarkMs: undefined }],
         log: {
           state: "running",

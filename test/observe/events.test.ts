@@ -79,6 +79,9 @@ test("events: a kind reaches the method of its name, and no other", () => {
     onSinkWritten: hear,
     onSinkReplayed: hear,
     onSinkConflict: hear,
+    onPoolDown: hear,
+    onPoolUp: hear,
+    onPoolLeak: hear,
   };
   events.addListener(listener);
   events.emit("receiver-started", { receiver: "r", epoch: 1, address: undefined });

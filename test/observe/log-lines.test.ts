@@ -70,6 +70,10 @@ const CASES: readonly (readonly [keyof Events, object, Line["level"] | ""])[] = 
   ["dead-letter", { pipeline: "p", stage: "decode", error: failed, offset: 4 }, "warn"],
   ["sink-written", { pipeline: "p", sink: "s", batchId: 1, seconds: 0, rowCount: 1 }, ""],
   ["sink-replayed", { pipeline: "p", sink: "s", batchId: 1 }, "info"],
+  ["pool-down", { pool: "s", address: "a", error: failed, isParked: false }, "warn"],
+  ["pool-down", { pool: "s", address: "a", error: failed, isParked: true }, "error"],
+  ["pool-up", { pool: "s", address: "a" }, "info"],
+  ["pool-leak", { pool: "s", address: "a", heldMs: 9, site: "x", isReclaimed: false }, "warn"],
   ["sink-conflict", { pipeline: "p", sink: "s", error: failed }, "error"],
 ];
 

@@ -41,6 +41,32 @@ const SNAPSHOT: Snapshot = {
     { pipeline: "p", batchId: 4, lagRecords: 9, watermarkMs: undefined },
     { pipeline: "q", batchId: 0, lagRecords: 0, watermarkMs: 1_500 },
   ],
+  pools: [
+    {
+      pool: "store",
+      status: "open",
+      connectionsMax: 9,
+      total: 6,
+      connecting: 0,
+      idle: 1,
+      checking: 0,
+      leased: 5,
+      closing: 0,
+      waiting: 8,
+      oldestLease: undefined,
+      lastConnectError: undefined,
+      endpoints: [],
+      totals: {
+        connects: 40,
+        connectsFailed: 11,
+        checksFailed: 12,
+        leases: 900,
+        refused: 13,
+        lost: 14,
+        leaks: 15,
+      },
+    },
+  ],
 };
 
 function metered(snapshot: Snapshot = SNAPSHOT) {
@@ -95,6 +121,19 @@ test("metrics: receivers, units, log and pipelines are read at the time of the s
   assert.equal(valueOf(text, 'holdfast_pipeline_watermark_seconds{pipeline="p"}'), undefined);
   counters.records = 41;
   assert.equal(valueOf(metrics.text(), 'holdfast_receiver_records_total{receiver="meters"}'), "41");
+});
+
+test("metrics: pools are read at the time of the scrape", () => {
+  assertValues(metered().metrics.text(), {
+    'holdfast_pool_connections{pool="store",state="leased"}': "5",
+    'holdfast_pool_connections{pool="store",state="idle"}': "1",
+    'holdfast_pool_waiting{pool="store"}': "8",
+    'holdfast_pool_errors_total{pool="store",reason="connect"}': "11",
+    'holdfast_pool_errors_total{pool="store",reason="check"}': "12",
+    'holdfast_pool_errors_total{pool="store",reason="refused"}': "13",
+    'holdfast_pool_errors_total{pool="store",reason="lost"}': "14",
+    'holdfast_pool_errors_total{pool="store",reason="leak"}': "15",
+  });
 });
 
 const restarted = { unit: "receivers/meters", epoch: 2, restarts: 1, maxRestarts: 3 };

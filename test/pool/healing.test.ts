@@ -150,65 +150,6 @@ test("7 stale names: each connect asks the connector anew, and an old address ag
   await pool.close();
 });
 
-test("7 failover: one endpoint that does not answer does not block the others", async () => {
-  const scene = pooled({ addresses: ["a", "b"], connectDeadlineMs: 1_000 });
-  const { pool, peer, clock } = scene;
-  peer.set("black-hole", "a");
-  const waiting = acquireMany(scene, 5);
-  await clock.advance(2_000);
-  deepEqual(
-    waiting.map(({ value }) => value?.connection.address),
-    Array(5).fill("b"),
-  );
-  deepEqual(
-    pool.stats().endpoints.map(({ status }) => status),
-    ["down", "up"],
-  );
-  releaseAll(waiting);
-  await pool.close();
-});
-
-test("7 failover: when the preferred endpoint is back, connections move to it one by one", async () => {
-  const scene = pooled({ addresses: ["a", "b"], connectionsMax: 6 });
-  const { pool, peer, clock, events } = scene;
-  peer.set("refuse", "a");
-  const away = acquireMany(scene, 4);
-  await clock.advance(100);
-  releaseAll(away);
-  equal(pool.stats().endpoints[1]?.connections, 4);
-  peer.set("accept", "a");
-  await clock.advance(1_000);
-  (await pool.acquire()).release();
-  await clock.advance(1_000);
-  deepEqual(
-    pool.stats().endpoints.map(({ connections }) => connections > 0),
-    [true, false],
-  );
-  equal(endings(events).filter((why) => why === "retired").length, 4);
-  // The other one is left alone.
-  const toB = peer.connectsTo("b");
-  await clock.advance(60_000);
-  equal(peer.connectsTo("b"), toB);
-  await pool.close();
-});
-
-test("7 failover: with every place in use elsewhere, one is kept for the preferred endpoint's probe", async () => {
-  const scene = pooled({ addresses: ["a", "b"], connectionsMax: 3, leakAfterMs: Infinity });
-  const { pool, peer, clock } = scene;
-  peer.set("refuse", "a");
-  const all = acquireMany(scene, 3);
-  await clock.advance(20_000);
-  deepEqual(
-    all.map(({ status }) => status),
-    ["done", "done", "waiting"],
-  );
-  peer.set("accept", "a");
-  await clock.advance(5_000);
-  equal(all[2]?.value?.connection.address, "a");
-  releaseAll(all);
-  await pool.close();
-});
-
 test("8 validation storms: what was used lately is not checked, and a check has one flight", async () => {
   const { pool, peer, clock } = pooled({ connectionsMax: 1 });
   for (let round = 0; round < 1_000; round++) (await pool.acquire()).release();
@@ -246,6 +187,21 @@ test("8 validation storms: two failed checks make the rest suspect and do not cl
     ["done", "done"],
   );
   releaseAll(two);
+  await pool.close();
+});
+
+test("8 validation storms: what is suspect is checked although it was used a moment ago", async () => {
+  const { pool, peer, clock } = pooled({ connectionsMin: 3 });
+  await clock.settle();
+  const { connection } = await pool.with((lent) => Promise.resolve({ connection: lent }));
+  peer.set("black-hole");
+  for (const other of peer.open()) if (other !== connection) other.broke(new Error("kicked"));
+  equal(pool.stats().endpoints[0]?.status, "down");
+  equal(peer.checks, 0);
+  await pool.with((lent) => Promise.resolve(equal(lent, connection)));
+  equal(peer.checks, 1);
+  await pool.with((lent) => Promise.resolve(equal(lent, connection)));
+  equal(peer.checks, 1);
   await pool.close();
 });
 
@@ -290,6 +246,21 @@ test("tarn: close ends within its deadline with a lease that is never given back
   equal(lease.signal.aborted, true);
   lease.release();
   equal(clock.timerCount, 0);
+});
+
+test("close: a connection that is made in the very moment of the close is destroyed", async () => {
+  for (let turns = 0; turns < 12; turns++) {
+    const scene = pooled();
+    const waiting = acquireMany(scene, 1);
+    for (let turn = 0; turn < turns; turn++) await Promise.resolve();
+    const closed = scene.pool.close();
+    await scene.clock.advance(0);
+    releaseAll(waiting);
+    await closed;
+    await scene.clock.settle();
+    equal(scene.peer.open().length, 0, `${turns} turns`);
+    equal(scene.clock.timerCount, 0);
+  }
 });
 
 test("ioredis: a goodbye that hangs is cut off at its deadline, also when the pool closes", async () => {

@@ -1,6 +1,7 @@
 /**
  * The file and SQLite sinks under the engine that runs them: the same rows, exactly once, in both, whatever fails.
  */
+import { createPools } from "../../src/pool/registry.ts";
 import { deepEqual, equal, rejects } from "node:assert/strict";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -82,6 +83,11 @@ async function runAll(commits?: "before" | "after"): Promise<void> {
     clock: realClock,
     files: realFiles,
     random: createSeededRandom(1),
+    pool: createPools({
+      clock: realClock,
+      random: createSeededRandom(1),
+      emit: () => undefined,
+    }).create,
     logger: silentLogger,
     compile: (failed: Parameters<typeof compile>[1]) => compile(defined, failed),
     decide: () => "resume" as const,

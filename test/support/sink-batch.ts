@@ -1,6 +1,7 @@
 /**
  * Batches for sinks, and the little of an engine that a sink sees: what is planned, committed and set aside.
  */
+import { createPools } from "../../src/pool/registry.ts";
 import type { Ends } from "../../src/contract/log.ts";
 import { valueOf } from "../../src/contract/record.ts";
 import type {
@@ -107,6 +108,7 @@ export class SinkPipeline {
       pipeline: "p",
       signal: this.abort.signal,
       random: realRandom,
+      pool: createPools({ clock, random: realRandom, emit: () => undefined }).create,
       logger: { ...silentLogger, warn: (message) => void this.warnings.push(message) },
       reject: (rows) => Promise.resolve(this.#setAside(rows)),
       fail: (cause) => void this.failures.push(cause),
