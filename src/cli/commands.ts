@@ -78,8 +78,16 @@ export const COMMANDS: readonly CommandSpec[] = [
     summary: "write a commented configuration that runs as it is",
     usage: "[DIR]",
     positionals: { min: 0, max: 1 },
-    options: {},
-    notes: ["Writes holdfast.yaml and steps.js. Files that are there are left alone."],
+    options: {
+      systemd: {
+        type: "boolean",
+        doc: "print a systemd unit for the configuration in DIR instead",
+      },
+    },
+    notes: [
+      "Writes holdfast.yaml and steps.js. Files that are there are left alone.",
+      "holdfast init --systemd > holdfast.service; its head says how to install it.",
+    ],
     load: () => import("./init.ts"),
   },
   {

@@ -1,5 +1,5 @@
 /**
- * `holdfast init`: a configuration to begin with. It never replaces a file.
+ * `holdfast init`: a configuration to begin with. It never replaces a file. With `--systemd` it prints a unit instead.
  */
 import { join, relative, resolve } from "node:path";
 import { codeOf, HoldfastError } from "../errors.ts";
@@ -10,7 +10,13 @@ import { CONFIG_TEMPLATE, STEPS_TEMPLATE } from "./templates.ts";
 
 const STEPS_FILE = "steps.js";
 
-export async function main({ terminal, positionals }: Call): Promise<number> {
+export async function main(call: Call): Promise<number> {
+  if (!call.has("systemd")) return writeFiles(call);
+  const { printUnit } = await import("./init-systemd.ts");
+  return printUnit(call);
+}
+
+async function writeFiles({ terminal, positionals }: Call): Promise<number> {
   const directory = resolve(terminal.directory, positionals[0] ?? ".");
   const files = [
     { path: join(directory, CONFIG_FILE), text: CONFIG_TEMPLATE },

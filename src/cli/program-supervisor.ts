@@ -12,7 +12,8 @@ import type { HostProcess, HostSignal } from "../host/process.ts";
 import type { Random } from "../host/random.ts";
 import type { RestartTimes } from "../../supervisors/restart-window.ts";
 import { afterEnd, type RestartPolicy } from "./restart-policy.ts";
-import { GRACE_MS, slept, STOP_DEADLINE_MS } from "./runner.ts";
+import { GRACE_MS, STOP_DEADLINE_MS } from "./runner.ts";
+import { slept } from "./slept.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Passed on to the child. */

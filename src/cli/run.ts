@@ -3,12 +3,15 @@
  * how it ended.
  */
 import { HoldfastError } from "../errors.ts";
+import { takeLifeline } from "../host/real-lifeline.ts";
+import { realInitSystem } from "../host/real-init-system.ts";
 import type { LogLevel } from "../observe/logger.ts";
 import type { IngestOptions } from "../options.ts";
 import type { Call } from "./command.ts";
 import { CONFIG_FILE, loadFor } from "./config-file.ts";
 import { HeldLogger } from "./held-logger.ts";
 import { Runner, Watch } from "./runner.ts";
+import { ServiceLink } from "./service-link.ts";
 import { readVersion } from "./version.ts";
 
 const LEVELS = ["debug", "info", "warn", "error", "silent"] as const;
@@ -18,11 +21,10 @@ export async function main(call: Call): Promise<number> {
   const level = logLevel(call);
   const loaded = await loadFor(call, call.positionals[0] ?? CONFIG_FILE);
   if (loaded.kind === "invalid") return loaded.exitCode;
-  const [{ createIngest }, { createLogger }, { realHost }, { takeLifeline }] = await Promise.all([
+  const [{ createIngest }, { createLogger }, { realHost }] = await Promise.all([
     import("../ingest.ts"),
     import("../observe/logger.ts"),
     import("../host/real-host.ts"),
-    import("../host/real-lifeline.ts"),
   ]);
   const host = realHost();
   const watch = new Watch();
@@ -31,12 +33,19 @@ export async function main(call: Call): Promise<number> {
   // Whoever asks for a level wants to see what led to a failure too.
   if (call.text("log-level") !== undefined) logger.release();
   const ingest = createIngest(options);
+  const service = new ServiceLink({
+    initSystem: realInitSystem(),
+    ingest,
+    clock: host.clock,
+    terminal,
+  });
   const runner = new Runner({
     ingest,
     options,
     watch,
     host,
     lifeline: takeLifeline(),
+    service,
     logger,
     terminal,
     version: readVersion(),

@@ -10,6 +10,8 @@ import type { Lifeline } from "../host/lifeline.ts";
 import type { Endpoint } from "../host/sockets.ts";
 import type { IngestOptions } from "../options.ts";
 import type { HeldLogger } from "./held-logger.ts";
+import type { ServiceLink } from "./service-link.ts";
+import { slept } from "./slept.ts";
 import {
   type Progress,
   type SinkPromise,
@@ -53,6 +55,8 @@ export interface RunnerParts {
   readonly host: Pick<Host, "clock" | "process">;
   /** To whoever supervises this process. */
   readonly lifeline: Lifeline;
+  /** To the init system. */
+  readonly service: Pick<ServiceLink, "ready" | "stopping" | "end">;
   /** Its lines are written once the start succeeded. */
   readonly logger: Pick<HeldLogger, "release" | "discard">;
   readonly version: string;
@@ -74,7 +78,7 @@ export class Runner {
    * gave up.
    */
   async run(): Promise<number> {
-    const { ingest, host, lifeline, terminal } = this.#parts;
+    const { ingest, host, lifeline, service, terminal } = this.#parts;
     const forget = host.process.onSignals(["SIGINT", "SIGTERM"], () => this.#onSignal());
     const letGo = lifeline.onCut(() => this.#orphaned());
     try {
@@ -89,12 +93,13 @@ export class Runner {
       this.#ended.abort();
       forget();
       letGo();
+      await service.end();
     }
   }
 
   /** A stop that comes while it starts makes the start reject; that is no failure. */
   async #start(): Promise<void> {
-    const { ingest, logger, terminal } = this.#parts;
+    const { ingest, logger, service, terminal } = this.#parts;
     try {
       await ingest.start();
     } catch (error) {
@@ -105,6 +110,7 @@ export class Runner {
       logger.release();
     }
     for (const line of startLines(this.#facts())) terminal.print(line);
+    if (this.#firstSignalMs === undefined) service.ready();
   }
 
   #facts(): StartFacts {
@@ -174,8 +180,9 @@ export class Runner {
   }
 
   #stop(): void {
-    const { ingest, host } = this.#parts;
+    const { ingest, host, service } = this.#parts;
     this.#firstSignalMs = host.clock.monotonicMs();
+    service.stopping();
     this.#limitStop();
     // Its outcome comes by `stopped`.
     ingest.stop({ timeoutMs: DRAIN_TIMEOUT_MS }).catch(() => undefined);
@@ -208,16 +215,5 @@ export class Runner {
     const cancel = (): void => [notice, kill].forEach((each) => each());
     if (signal.aborted) cancel();
     else signal.addEventListener("abort", cancel, { once: true });
-  }
-}
-
-/** Whether the time passed; false when the signal ended it. */
-export async function slept(clock: Clock, ms: number, signal: AbortSignal): Promise<boolean> {
-  try {
-    await clock.sleep(ms, signal);
-    return true;
-  } catch (error) {
-    if (signal.aborted) return false;
-    throw error;
   }
 }

@@ -33,6 +33,8 @@ class Scene {
   storedCount = 0;
   handlers = 0;
   watchers = 0;
+  /** What the init system was told. */
+  readonly told: string[] = [];
   cutLifeline: () => void = () => undefined;
   signal: () => void = () => undefined;
   readonly ended: Promise<number>;
@@ -67,6 +69,14 @@ class Scene {
           this.watchers++;
           this.cutLifeline = callback;
           return () => void this.watchers--;
+        },
+      },
+      service: {
+        ready: () => void this.told.push("ready"),
+        stopping: () => void this.told.push("stopping"),
+        end: () => {
+          this.told.push("end");
+          return Promise.resolve();
         },
       },
       terminal: {
@@ -141,6 +151,7 @@ test("runner: first lines once it started, a last line when it ended", async () 
   equal(await scene.ended, 0);
   match(scene.printed.at(-1) ?? "", /^stopping: receivers closed, log at offset 5\./);
   deepEqual([scene.handlers, scene.watchers, scene.clock.timerCount], [0, 0, 0]);
+  deepEqual(scene.told, ["ready", "end"]);
 });
 
 test("runner: status lines come after a short while, then at their interval, only when something changed", async () => {
@@ -175,6 +186,7 @@ test("runner: a signal stops it, and its echo is the same signal", async () => {
   deepEqual([scene.stops, scene.endedAtOnce], [[{ timeoutMs: DRAIN_TIMEOUT_MS }], 0]);
   scene.stopped.resolve(report);
   equal(await scene.ended, 0);
+  deepEqual(scene.told, ["ready", "stopping", "end"]);
 });
 
 test("runner: when its supervisor is gone it stops in order", async () => {
@@ -232,6 +244,7 @@ test("runner: what keeps it from starting is its failure", async () => {
   await rejects(scene.ended, { code: "PORT_IN_USE" });
   deepEqual([scene.printed, scene.handlers], [[], 0]);
   equal(scene.lines[0], "discarded");
+  deepEqual(scene.told, ["end"]);
 });
 
 test("runner: a signal while it starts is a stop, not a failure", async () => {
