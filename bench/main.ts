@@ -5,6 +5,7 @@ import { loadavg } from "node:os";
 import { parseArgs } from "node:util";
 import type { Job, Result, RunNote } from "./job.ts";
 import { json, raw } from "./jobs/files.ts";
+import { fleet } from "./jobs/fleet.ts";
 import { latency } from "./jobs/latency.ts";
 import { log } from "./jobs/log.ts";
 import { memory } from "./jobs/memory.ts";
@@ -49,6 +50,7 @@ const jobs: readonly Job[] = [
   walIdle,
   walCard,
   walChoices,
+  fleet,
 ];
 
 // Programs and folders are cleared away on exit, which an interrupt does not lead to by itself.

@@ -78,6 +78,17 @@ export const targets: Targets = {
     "writes after the witness": atMost(0),
     "timers after the witness": atMost(0),
   },
+  "fleet/refusing, 1 connection each": {
+    "connects while away, most": atMost(25),
+    "gateways back in 100 ms": atMost(5),
+    "connects in 100 ms after the return": atMost(5),
+    "back in service, p99": atMost(5),
+  },
+  "fleet/refusing, 4 connections each": {
+    "connects while away, most": atMost(25),
+    "gateways back in 100 ms": atMost(5),
+    "back in service, p99": atMost(5),
+  },
 };
 
 /**
