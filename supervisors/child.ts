@@ -73,7 +73,7 @@ export class Child<Message> implements Sibling, Member, LivesOwner {
   #parkedWith: Member | undefined;
   /** Others wait until this restart has led to an open incarnation, or to none. */
   #opening: Deferred | undefined;
-  #ending: Promise<boolean> | undefined;
+  #ending: Promise<void> | undefined;
 
   constructor({ path, lastEpoch, definition, limits, guardian, group }: ChildParts<Message>) {
     const { clock, shells } = group;
@@ -194,9 +194,11 @@ export class Child<Message> implements Sibling, Member, LivesOwner {
   }
 
   /** Stops for good; whether nothing of the unit is left when its deadlines are over. */
-  end(): Promise<boolean> {
+  async end(): Promise<boolean> {
     this.#ending ??= this.#end();
-    return this.#ending;
+    await this.#ending;
+    // Asked again later, what hung may be gone.
+    return this.#lives.isGone;
   }
 
   // As the owner of its lives
@@ -348,17 +350,16 @@ export class Child<Message> implements Sibling, Member, LivesOwner {
 
   // The end
 
-  async #end(): Promise<boolean> {
+  async #end(): Promise<void> {
     this.#leaveCourse();
     // From here on a failure changes nothing: a stop overtakes a restart.
     this.#become("stopping");
     this.#lives.close();
-    const unsettled = await this.#lives.settled(this.#lives.limits.closeDeadlineMs);
+    await this.#lives.settled(this.#lives.limits.closeDeadlineMs);
     this.#become("stopped");
     this.#inbox.close(this.#lives.epoch, "unit-stopped", this.#closedError());
     this.#announcer.stopped(this.#lives.epoch);
     this.#started.reject(this.#lastError ?? this.#closedError());
-    return this.#lives.isGone && unsettled === undefined;
   }
 
   #isEnding(): boolean {

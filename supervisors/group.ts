@@ -51,7 +51,7 @@ export class Group implements Supervisor, Member {
   readonly #announcer: Announcer;
   /** On the slow lane. */
   readonly #attempt: Attempt;
-  #stopping: Promise<{ readonly notStopped: readonly string[] }> | undefined;
+  #stopping: Promise<void> | undefined;
 
   constructor(parts: GroupParts) {
     const { path, clock, random, above, audience } = parts;
@@ -101,9 +101,11 @@ export class Group implements Supervisor, Member {
     return member instanceof Child && member.path === path ? member : undefined;
   }
 
-  stop(): Promise<{ readonly notStopped: readonly string[] }> {
+  async stop(): Promise<{ readonly notStopped: readonly string[] }> {
     this.#stopping ??= this.#stop();
-    return this.#stopping;
+    await this.#stopping;
+    // Asked again later, what hung may be gone.
+    return { notStopped: await stopInTurn([...this.#members.values()]) };
   }
 
   // As a member
@@ -219,14 +221,13 @@ export class Group implements Supervisor, Member {
 
   // The end
 
-  async #stop(): Promise<{ readonly notStopped: readonly string[] }> {
+  async #stop(): Promise<void> {
     // So that whatever fails from here on finds the stop already under way.
     await Promise.resolve();
     this.#attempt.cancel();
-    const notStopped = await stopInTurn([...this.#members.values()]);
+    await stopInTurn([...this.#members.values()]);
     this.#restarts.end();
     this.#parts.shells.stop();
-    return { notStopped };
   }
 
   #isStopping(): boolean {

@@ -85,7 +85,7 @@ export class Lives<Message> implements Keeper<Message> {
     return this.#current;
   }
 
-  /** Nothing of any incarnation is left. */
+  /** Nothing of any incarnation is left, nothing that was accepted is unsettled. */
   get isGone(): boolean {
     return this.#remaining === 0;
   }
@@ -142,8 +142,9 @@ export class Lives<Message> implements Keeper<Message> {
   }
 
   over(epoch: number): void {
+    this.#remaining++;
     this.#left().fence(
-      () => this.definition.fence?.(epoch + 1),
+      () => this.#fence(epoch + 1),
       (error) => this.closeFailed(epoch, error),
     );
   }
@@ -154,6 +155,14 @@ export class Lives<Message> implements Keeper<Message> {
 
   gone(): void {
     this.#remaining--;
+  }
+
+  async #fence(nextEpoch: number): Promise<void> {
+    try {
+      await this.definition.fence?.(nextEpoch);
+    } finally {
+      this.#remaining--;
+    }
   }
 
   #counts(epoch: number): boolean {

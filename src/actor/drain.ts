@@ -187,6 +187,8 @@ export class Drain<Message> {
     const { clock, limits } = this.#parts;
     const startMs = clock.monotonicMs();
     const cancel = clock.after(limits.handleDeadlineMs, () => {
+      // A close has a deadline of its own, and until then what is in flight may end.
+      if (this.#session !== undefined && !this.#parts.isHandling()) return;
       this.#isHung = true;
       this.#drop("handler-overdue");
       this.#parts.overdue(clock.monotonicMs() - startMs);
