@@ -60,6 +60,7 @@ export type Code =
   | "CONNECTION_IDLE"
   | "CONNECTION_FAILED"
   | "CONNECTION_STALLED"
+  | "CONNECTION_UNTRUSTED"
   | "HTTP_BAD_REQUEST"
   | "HTTP_UNSUPPORTED_MEDIA_TYPE"
   | "UNIT_DEADLINE"
@@ -134,6 +135,7 @@ export const CODES: Readonly<Record<Code, CodeRule>> = {
   CONNECTION_IDLE: transient,
   CONNECTION_FAILED: transient,
   CONNECTION_STALLED: transient,
+  CONNECTION_UNTRUSTED: permanent,
   HTTP_BAD_REQUEST: permanent,
   HTTP_UNSUPPORTED_MEDIA_TYPE: permanent,
   // Supervision

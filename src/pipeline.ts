@@ -71,6 +71,7 @@ export function process(
       random: host.random,
       files: host.files,
       pool,
+      httpClient: host.httpClient,
       logger: logger.child({ pipeline: pipeline.name }),
     },
     unit,

@@ -11,6 +11,7 @@ import type { RejectedRow } from "../contract/sink.ts";
 import type { UnitContext, UnitSession } from "../contract/unit.ts";
 import { HoldfastError, toError } from "../errors.ts";
 import type { Files } from "../host/files.ts";
+import type { HttpClient } from "../host/http-client.ts";
 import { type Random, randomHex } from "../host/random.ts";
 import { type BatchParts, BatchRunner } from "./batch-run.ts";
 import { countOf, planOf, rangesOf, reaches, startOf } from "./planner.ts";
@@ -23,6 +24,7 @@ export interface ProcessorParts extends BatchParts {
   readonly ledger: Ledger;
   readonly random: Random;
   readonly files: Files;
+  readonly httpClient: HttpClient;
   readonly logger: Logger;
   readonly pool: PoolFactory;
   /** After each commit, with where the pipeline stands. */
@@ -193,7 +195,7 @@ export class Processor implements UnitSession<never> {
   }
 
   #sharedContext(): SharedSinkContext {
-    const { pipeline, ledger, clock, random, files, logger, pool } = this.#parts;
+    const { pipeline, ledger, clock, random, files, httpClient, logger, pool } = this.#parts;
     const { writerId, batchId, ends } = this.#progress;
     return {
       pipeline: pipeline.name,
@@ -203,6 +205,7 @@ export class Processor implements UnitSession<never> {
       clock,
       random,
       files,
+      httpClient,
       logger,
       pool,
       lastBatchId: batchId,

@@ -3,6 +3,7 @@
  */
 import type { Clock } from "../host/clock.ts";
 import type { Files } from "../host/files.ts";
+import type { HttpClient } from "../host/http-client.ts";
 import type { Random } from "../host/random.ts";
 import type { Ends, Ranges } from "./log.ts";
 import type { Logger } from "./logger.ts";
@@ -84,6 +85,7 @@ export interface SinkContext {
   readonly clock: Clock;
   readonly random: Random;
   readonly files: Files;
+  readonly httpClient: HttpClient;
   readonly logger: Logger;
   /** Connections that heal themselves. The sink closes what it makes; names are labels of metrics. */
   readonly pool: PoolFactory;

@@ -4,6 +4,7 @@
 import type { Clock } from "./clock.ts";
 import type { Files } from "./files.ts";
 import type { HttpServers } from "./http.ts";
+import type { HttpClient } from "./http-client.ts";
 import type { LocalSockets } from "./local-sockets.ts";
 import type { HostProcess } from "./process.ts";
 import type { Random } from "./random.ts";
@@ -17,6 +18,7 @@ export interface Host {
   readonly files: Files;
   readonly sockets: Sockets;
   readonly http: HttpServers;
+  readonly httpClient: HttpClient;
   /** A host without them has no control socket. */
   readonly local?: LocalSockets;
   readonly process: HostProcess;

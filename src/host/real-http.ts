@@ -1,5 +1,5 @@
 /**
- * HTTP servers of the machine. The only file that touches `node:http`.
+ * HTTP servers of the machine. Clients are in `real-http-client.ts`.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { type Code, toError } from "../errors.ts";

@@ -13,6 +13,7 @@ import type { RowChunk, Sink, SinkBatch, SinkSession } from "../contract/sink.ts
 import type { UnitContext } from "../contract/unit.ts";
 import { toError } from "../errors.ts";
 import { realFiles } from "../host/real-files.ts";
+import { realHttpClient } from "../host/real-http-client.ts";
 import { compile } from "../operator/compile.ts";
 import { MemoryLedger, MemoryLetters } from "./memory-ledger.ts";
 import { MemorySource } from "./memory-source.ts";
@@ -69,10 +70,7 @@ export function testPipeline(
     compile: (failed: Parameters<typeof compile>[1]) => compile(tested, failed),
     random,
     pool: createPools({ clock, random, emit: () => undefined }).create,
-    files: realFiles,
-    logger: SILENT,
-    emit: () => undefined,
-    committed: () => undefined,
+    ...OUTSIDE,
   };
   return {
     clock,
@@ -170,4 +168,13 @@ const SILENT: Logger = {
   warn: () => undefined,
   error: () => undefined,
   child: () => SILENT,
+};
+
+/** What captured sinks never use, and who hears of nothing. */
+const OUTSIDE = {
+  files: realFiles,
+  httpClient: realHttpClient,
+  logger: SILENT,
+  emit: nothing,
+  committed: nothing,
 };

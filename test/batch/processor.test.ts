@@ -8,6 +8,7 @@ import type { AnyEvent, Emit } from "../../src/contract/events.ts";
 import type { Pipeline } from "../../src/contract/graph.ts";
 import type { UnitContext } from "../../src/contract/unit.ts";
 import { codeOf, HoldfastError } from "../../src/errors.ts";
+import { realHttpClient } from "../../src/host/real-http-client.ts";
 import { compile } from "../../src/operator/compile.ts";
 import { pipeline, type PipelineOptions } from "../../src/operator/pipeline.ts";
 import { from } from "../../src/operator/stream.ts";
@@ -54,6 +55,7 @@ class World {
       random: createSeededRandom(1),
       pool: createPools({ clock: this.clock, random: createSeededRandom(1), emit }).create,
       files: new SimulatedDisk(),
+      httpClient: realHttpClient,
       logger: silentLogger,
       emit,
       committed: () => undefined,

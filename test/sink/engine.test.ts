@@ -11,6 +11,7 @@ import { availableNow } from "../../src/batch/trigger.ts";
 import type { Pipeline } from "../../src/contract/graph.ts";
 import { realClock } from "../../src/host/clock.ts";
 import { realFiles } from "../../src/host/real-files.ts";
+import { realHttpClient } from "../../src/host/real-http-client.ts";
 import { compile } from "../../src/operator/compile.ts";
 import { pipeline } from "../../src/operator/pipeline.ts";
 import { from } from "../../src/operator/stream.ts";
@@ -82,6 +83,7 @@ async function runAll(commits?: "before" | "after"): Promise<void> {
     graphHash: "h",
     clock: realClock,
     files: realFiles,
+    httpClient: realHttpClient,
     random: createSeededRandom(1),
     pool: createPools({
       clock: realClock,

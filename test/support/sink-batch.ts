@@ -16,7 +16,9 @@ import type {
 } from "../../src/contract/sink.ts";
 import { codeOf } from "../../src/errors.ts";
 import type { Files } from "../../src/host/files.ts";
+import type { HttpClient } from "../../src/host/http-client.ts";
 import { realRandom } from "../../src/host/random.ts";
+import { realHttpClient } from "../../src/host/real-http-client.ts";
 import { type BlockInput, storedBlock } from "./blocks.ts";
 import { silentLogger } from "./logger.ts";
 import { VirtualClock } from "./virtual-clock.ts";
@@ -74,6 +76,7 @@ export class SinkPipeline {
   lastEnds: Ends = { log: { "0": 0 } };
   readonly clock: VirtualClock;
   readonly files: Files;
+  httpClient: HttpClient = realHttpClient;
   readonly setAside: SetAside[] = [];
   readonly failures: unknown[] = [];
   readonly notes: string[] = [];
@@ -94,7 +97,8 @@ export class SinkPipeline {
   }
 
   context(name: string): SinkContext {
-    const { writerId, epoch, mode, clock, files, lastBatchId, lastToken, lastEnds } = this;
+    const { writerId, epoch, mode, clock, files, httpClient } = this;
+    const { lastBatchId, lastToken, lastEnds } = this;
     return {
       name,
       writerId,
@@ -102,6 +106,7 @@ export class SinkPipeline {
       mode,
       clock,
       files,
+      httpClient,
       lastBatchId,
       lastToken,
       lastEnds,
