@@ -14,6 +14,7 @@ export type FieldKind =
   | "size"
   | "secret"
   | "list"
+  | "mapping"
   | "object"
   | "other";
 
@@ -30,7 +31,7 @@ export interface FieldDetails {
   readonly max?: number;
   /** Allowed texts of a `one-of`. */
   readonly values?: readonly string[];
-  /** Elements of a `list`. */
+  /** Elements of a `list`, values of a `mapping`. */
   readonly item?: FieldDetails;
   /** Fields of an `object`. */
   readonly fields?: Readonly<Record<string, FieldDetails>>;
@@ -55,7 +56,7 @@ export function detailsAt(
 ): FieldDetails | undefined {
   let details: FieldDetails | undefined = root;
   for (const step of path) {
-    if (details?.kind === "list") details = details.item;
+    if (details?.kind === "list" || details?.kind === "mapping") details = details.item;
     else details = typeof step === "string" ? ownField(details, step) : undefined;
   }
   return details;

@@ -61,6 +61,8 @@ export interface SchemaKit {
   ): ObjectSchema<InputOf<O>, ObjectOf<O>>;
   /** A list of any length. */
   list<T>(item: Field<T>): Field<readonly T[]>;
+  /** An object with any keys, each value of which is this field. */
+  mapping<T>(item: Field<T>): Field<Readonly<Record<string, T>>>;
   /** Text; `bytesMax` counts UTF-8. */
   string(options?: { readonly bytesMax?: number; readonly pattern?: RegExp }): Field<string>;
   /** A finite number. */
@@ -153,18 +155,9 @@ export function customField<T>(
 /** The kit: see {@link SchemaKit}. */
 export const schema: SchemaKit = Object.freeze({
   object: objectSchema,
-  list: <T>(item: Field<T>) => {
-    const parts = partsOf(item);
-    const expected =
-      parts.details.kind === "object"
-        ? "a list of objects"
-        : `a list, each ${parts.details.expected}`;
-    return new KitSchema<unknown, readonly T[]>({
-      details: { kind: "list", expected, presence: "required", item: parts.details },
-      faithful: parts.faithful,
-      zod: (strictness) => z.array(parts.zod(strictness)),
-    });
-  },
+  list: <T>(item: Field<T>) => collection<readonly T[]>("list", item, (zod) => z.array(zod)),
+  mapping: <T>(item: Field<T>) =>
+    collection<Readonly<Record<string, T>>>("mapping", item, (zod) => z.record(z.string(), zod)),
   string: ({
     bytesMax,
     pattern,
@@ -312,6 +305,20 @@ function partsOf(anySchema: StandardSchemaV1): Parts {
 
 function leaf<T>(details: FieldDetails, zod: z.ZodType, faithful = true): Field<T> {
   return new KitSchema<unknown, T>({ details, faithful, zod: () => zod });
+}
+
+function collection<T>(
+  kind: "list" | "mapping",
+  item: StandardSchemaV1,
+  wrap: (item: z.ZodType) => z.ZodType,
+): Field<T> {
+  const { details, faithful, zod } = partsOf(item);
+  const items = details.kind === "object" ? " of objects" : `, each ${details.expected}`;
+  return new KitSchema<unknown, T>({
+    details: { kind, expected: `a ${kind}${items}`, presence: "required", item: details },
+    faithful,
+    zod: (strictness) => wrap(zod(strictness)),
+  });
 }
 
 function numeric(kind: FieldKind, noun: string, bounds: Bounds): FieldDetails {

@@ -130,6 +130,24 @@ const refused: readonly [
     { token: 12345 },
     "token: expected text, got a secret that is number",
   ],
+  [
+    "a value",
+    schema.mapping(schema.integer()),
+    { a: 1, b: "2" },
+    'b: expected a whole number, got "2"',
+  ],
+  [
+    "no mapping",
+    schema.mapping(schema.integer()),
+    [1],
+    ": expected a mapping, each a whole number, got a list",
+  ],
+  [
+    "a secret value",
+    schema.mapping(schema.secret()),
+    { key: 1234 },
+    "key: expected text, got a secret that is number",
+  ],
   ["an element", schema.list(schema.integer()), [1, "2"], '1: expected a whole number, got "2"'],
   [
     "deep inside",

@@ -169,6 +169,7 @@ const FIELDS: Readonly<Record<FieldKind, MakeField>> = {
   duration: (_, range) => duration(range),
   size: (_, range) => size(range),
   list: ({ item = OTHER }) => list(fieldOf(item)),
+  mapping: ({ item = OTHER, expected }) => mapping(fieldOf(item), expected),
   object: (details) => nested(details),
   other: ({ expected }) => ({ wanted: expected, jsonSchema: {}, read: otherValue }),
 };
@@ -191,6 +192,23 @@ function nested({ fields = {}, expected }: FieldDetails): Field<unknown> {
       node.kind === "map"
         ? kitOptions(node, scope, { fields, noun: labelOf(scope), otherKeys: [] })
         : wrongType(node, scope, "a mapping"),
+  };
+}
+
+function mapping(item: Field<unknown>, wanted: string): Field<unknown> {
+  return {
+    wanted,
+    jsonSchema: { type: "object", additionalProperties: item.jsonSchema },
+    read(node, scope) {
+      if (node.kind !== "map") return wrongType(node, scope, wanted);
+      const entries = [...node.entries].map(
+        ([key, { value }]) => [key, item.read(value, inside(scope, key))] as const,
+      );
+      // A problem was reported where a value is undefined.
+      return entries.some(([, value]) => value === undefined)
+        ? undefined
+        : Object.fromEntries(entries);
+    },
   };
 }
 

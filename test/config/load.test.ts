@@ -221,6 +221,24 @@ test("load: a receiver type of one's own, with units in its options", async () =
   );
 });
 
+test("load: a mapping keeps texts as they are written", async () => {
+  const tagged = defineReceiver({
+    type: "tagged",
+    redelivers: true,
+    options: schema.object({ tags: schema.mapping(schema.secret()) }),
+    open: () => Promise.resolve({ close: () => undefined }),
+  });
+  const text = (tags: string): string =>
+    `version: 1\nreceivers: { t: { type: ./own.js#tagged, tags: ${tags} } }\n`;
+  const modules = { "/work/own.js": { tagged } };
+  const { receivers } = await loaded(text('{ X-Key: "${KEY}", on: true }'), modules, {
+    KEY: "0123",
+  });
+  deepEqual(receivers[0]?.options, { tags: { "X-Key": "0123", on: "true" } });
+  for (const wrong of ["[a]", "{ a: [b] }"])
+    equal((await load(text(wrong), modules)).kind, "invalid");
+});
+
 test("load: a secret that is wrong is not shown", async () => {
   const secretive = defineReceiver({
     type: "secretive",
