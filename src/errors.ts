@@ -80,6 +80,7 @@ export type Code =
   | "DECODE_FAILED"
   | "OPERATOR_FAILED"
   | "ROW_TYPE"
+  | "ROW_REFUSED"
   | "DEAD_LETTER_RATIO"
   | "PIPELINE_CHANGED"
   | "PIPELINE_UNKNOWN"
@@ -88,6 +89,8 @@ export type Code =
   | "SINK_CONFLICT"
   | "SINK_BEHIND"
   | "SINK_TABLE"
+  | "SINK_REFUSED"
+  | "SINK_UNAUTHORIZED"
   | "SQLITE_UNAVAILABLE"
   | "INTERNAL";
 
@@ -159,6 +162,7 @@ export const CODES: Readonly<Record<Code, CodeRule>> = {
   DECODE_FAILED: permanent,
   OPERATOR_FAILED: permanent,
   ROW_TYPE: permanent,
+  ROW_REFUSED: permanent,
   DEAD_LETTER_RATIO: permanent,
   PIPELINE_CHANGED: permanent,
   PIPELINE_UNKNOWN: permanent,
@@ -168,6 +172,8 @@ export const CODES: Readonly<Record<Code, CodeRule>> = {
   SINK_CONFLICT: permanent,
   SINK_BEHIND: permanent,
   SINK_TABLE: permanent,
+  SINK_REFUSED: permanent,
+  SINK_UNAUTHORIZED: permanent,
   SQLITE_UNAVAILABLE: configuration,
   // Anything that is not ours
   INTERNAL: transient,

@@ -50,6 +50,10 @@ const SINKS: Loaders<Sink<never>> = {
     const { sqlite, sqliteOptions } = await import("../sink/sqlite.ts");
     return sinkFactory("sqlite", sqliteOptions, sqlite);
   },
+  http: async () => {
+    const { http, httpOptions } = await import("../sink/http.ts");
+    return sinkFactory("http", httpOptions, http);
+  },
   console: async () => {
     const { consoleLines, consoleOptions } = await import("../sink/console.ts");
     return sinkFactory("console", consoleOptions, consoleLines);

@@ -129,7 +129,7 @@ async function appendRows(
 }
 
 /** The row as JSON on one line, or why it has none. A record that nobody decoded is read as JSON first. */
-function serialised(
+export function serialised(
   { rows, block, recordIndexes }: RowChunk<unknown>,
   index: number,
 ): string | HoldfastError {

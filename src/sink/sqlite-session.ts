@@ -10,8 +10,8 @@ import type {
   SinkSession,
   WriteResult,
 } from "../contract/sink.ts";
-import { copyOf, type StoredBlock } from "../contract/record.ts";
 import { codeOf, HoldfastError, toError } from "../errors.ts";
+import { detached } from "./detached.ts";
 import { SqliteClient } from "./sqlite-client.ts";
 import { packChunk, type PackedChunk } from "./sqlite-pack.ts";
 import type { Begun, Opened, RefusedRow, RowsAnswer, StoreOptions } from "./sqlite-protocol.ts";
@@ -231,29 +231,4 @@ function setAside(
   const all = [...bad, ...byTable].toSorted((a, b) => a.index - b.index);
   for (const { index, cause } of all)
     rejected.push({ ...detached(block, recordIndexes[index] ?? 0), cause });
-}
-
-/** A block of this one record that outlives the reader's buffer. */
-function detached(
-  block: StoredBlock,
-  recordIndex: number,
-): { readonly block: StoredBlock; readonly recordIndex: number } {
-  const values = copyOf(block, recordIndex);
-  const receivedAtMs = block.receivedAtMs(recordIndex);
-  const { receiver, partition, firstOffset, channel } = block;
-  return {
-    recordIndex: 0,
-    block: {
-      receiver,
-      partition,
-      channel,
-      values,
-      firstOffset: firstOffset + recordIndex,
-      count: 1,
-      valuesStart: 0,
-      valueEnds: Uint32Array.of(values.length),
-      delimiterBytes: 0,
-      receivedAtMs: () => receivedAtMs,
-    },
-  };
 }
