@@ -11,7 +11,6 @@
  * ```
  * Children stop in reverse: first nothing comes in any more, then what is stored is processed, then the log closes.
  */
-import { LOG_PARTITION, LOG_SOURCE } from "./batch/log-source.ts";
 import type { Processor } from "./batch/processor.ts";
 import { isFinite } from "./batch/trigger.ts";
 import { consoleUnit } from "./console/console.ts";
@@ -33,7 +32,7 @@ import type { FileLock } from "./host/process.ts";
 import { realHost } from "./host/real-host.ts";
 import type { Endpoint } from "./host/sockets.ts";
 import type { Intake } from "./intake.ts";
-import { CLOSED_LOG, LiveStorage } from "./live-log.ts";
+import { LiveStorage } from "./live-log.ts";
 import { createEvents } from "./observe/events.ts";
 import { createLogger } from "./observe/logger.ts";
 import { createMetrics, type Metrics } from "./observe/metrics.ts";
@@ -41,6 +40,7 @@ import { type IngestOptions, type ResolvedIngestOptions, resolveIngestOptions } 
 import { createPools, type Pools } from "./pool/registry.ts";
 import { type DataPath, process, receive } from "./pipeline.ts";
 import { isRing, markOrphans, Releaser, slowestHolder } from "./retention.ts";
+import { takeSnapshot } from "./snapshot.ts";
 import { lockDirectory, storageUnit } from "./storage.ts";
 import { BESIDE, createTree, type Tree } from "./tree.ts";
 
@@ -377,23 +377,13 @@ class RunningIngest implements Ingest {
   }
 
   snapshot(): Snapshot {
-    const log = this.#storage.isOpen ? this.#storage.log.status() : undefined;
-    const nextOffset = log?.nextOffset ?? 0;
-    return {
+    return takeSnapshot({
+      storage: this.#storage,
+      pipelines: this.#options.pipelines,
+      processors: this.#processors,
       units: this.#tree.root.states(),
-      log: log ?? CLOSED_LOG,
       pools: this.#pools.stats(),
-      pipelines: this.#options.pipelines.map(({ name }) => {
-        const status = this.#processors.get(name)?.status();
-        const end = status?.ends[LOG_SOURCE]?.[LOG_PARTITION] ?? 0;
-        return {
-          pipeline: name,
-          batchId: status?.batchId ?? 0,
-          lagRecords: Math.max(0, nextOffset - end),
-          watermarkMs: undefined,
-        };
-      }),
-    };
+    });
   }
 }
 

@@ -37,6 +37,7 @@ class Scene {
     return {
       units: this.world.root.states(),
       log: { ...CLOSED_LOG, lastError: new HoldfastError("LOG_FAILED", "the disk is gone") },
+      pools: [],
       pipelines: [{ pipeline: "rows", batchId: 7, lagRecords: 3, watermarkMs: undefined }],
     };
   }

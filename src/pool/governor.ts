@@ -23,10 +23,14 @@ const FAILURES_MAX = 2;
 /** Connects past their deadline that may be outstanding: a connector that ignores its signal holds something for each. */
 const LATE_CONNECTS_MAX = 16;
 
-/** Delays between probes. Their attempts count on until the endpoint was up for `resetAfterMs`. */
+/**
+ * Delays between probes. Their attempts count on until the endpoint was up for `resetAfterMs`. A little more than 5 s: in
+ * a simulated fleet of 1,000 whose store was away for a minute, 5,000 let 5.1 % back in one tenth of a second with one
+ * seed of five, 5,250 at most 4.2 %, and 99 % are back within 4.9 s (`npm run bench -- fleet`).
+ */
 export const PROBE_BACKOFF: Backoff = equalJitter({
   minMs: 250,
-  maxMs: 5_000,
+  maxMs: 5_250,
   resetAfterMs: 30_000,
 });
 

@@ -36,6 +36,7 @@ class Scene {
         health: () => this.health,
         snapshot: () => ({
           units: [],
+          pools: [],
           pipelines: [],
           log: { ...CLOSED_LOG, unacknowledgedBytes: this.unacknowledgedBytes },
         }),

@@ -21,7 +21,7 @@ function sick(
       nextAttemptMs: undefined,
       lastError: undefined,
     };
-    const snapshot = { units: [state], log: { ...CLOSED_LOG, ...log }, pipelines: [] };
+    const snapshot = { units: [state], log: { ...CLOSED_LOG, ...log }, pools: [], pipelines: [] };
     vitals = takeVitals(snapshot, atMs, vitals);
   }
   return vitals === undefined ? undefined : illness(vitals);

@@ -2,6 +2,7 @@ import { deepEqual, equal, ok } from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import type { Connector, Lease, Pool, PoolEvent } from "../../src/contract/pool.ts";
+import { PROBE_BACKOFF } from "../../src/pool/governor.ts";
 import { createPool } from "../../src/pool/pool.ts";
 import { createSeededRandom } from "../../src/testing/seeded-random.ts";
 import { manyRuns } from "../support/runs.ts";
@@ -20,7 +21,7 @@ const CONNECT_DEADLINE_MS = 400;
 const CHECK_DEADLINE_MS = 200;
 const PROGRESS_DEADLINE_MS = 1_000;
 /** Backoff cap, connect deadline, and a check of each connection that is no good. */
-const HEALED_MS = 5_000 + CONNECT_DEADLINE_MS + 4 * CHECK_DEADLINE_MS + 1_000;
+const HEALED_MS = PROBE_BACKOFF.maxMs + CONNECT_DEADLINE_MS + 4 * CHECK_DEADLINE_MS + 1_000;
 
 /** A caller, from its question to the end of its lease. */
 interface Caller {

@@ -105,11 +105,11 @@ export class UnitModel {
     this.#leave();
     this.#status = "stopping";
     this.#watched.clear();
-    if (this.#inFlight?.message.how === "hang")
-      this.#closedAtMs = Math.max(
-        this.#closedAtMs,
-        this.#nowMs + TIMES.closeDeadlineMs + TIMES.forcedCloseMs,
-      );
+    if (this.#inFlight?.message.how === "hang") {
+      this.#hung();
+      // From here on the close's deadline is the one that counts.
+      this.#inFlight = { message: this.#inFlight.message, endsAtMs: Infinity };
+    }
     if (this.#inFlight === undefined) this.#mail.giveBack();
     this.#stopWhenClosed();
   }
@@ -188,8 +188,7 @@ export class UnitModel {
     this.#inFlight = undefined;
     if (message.how === "wait") this.#log.push(`${message.id}`);
     else this.#mail.drop("handler-overdue", message);
-    // One that is overdue while its unit is going decides nothing any more.
-    if (message.how === "hang" && this.#status === "running") {
+    if (message.how === "hang") {
       this.#hung();
       this.#fail("other", false);
     }
