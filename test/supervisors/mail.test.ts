@@ -71,6 +71,20 @@ test("overflow: of a flood in one turn all are counted and the first are shown; 
   await stopping;
 });
 
+test("dropped: what happens in between is told in between, even in one turn", async () => {
+  const world = new SupervisedWorld(strategy({ decide: () => "resume" }));
+  const unit = world.root.start(world.definition({ mailboxMax: 1, overflow: "drop-newest" }));
+  await unit.started;
+  unit.tell(1);
+  unit.tell(2);
+  world.context.fail(new Error("in between"));
+  unit.tell(3);
+  await world.settle();
+  deepEqual(world.kinds(), ["started", "message-dropped", "failed", "message-dropped"]);
+  deepEqual(dropped(world.events), ["mailbox-full x1: 2", "mailbox-full x1: 3"]);
+  await world.root.stop();
+});
+
 test("dropped: a long queue that is given up is told whole, in pieces", async () => {
   const world = new SupervisedWorld();
   const count = 2 * DROPPED_SHOWN_MAX + 5;

@@ -1,6 +1,6 @@
 import { deepEqual, equal } from "node:assert/strict";
 import { test } from "node:test";
-import type { StrategyOptions } from "../../src/contract/unit.ts";
+import type { StrategyOptions, UnitDefinition } from "../../src/contract/unit.ts";
 import { HoldfastError } from "../../src/errors.ts";
 import { allForOne, restForOne, withoutJitter } from "../../supervisors/index.ts";
 import { SupervisedWorld, strategy } from "../support/supervised.ts";
@@ -181,4 +181,64 @@ test("scopes: one that is stopped while all restart keeps nobody from opening", 
     equal(others.filter((each) => each.endsWith("running 2")).length, 2, others.join());
     await world.root.stop();
   }
+});
+
+test("scopes: each closes when the one after it is closed; the wait begins when all are", async () => {
+  const world = new SupervisedWorld(allForOne(OPTIONS));
+  const slow = (name: string): UnitDefinition<number> => ({
+    ...world.named(name),
+    open: ({ epoch }) =>
+      Promise.resolve({
+        close: async () => {
+          await world.clock.sleep(300, new AbortController().signal);
+          world.calls.push(`closed ${name}.${epoch} at ${world.clock.monotonicMs()}`);
+        },
+      }),
+  });
+  for (const name of ["a", "b"]) await world.root.start(slow(name)).started;
+  const last = world.named("c");
+  await world.root.start(last).started;
+  world.takeCalls();
+  world.fail("c");
+  await world.clock.advance(699);
+  deepEqual(world.takeCalls().slice(3), ["close c.1", "closed b.1 at 300", "closed a.1 at 600"]);
+  deepEqual(
+    world.root.states().map(({ nextAttemptMs }) => nextAttemptMs),
+    [700, 700, 700],
+  );
+  await world.clock.advance(1);
+  deepEqual(world.takeCalls(), ["open c.2"]);
+  const stopping = world.root.stop();
+  await world.clock.advance(1_000);
+  await stopping;
+});
+
+test("scopes: one that cannot open and is on its own keeps those behind it from nothing", async () => {
+  const world = new SupervisedWorld(allForOne(OPTIONS));
+  const alone = world.named("a", { strategy: strategy({ maxRestarts: 0 }) });
+  await world.root.start({
+    ...alone,
+    open: (context) =>
+      context.epoch > 1 ? Promise.reject(new Error("gone")) : alone.open(context),
+  }).started;
+  await world.root.start(world.named("b")).started;
+  world.fail("b");
+  await world.clock.advance(1_000);
+  deepEqual(world.standing(), ["a parked 2", "b running 2"]);
+  await world.root.stop();
+});
+
+test("scopes: a group that restarts takes with it what was parked with it", async () => {
+  const world = new SupervisedWorld(strategy());
+  const group = world.root.group("g", strategy({ decide: () => "escalate" }));
+  for (const name of ["a", "b"]) await group.start(world.named(name)).started;
+  world.fail("g/a", HOPELESS);
+  await world.settle();
+  world.root.find("g/b")?.restart();
+  await world.settle();
+  deepEqual(world.standing(), ["g/a parked 1", "g/b running 2"]);
+  world.fail("g/b");
+  await world.clock.advance(1_000);
+  deepEqual(world.standing(), ["g/a running 2", "g/b running 3"]);
+  await world.root.stop();
 });

@@ -163,3 +163,23 @@ test("slow lane: a group that is parked is tried again as one", async () => {
   await world.root.stop();
   equal(world.clock.timerCount, 0);
 });
+
+test("slow lane: not while a stop is on its way down", async () => {
+  const world = new SupervisedWorld(strategy({ maxRestarts: 1 }));
+  const parked = world.root.start(device(world, { is: true }));
+  await world.root.start<number>({
+    name: "slow",
+    closeDeadlineMs: 10 * MINUTE_MS,
+    open: () =>
+      Promise.resolve({
+        close: () => world.clock.sleep(5 * MINUTE_MS, new AbortController().signal),
+      }),
+  }).started;
+  await world.clock.advance(MINUTE_MS);
+  const stopping = world.root.stop();
+  await world.clock.advance(4 * MINUTE_MS);
+  deepEqual([parked.state().status, parked.state().epoch], ["parked", 2]);
+  await world.clock.advance(2 * MINUTE_MS);
+  deepEqual([await stopping, parked.state().status], [{ notStopped: [] }, "stopped"]);
+  equal(world.clock.timerCount, 0);
+});
