@@ -12,6 +12,7 @@ import { memory } from "./jobs/memory.ts";
 import { idle, paced } from "./jobs/paced.ts";
 import { sqlite } from "./jobs/sqlite.ts";
 import { start } from "./jobs/start.ts";
+import { supervision } from "./jobs/supervision.ts";
 import { walCard } from "./jobs/wal-card.ts";
 import { walChoices } from "./jobs/wal-choices.ts";
 import { walCode } from "./jobs/wal-code.ts";
@@ -41,6 +42,7 @@ const jobs: readonly Job[] = [
   idle,
   start,
   memory,
+  supervision,
   walGroups,
   walStores,
   walCode,

@@ -1,6 +1,10 @@
 /**
  * Every measurement that runs in a process of its own, by name.
  */
+import { crash } from "../supervision/crash.ts";
+import { fullMailbox } from "../supervision/full-mailbox.ts";
+import { idleUnits } from "../supervision/idle-units.ts";
+import { messages } from "../supervision/messages.ts";
 import { card } from "./probes/card.ts";
 import { commitPath } from "./probes/choices.ts";
 import { code } from "./probes/code.ts";
@@ -18,9 +22,13 @@ export interface Probes {
   readonly card: typeof card;
   readonly code: typeof code;
   readonly commitPath: typeof commitPath;
+  readonly crash: typeof crash;
+  readonly fullMailbox: typeof fullMailbox;
   readonly groups: typeof groups;
   readonly idle: typeof idle;
+  readonly idleUnits: typeof idleUnits;
   readonly latency: typeof latency;
+  readonly messages: typeof messages;
   readonly openBacklog: typeof openBacklog;
   readonly parts: typeof parts;
   readonly stores: typeof stores;
@@ -33,9 +41,13 @@ export const probes: Probes = {
   card,
   code,
   commitPath,
+  crash,
+  fullMailbox,
   groups,
   idle,
+  idleUnits,
   latency,
+  messages,
   openBacklog,
   parts,
   stores,
