@@ -97,9 +97,8 @@ export class TcpConnection {
   stop(): void {
     const { signal } = this.#owner.context;
     this.#lingerMs = STOP_LINGER_MS;
-    if (this.#phase !== "goodbye") this.#connection.pause();
-    if (!this.#redelivers) this.#endInput("the receiver was stopped");
-    else if (this.#phase === "reading") this.#phase = "over";
+    if (this.#redelivers) this.#endReading();
+    else this.#endInput("the receiver was stopped");
     // Fenced already: what is held would be refused, and its sender has no count that covers it.
     if (this.#redelivers && signal.aborted) this.#held.length = 0;
     this.#finishIfDone();
@@ -140,7 +139,7 @@ export class TcpConnection {
   }
 
   #received(chunk: Uint8Array, headroomBytes: number): void {
-    // After the last message that counts, bytes are only read so that the peer is not reset.
+    // Behind the goodbye bytes are only read so that the peer is not reset.
     if (this.#phase !== "reading") return;
     this.#lastDataMs = this.#owner.context.clock.monotonicMs();
     try {
@@ -154,7 +153,7 @@ export class TcpConnection {
 
   /** A bug, and nobody knows where the next message begins: ends here, whatever becomes of the receiver. */
   #losePlace(chunk: Uint8Array, cause: Error): void {
-    this.#phase = "over";
+    this.#endReading();
     this.#warn(`ends: ${cause.message}`, codeOf(cause));
     this.#owner.context.fail(cause, Buffer.concat([this.#splitter.unfinished(), chunk]));
     this.#finishIfDone();
@@ -213,7 +212,7 @@ export class TcpConnection {
     this.#isBroken = true;
     this.#lose(lost, cause);
     this.#loseHeld(cause);
-    this.#phase = this.#phase === "reading" ? "over" : this.#phase;
+    this.#endReading();
     // A fenced incarnation is about to be closed; anything else is worth a line.
     if (code !== "STORE_FENCED")
       this.#warn(`ends after ${this.#storedCount} messages: ${cause.message}`, code);
@@ -245,7 +244,7 @@ export class TcpConnection {
   }
 
   #refuse({ error, bytes }: Refusal): void {
-    this.#phase = "over";
+    this.#endReading();
     this.#warn(`ends: ${error.message}`, error.code);
     this.#setAside(
       bytes,
@@ -261,10 +260,17 @@ export class TcpConnection {
     this.#finishIfDone();
   }
 
+  /** What the peer sends now stays in its socket, until goodbye has been said. */
+  #endReading(): void {
+    if (this.#phase !== "reading") return;
+    this.#phase = "over";
+    this.#connection.pause();
+  }
+
   /** No more will come: a beginning without an end is set aside. */
   #endInput(why: string): void {
     if (this.#phase !== "reading") return;
-    this.#phase = "over";
+    this.#endReading();
     const tail = this.#splitter.unfinished();
     if (tail.length === 0) return;
     const { framing } = this.#owner.context.options;

@@ -29,6 +29,7 @@ export interface Connection extends AsyncDisposable {
   readonly unsentBytes: number;
   /** Stops reading: the peer is slowed by TCP. */
   readonly pause: () => void;
+  /** Reads again: bytes come in a later turn of the loop, never inside this call. */
   readonly resume: () => void;
   /** Sends what is queued, then ends; resolves when closed. */
   readonly close: () => Promise<void>;

@@ -1,6 +1,6 @@
 /**
  * Streams in memory: a test plays the peer. Bytes arrive in the call that sends them, unless the other side has
- * paused; nothing depends on time.
+ * paused: then a few microtasks after it goes on. Nothing depends on time.
  */
 import { HoldfastError } from "../../src/errors.ts";
 import type {
@@ -12,6 +12,8 @@ import type {
   Sockets,
 } from "../../src/host/sockets.ts";
 
+/** Microtasks that stand for a turn of the event loop: what was under way is settled before bytes come again. */
+const TURN_MICROTASKS = 10;
 /** Bytes of scratch room in front of each chunk, as the real sockets have it. */
 const HEADROOM_BYTES = 32;
 
@@ -98,6 +100,8 @@ export class MemoryConnection implements Connection {
   #close: ((cause?: Error) => void)[] = [];
   #hasPeerEnded = false;
   unsentBytes = 0;
+  /** What was read before the near side said goodbye. */
+  readonly read: Buffer[] = [];
   isPaused = false;
   isClosed = false;
 
@@ -131,7 +135,7 @@ export class MemoryConnection implements Connection {
   };
   readonly resume = (): void => {
     this.isPaused = false;
-    this.#flow();
+    void this.#flowLater();
   };
   readonly close = (): Promise<void> => {
     this.#far.isEnded = true;
@@ -147,6 +151,11 @@ export class MemoryConnection implements Connection {
     return this.close();
   }
 
+  async #flowLater(): Promise<void> {
+    for (let turn = 0; turn < TURN_MICROTASKS; turn++) await Promise.resolve();
+    this.#flow();
+  }
+
   #flow(): void {
     while (!this.isPaused && !this.isClosed) {
       const arrival = this.#arrivals.shift();
@@ -158,6 +167,7 @@ export class MemoryConnection implements Connection {
 
   /** The chunk and its headroom are filled with line ends afterwards: who kept a view of it fails. */
   #receive(bytes: Buffer): void {
+    if (!this.#far.isEnded) this.read.push(bytes);
     const memory = new Uint8Array(HEADROOM_BYTES + bytes.length);
     memory.set(bytes, HEADROOM_BYTES);
     this.#data?.(memory.subarray(HEADROOM_BYTES), HEADROOM_BYTES);

@@ -19,6 +19,7 @@ test("tcp: paused, it reads nothing, and goes on when resumed", async () => {
   await settle();
   assert.deepEqual(engine.inflightBlocks, []);
   engine.resume();
+  await settle();
   await engine.commit();
   assert.deepEqual(engine.durable, ["a", "b"]);
 });

@@ -179,3 +179,16 @@ test("tcp: a bug in a chunk ends its connection with the reason, keeps its bytes
   assert.deepEqual(engine.durable, ["fine", "ok"]);
   assert.match(engine.warnings.join(), /ends: a bug/);
 });
+
+test("tcp: a refusal that is on its way when the close is forced is given up, too", async () => {
+  const { engine, dial } = await tcpScene(NONE, 4);
+  const peer = dial();
+  peer.send("one\n");
+  peer.send("two\n");
+  const deadline = new AbortController();
+  const closed = engine.session.close(deadline.signal);
+  deadline.abort(OVERDUE);
+  await closed;
+  await settle();
+  assert.deepEqual(engine.givenUp, [{ text: "two", code: "BUSY" }]);
+});
