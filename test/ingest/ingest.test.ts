@@ -10,6 +10,7 @@ import {
   type Ingest,
   type IngestOptions,
   json,
+  oneForOne,
   pipeline,
 } from "../../src/index.ts";
 import { availableNow } from "../../src/batch/trigger.ts";
@@ -273,4 +274,25 @@ test("ingest: a stop while it starts ends the start", async (context) => {
   await Promise.allSettled([starting]);
   await stopping;
   equal(ingest.health().kind, "not-ready");
+});
+
+test("ingest: a resumed receiver goes on, and what it failed on is a dead letter", async (context) => {
+  const receivers = oneForOne({ maxRestarts: 0, withinMs: 60_000, decide: () => "resume" });
+  const directory = await temporaryDirectory(context);
+  const world = new World(directory, { supervision: { receivers } });
+  const ingest = await world.start();
+  const { guard, store } = world.receiver.context;
+  guard<[Uint8Array]>(() => {
+    throw new RangeError("in a socket callback");
+  })(Buffer.from("broken"));
+  await world.until(() => world.events.some(({ kind }) => kind === "dead-letter"));
+  await store({ value: "1" });
+  world.receiver.context.dropped(3, "pressure");
+  ok(world.events.some((event) => event.kind === "receiver-dropped" && event.recordCount === 3));
+  const text = ingest.metricsText();
+  const name = "holdfast_receiver_dropped_records_total";
+  ok(text.includes(`${name}{receiver="meters",reason="pressure"} 3\n`), text);
+  ok(text.includes('holdfast_dead_letters_total{pipeline="meters",reason="INTERNAL"} 1\n'), text);
+  await ingest.stop();
+  deepEqual(world.receiver.calls, ["open 1", "close 1"]);
 });
