@@ -20,6 +20,10 @@ class Unit implements UnitContext {
   readonly signal: AbortSignal = this.abort.signal;
   readonly failures: unknown[] = [];
   readonly alive = (): void => undefined;
+  readonly watch = (): void => undefined;
+  readonly unwatch = (): void => undefined;
+  readonly stash = (): void => undefined;
+  readonly unstashAll = (): void => undefined;
   readonly #isResumed: boolean;
 
   constructor(epoch: number, isResumed = false) {
