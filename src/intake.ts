@@ -150,7 +150,7 @@ export class Intake {
     if (life !== undefined) {
       if (!life.isOpen) life.abandon();
       else if (!receiver.redelivers) await life.over;
-      life.isFenced = true;
+      life.fencedBy = nextEpoch;
     }
     await log.fence(receiver.name, nextEpoch);
   }
@@ -220,18 +220,22 @@ export class Intake {
   /** The bytes that it failed on are kept when it goes on behind them, and when nobody sends them again. */
   #failed(unit: UnitContext, cause: unknown, bytes: Uint8Array | undefined): void {
     // A copy: whoever hears of the end of the incarnation may free what they are a part of.
-    const offending = bytes === undefined ? undefined : new Uint8Array(bytes);
+    const offending = copyOfBytes(bytes);
     unit.fail(cause);
     const isSentAgain = unit.signal.aborted && this.#parts.receiver.redelivers;
     if (offending !== undefined && !isSentAgain)
       this.#losses.setAsideOffending(offending, toError(cause));
   }
 
-  #store(block: RecordBlock, { unit, isFenced }: ReceiverLife): Promise<Stored> {
+  #store(block: RecordBlock, { unit, fencedBy }: ReceiverLife): Promise<Stored> {
     const { receiver, log, host, appended } = this.#parts;
-    if (isFenced)
+    if (fencedBy !== undefined)
       return Promise.reject(
-        new HoldfastError("STORE_FENCED", `${receiver.name}: epoch ${unit.epoch} is over`),
+        new HoldfastError(
+          "STORE_FENCED",
+          `${receiver.name}: store() of epoch ${unit.epoch}, fenced by epoch ${fencedBy}`,
+          { fix: "stop using the context when its signal aborts" },
+        ),
       );
     const { inflightBytesMax } = receiver.common;
     const bytes = (block.valueEnds[block.count - 1] ?? 0) - valueStart(block, 0);
@@ -281,16 +285,18 @@ function guarded<A extends readonly unknown[]>(
   fail: (cause: unknown, bytes?: Uint8Array) => void,
 ): (...args: A) => void {
   return (...args) => {
-    const [first] = args;
-    const bytes = first instanceof Uint8Array ? first : undefined;
     try {
       const pending = callback(...args);
       if (!(pending instanceof Promise)) return;
       // They are valid during the call only, and the failure may come later.
-      const copy = bytes === undefined ? undefined : new Uint8Array(bytes);
-      pending.catch((cause: unknown) => fail(toError(cause), copy));
+      const bytes = copyOfBytes(args[0]);
+      pending.catch((cause: unknown) => fail(toError(cause), bytes));
     } catch (cause) {
-      fail(toError(cause), bytes);
+      fail(toError(cause), copyOfBytes(args[0]));
     }
   };
+}
+
+function copyOfBytes(value: unknown): Uint8Array | undefined {
+  return value instanceof Uint8Array ? new Uint8Array(value) : undefined;
 }

@@ -10,8 +10,8 @@ export class ReceiverLife {
   readonly unit: UnitContext;
   /** Resolves when it has closed, or its time for that is over. What it held is stored by then, or given up. */
   readonly over: Promise<void>;
-  /** From now on its blocks are refused, whether the log could be told or not. */
-  isFenced = false;
+  /** The epoch for which its blocks are refused, whether the log could be told or not. */
+  fencedBy: number | undefined;
   connectionCount = 0;
   #session: ReceiverSession | undefined;
   #isClosing = false;
