@@ -4,8 +4,8 @@
 import { probes } from "./probes.ts";
 
 const [name = "", options = "{}"] = process.argv.slice(2);
-const probe = Object.entries(probes).find(([known]) => known === name)?.[1];
-if (probe === undefined) throw new Error(`no probe ${name}`);
+const load = Object.entries(probes).find(([known]) => known === name)?.[1];
+if (load === undefined) throw new Error(`no probe ${name}`);
 // Decode boundary: `runProbe` wrote what this probe's type says.
-const measure = probe as (options: unknown) => Promise<unknown>;
+const measure = (await load()) as (options: unknown) => Promise<unknown>;
 console.log(JSON.stringify(await measure(JSON.parse(options))));

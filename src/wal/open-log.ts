@@ -3,11 +3,8 @@
  * are recorded, ranges that are lost become exact gaps, and a file that ended uncleanly is never
  * appended to again.
  */
-import { dirname } from "node:path";
-
 import type { LogGap, OwnedLog } from "../contract/log.ts";
-import { codeOf, HoldfastError, toError } from "../errors.ts";
-import type { Files } from "../host/files.ts";
+import { HoldfastError, toError } from "../errors.ts";
 import { LITTLE_ENDIAN } from "./block-codec.ts";
 import { ChannelTable } from "./channels.ts";
 import { isCopyOnWrite } from "./file-systems.ts";
@@ -22,8 +19,9 @@ import { adoptUuid } from "./segment-candidate.ts";
 import { SegmentChain } from "./segment-chain.ts";
 import { SegmentPool, type SegmentPoolOptions, SPARES_MAX } from "./segment-pool.ts";
 import { SegmentWriter } from "./segment-writer.ts";
-import { SegmentWindow } from "./segment-window.ts";
+import { SegmentWindow, type WindowRoom } from "./segment-window.ts";
 import { type FoundGap, type FoundSegment, type Survey, surveyDirectory } from "./survey.ts";
+import { syncAncestors } from "./sync-ancestors.ts";
 import { copyTail, isCopyWorthIt } from "./tail-copy.ts";
 import type { PositionRow } from "./tables.ts";
 
@@ -60,28 +58,12 @@ export async function openLog(given: LogOptions): Promise<OpenedLog> {
   await files.makeDirectory(directory);
   const logUuid =
     options.logUuid ?? (await adoptUuid(files, directory)) ?? options.random.bytes(UUID_BYTES);
-  const survey = await surveyDirectory({ files, directory, logUuid, facts });
+  const room: WindowRoom = {};
+  const survey = await surveyDirectory({ files, directory, logUuid, facts, room });
   if (survey.segments.length === 0) await syncAncestors(files, directory);
   const epoch = Math.max(options.epoch, survey.highestEpoch + 1);
-  const opening = new Opening(options, survey, { logUuid, epoch });
+  const opening = new Opening(options, survey, { logUuid, epoch }, room);
   return await opening.run();
-}
-
-/**
- * Makes a new log's directory durable: without its name in the directories above, a power cut would
- * take everything in it.
- */
-async function syncAncestors(files: Files, directory: string): Promise<void> {
-  for (let at = dirname(directory); ; at = dirname(at)) {
-    try {
-      await files.syncDirectory(at);
-    } catch (cause) {
-      // Not ours to open: then we have not made anything in it or above it.
-      if (["EACCES", "EPERM"].includes(codeOf(cause))) return;
-      throw cause;
-    }
-    if (at === dirname(at)) return;
-  }
 }
 
 /** One opening: its steps share what the survey found. */
@@ -89,6 +71,7 @@ class Opening {
   readonly #options: ResolvedLogOptions;
   readonly #survey: Survey;
   readonly #identity: { readonly logUuid: Uint8Array; readonly epoch: number };
+  readonly #room: WindowRoom;
   readonly #channels = new ChannelTable();
   readonly #notes: string[];
 
@@ -96,10 +79,12 @@ class Opening {
     options: ResolvedLogOptions,
     survey: Survey,
     identity: { readonly logUuid: Uint8Array; readonly epoch: number },
+    room: WindowRoom,
   ) {
     this.#options = options;
     this.#survey = survey;
     this.#identity = identity;
+    this.#room = room;
     this.#notes = [...survey.notes];
   }
 
@@ -289,10 +274,14 @@ class Opening {
       return undefined;
     if (this.#endedInOrder(newest)) return await this.#continue(pool, newest);
     if (!isCopyWorthIt(newest)) return undefined;
-    return await copyTail(
-      { options: this.#options, pool, channels: this.#channels, epoch: this.#identity.epoch },
-      newest,
-    );
+    const parts = {
+      options: this.#options,
+      pool,
+      channels: this.#channels,
+      epoch: this.#identity.epoch,
+      room: this.#room,
+    };
+    return await copyTail(parts, newest);
   }
 
   /**

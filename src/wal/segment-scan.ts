@@ -21,7 +21,7 @@ import {
   type WalkDamage,
 } from "./recovery.ts";
 import type { Segment } from "./segment.ts";
-import { SegmentWindow, readFully } from "./segment-window.ts";
+import { SegmentWindow, readFully, type WindowRoom } from "./segment-window.ts";
 import { decodeNames, decodePositions, decodeSeal, type NameRow, type Seal } from "./tables.ts";
 
 /** Where the walk has to stop, and what is known about the end. */
@@ -64,15 +64,26 @@ interface Collected {
   lastTimeMs: number;
 }
 
+/** Where segments are read. */
+export interface ScanHost {
+  readonly files: Files;
+  /** For scans one after the other. */
+  readonly room?: WindowRoom;
+}
+
 /** Walks a segment from its start. Fills the segment's index and names on the way. */
 export async function scanSegment(
-  files: Files,
+  { files, room = {} }: ScanHost,
   path: string,
   segment: Segment,
   bounds: ScanBounds,
 ): Promise<SegmentScan> {
   const { identity } = segment;
-  const window = new SegmentWindow(files, path, { salt: identity.salt, limit: bounds.endPosition });
+  const window = new SegmentWindow(files, path, {
+    salt: identity.salt,
+    limit: bounds.endPosition,
+    ...room,
+  });
   const collected: Collected = {
     names: [],
     positions: new Map(),
@@ -110,6 +121,7 @@ export async function scanSegment(
       );
     }
   } finally {
+    room.buffer = window.buffer;
     await window.close();
   }
   return { verdict: judgeWalk(walk, bounds), damages, isClipped, ...collected };

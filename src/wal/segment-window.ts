@@ -11,6 +11,11 @@ import type { Sighting } from "./recovery.ts";
 
 /** What is read at once, unless one entry is longer. */
 export const WINDOW_BYTES: number = 1024 * 1024;
+/** Memory of a window, handed from one to the next. */
+export interface WindowRoom {
+  buffer?: Uint8Array;
+}
+
 /** How often a read that failed is tried, each time on a freshly opened file. */
 const READ_TRIES = 3;
 

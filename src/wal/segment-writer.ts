@@ -187,8 +187,8 @@ export class SegmentWriter {
   }
 
   /**
-   * Writes an entry of another segment again: `bytes[at]` holds its header and body and is sealed
-   * anew.
+   * Writes an entry of another segment again: `bytes[at]` holds it with the room up to the next one,
+   * and is sealed anew in place.
    */
   async writeCopy(
     bytes: Uint8Array,
@@ -197,8 +197,9 @@ export class SegmentWriter {
     stamp: EntryStamp,
   ): Promise<void> {
     const { end, identity } = this.segment;
-    const entry = new Uint8Array(entryDiskBytes(header.entryBytes));
-    entry.set(bytes.subarray(at, at + header.entryBytes));
+    const diskBytes = entryDiskBytes(header.entryBytes);
+    const entry = bytes.subarray(at, at + diskBytes);
+    entry.fill(0, header.entryBytes);
     const fields = {
       ...header,
       durableEnd: end.offset,
@@ -207,8 +208,8 @@ export class SegmentWriter {
       previousHeaderCrc: this.#previousHeaderCrc,
     };
     const headerCrc = sealEntry(entry, 0, fields, identity.salt);
-    await writeAll(this.#handle, entry, entry.length, end.position);
-    this.#written({ diskBytes: entry.length, headerCrc }, header.recordCount, header.baseTimeMs);
+    await writeAll(this.#handle, entry, diskBytes, end.position);
+    this.#written({ diskBytes, headerCrc }, header.recordCount, header.baseTimeMs);
   }
 
   /** Writes entries without records, one after the other in one call. As {@link writeRecords}. */

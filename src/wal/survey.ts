@@ -15,7 +15,7 @@ import {
 import { isSamePlace, readHeader } from "./header-reading.ts";
 import { Segment } from "./segment.ts";
 import { type Candidate, identify, inOrder } from "./segment-candidate.ts";
-import { type ScanBounds, scanSegment, type SegmentScan } from "./segment-scan.ts";
+import { type ScanBounds, type ScanHost, scanSegment, type SegmentScan } from "./segment-scan.ts";
 import type { Seal } from "./tables.ts";
 
 /** Bytes behind a lost tail that are copied aside. */
@@ -58,8 +58,7 @@ export interface Survey {
 }
 
 /** What a survey needs. */
-export interface SurveyOptions {
-  readonly files: Files;
+export interface SurveyOptions extends ScanHost {
   readonly directory: string;
   readonly logUuid: Uint8Array;
   readonly facts: LogFacts;
@@ -208,7 +207,7 @@ async function settleEnd(
   const segment = new Segment(identity, { position: SEGMENT_HEADER_BYTES, offset: baseOffset });
   const path = `${options.directory}/${identity.fileName}`;
   await syncFile(options.files, path);
-  const scan = await scanSegment(options.files, path, segment, bounds);
+  const scan = await scanSegment(options, path, segment, bounds);
   const { endOffset, endPosition, lostTail } = scan.verdict;
   segment.end = { position: endPosition, offset: endOffset };
   segment.lastTimeMs = scan.lastTimeMs;
@@ -309,12 +308,12 @@ async function rescanNewest(options: SurveyOptions, segments: FoundSegment[]): P
 
 /** Walks a segment whose end is known. */
 export async function scanKnown(
-  { directory, files }: Pick<SurveyOptions, "directory" | "files">,
+  options: ScanHost & Pick<SurveyOptions, "directory">,
   segment: Segment,
 ): Promise<SegmentScan> {
   const { end, identity } = segment;
   const bounds = { endPosition: end.position, offsetMax: end.offset, provenOffset: end.offset };
-  return await scanSegment(files, `${directory}/${identity.fileName}`, segment, bounds);
+  return await scanSegment(options, `${options.directory}/${identity.fileName}`, segment, bounds);
 }
 
 /** Lost ranges inside, between and behind the segments; all offsets below `proven` were used. */

@@ -17,7 +17,7 @@ import type { ResolvedLogOptions } from "./log-options.ts";
 import { encodeHead, type HeadTables, writeHead } from "./segment-head.ts";
 import type { SegmentPool } from "./segment-pool.ts";
 import type { SegmentWriter } from "./segment-writer.ts";
-import { SegmentWindow } from "./segment-window.ts";
+import { SegmentWindow, type WindowRoom } from "./segment-window.ts";
 import type { FoundSegment } from "./survey.ts";
 import { decodeNames } from "./tables.ts";
 
@@ -30,6 +30,7 @@ export interface TailCopyParts {
   readonly pool: SegmentPool;
   readonly channels: ChannelTable;
   readonly epoch: number;
+  readonly room: WindowRoom;
 }
 
 /** Whether a segment that ended uncleanly is small and whole enough to be moved. One without records has its tables. */
@@ -125,6 +126,7 @@ async function copyEntries(
   const window = new SegmentWindow(files, `${directory}/${fileName}`, {
     salt,
     limit: segment.end.position,
+    ...parts.room,
   });
   try {
     let position = SEGMENT_HEADER_BYTES;
