@@ -122,11 +122,8 @@ export class SegmentWindow {
   }
 
   #headerAt(position: number): EntryHeader | undefined {
-    return decodeEntryHeader(
-      this.#buffer.subarray(0, this.#length),
-      this.indexOf(position),
-      this.#salt,
-    );
+    if (!this.#holds(position, ENTRY_HEADER_BYTES)) return undefined;
+    return decodeEntryHeader(this.#buffer, this.indexOf(position), this.#salt);
   }
 
   #holds(position: number, bytes: number): boolean {

@@ -18,16 +18,17 @@ export interface SegmentPlace {
  * it.
  */
 export class EntryIndex {
-  readonly #offsets: number[] = [];
-  readonly #positions: number[] = [];
+  readonly #offsets: number[];
+  readonly #positions: number[];
   readonly #strideBytes: number;
   /** Where the last reader stopped: the next one usually goes on there. */
   #hint: SegmentPlace | undefined;
 
   constructor(start: SegmentPlace, strideBytes: number = INDEX_STRIDE_BYTES) {
     this.#strideBytes = strideBytes;
-    this.#offsets.push(start.offset);
-    this.#positions.push(start.position);
+    // Literals: most segments never get a second point, and a first push makes room for many.
+    this.#offsets = [start.offset];
+    this.#positions = [start.position];
   }
 
   /** Notes an entry; ignored when it is not behind the last point by the stride. */
