@@ -18,6 +18,7 @@ import { HoldfastError, toError } from "./errors.ts";
 import type { Cancel } from "./host/clock.ts";
 import type { Host } from "./host/host.ts";
 import { Losses } from "./losses.ts";
+import { Dialer } from "./pool/dialer.ts";
 import { RateLimit } from "./rate-limit.ts";
 import { ReceiverLife } from "./receiver-life.ts";
 import { buildBlock } from "./record/block-builder.ts";
@@ -56,6 +57,8 @@ export class Intake {
   readonly #pauses = new Set<PauseReason>();
   readonly #rate: RateLimit | undefined;
   readonly #losses: Losses;
+  /** Over all incarnations: a restart does not forget that an endpoint is down. */
+  readonly #dialer: Dialer;
   /** The newest incarnation and older ones that still close, in the order of their epochs. */
   readonly #lives = new Set<ReceiverLife>();
   #newest: ReceiverLife | undefined;
@@ -67,8 +70,9 @@ export class Intake {
 
   constructor(parts: IntakeParts) {
     this.#parts = parts;
-    const { deadLetters, emit } = parts;
+    const { deadLetters, emit, host } = parts;
     this.#losses = new Losses({ receiver: parts.receiver.name, deadLetters, emit });
+    this.#dialer = new Dialer(host);
     const { ingestRateMax } = parts.receiver.common;
     if (ingestRateMax !== undefined) {
       this.#rate = new RateLimit(ingestRateMax, parts.host.clock, (isOver) =>
@@ -129,6 +133,7 @@ export class Intake {
   close(): void {
     this.#pauseTimer?.();
     this.#rate?.close();
+    this.#dialer.close();
   }
 
   /** Those that close hold what came first. */
@@ -198,7 +203,10 @@ export class Intake {
       logger: logger.child({ receiver: receiver.name, epoch: unit.epoch }),
       sockets: host.sockets,
       http: host.http,
-      connect: (endpoint) => host.sockets.connect(endpoint, unit.signal),
+      connect: (endpoint) =>
+        this.#dialer.dial(`${endpoint.host}:${endpoint.port}`, unit.signal, () =>
+          host.sockets.connect(endpoint, unit.signal),
+        ),
       store: async (records, at) => await storeBlock(buildBlock(records, at)),
       storeBlock,
       setAside: (bytes, cause) => losses.setAside(bytes, cause),
@@ -208,7 +216,7 @@ export class Intake {
       },
       resumePosition: (channel) => log.position(receiver.name, channel),
       guard: (callback) => guarded(callback, fail),
-      alive: () => unit.alive(),
+      alive: () => this.#alive(unit),
       fail,
       dropped: (recordCount, reason) => losses.drop(recordCount, reason),
       connections: (count) => {
@@ -259,7 +267,7 @@ export class Intake {
         this.#records += stored.recordCount;
         this.#bytes += bytes;
         appended((host.clock.monotonicMs() - startMs) / 1000);
-        unit.alive();
+        this.#alive(unit);
         return stored;
       },
       (cause: unknown) => {
@@ -267,6 +275,12 @@ export class Intake {
         throw cause;
       },
     );
+  }
+
+  /** Progress; what the receiver is connected to works. */
+  #alive(unit: UnitContext): void {
+    unit.alive();
+    this.#dialer.proved();
   }
 
   #settle(bytes: number): void {

@@ -31,7 +31,12 @@ export interface ReceiverContext<Options> {
   readonly logger: Logger;
   readonly sockets: Sockets;
   readonly http: HttpServers;
-  /** A connection of the host: the same receiver runs on the simulated network. */
+  /**
+   * A connection of the host: the same receiver runs on the simulated network. An endpoint that is down is tried at its
+   * next probe, over all incarnations: it waits up to a minute for that.
+   *
+   * @throws CONNECTION_FAILED, CONNECTION_STALLED
+   */
   readonly connect: (endpoint: Endpoint) => Promise<Connection>;
   /**
    * One or many records as one block; resolves when they are on disk, in call order. Rejects with BUSY beyond

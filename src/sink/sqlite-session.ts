@@ -10,9 +10,11 @@ import type {
   SinkSession,
   WriteResult,
 } from "../contract/sink.ts";
+import type { Pool } from "../contract/pool.ts";
 import { codeOf, HoldfastError, toError } from "../errors.ts";
 import { detached } from "./detached.ts";
-import { SqliteClient } from "./sqlite-client.ts";
+import type { SqliteClient } from "./sqlite-client.ts";
+import { storeError, storePool, type StoreConnection } from "./sqlite-connection.ts";
 import { packChunk, type PackedChunk } from "./sqlite-pack.ts";
 import type { Begun, Opened, RefusedRow, RowsAnswer, StoreOptions } from "./sqlite-protocol.ts";
 import { type DataColumn, inferColumns } from "./sqlite-table.ts";
@@ -27,9 +29,6 @@ const CAREFUL_BATCHES = 16;
 const BUSY_DELAY_MS_MIN = 100;
 const BUSY_DELAY_MS_MAX = 4_000;
 
-/** Attempts to open a locked file before the supervisor takes over. */
-const OPEN_ATTEMPTS_MAX = 20;
-
 /** Options of the sink with nothing left open; the rest comes from the context. */
 export type ResolvedSqliteOptions = Omit<StoreOptions, "sink" | "writerId" | "mode">;
 
@@ -41,6 +40,7 @@ interface Filling {
   readonly rejected: RejectedRow[];
   readonly inFlight: Promise<RowsAnswer>[];
   readonly isCareful: boolean;
+  readonly client: SqliteClient;
   readonly signal: AbortSignal;
 }
 
@@ -55,7 +55,8 @@ export class SqliteSession implements SinkSession<unknown> {
   readonly last: SinkPosition | "none";
   readonly #context: SinkContext;
   readonly #options: ResolvedSqliteOptions;
-  readonly #client: SqliteClient;
+  readonly #pool: Pool<StoreConnection>;
+  readonly #closing: AbortController;
   /** Batches that are still written carefully. */
   #careful = 0;
   #busyCount = 0;
@@ -63,12 +64,13 @@ export class SqliteSession implements SinkSession<unknown> {
   private constructor(
     context: SinkContext,
     options: ResolvedSqliteOptions,
-    client: SqliteClient,
+    store: { readonly pool: Pool<StoreConnection>; readonly closing: AbortController },
     last: Opened["last"],
   ) {
     this.#context = context;
     this.#options = options;
-    this.#client = client;
+    this.#pool = store.pool;
+    this.#closing = store.closing;
     this.last = last;
   }
 
@@ -78,50 +80,65 @@ export class SqliteSession implements SinkSession<unknown> {
    * @throws SINK_BUSY, SINK_TABLE, SINK_FAILED, DIRECTORY_UNWRITABLE, SQLITE_UNAVAILABLE
    */
   static async open(context: SinkContext, options: ResolvedSqliteOptions): Promise<SqliteSession> {
-    const client = new SqliteClient(context.name, (cause) => context.fail(cause));
+    const store: StoreOptions = {
+      ...options,
+      sink: context.name,
+      writerId: context.writerId,
+      mode: context.mode,
+    };
+    const closing = new AbortController();
+    const pool = storePool(context, store, closing.signal);
     try {
-      const store: StoreOptions = {
-        ...options,
-        sink: context.name,
-        writerId: context.writerId,
-        mode: context.mode,
-      };
-      const opened = await openStore(client, store, context);
+      const { signal } = context;
+      const opened = await pool.with((connection) => Promise.resolve(connection.opened), {
+        signal,
+      });
       context.logger.debug("sqlite opened", { file: options.file, module: opened.module });
-      return new SqliteSession(context, options, client, opened.last);
+      return new SqliteSession(context, options, { pool, closing }, opened.last);
     } catch (cause) {
-      await client.close(AbortSignal.abort(cause));
-      throw cause;
+      await pool.close(0);
+      throw storeError(cause);
     }
   }
 
   async write(batch: SinkBatch<unknown>, signal: AbortSignal): Promise<WriteResult> {
     try {
-      const { sink, batchId, epoch, ranges } = batch;
-      const begun = await this.#client.ask<"begin">(
-        { kind: "begin", batch: { sink, batchId, epoch, ranges } },
-        signal,
-      );
-      if (begun.kind === "already-written") return { kind: "already-written" };
-      await this.#fill(batch, begun, signal);
-      await this.#client.ask<"commit">({ kind: "commit" }, signal);
-      this.#busyCount = 0;
-      this.#careful = Math.max(0, this.#careful - 1);
-      return { kind: "written" };
+      return await this.#pool.with(({ client }) => this.#write(batch, client, signal), { signal });
     } catch (cause) {
-      this.#rollBack();
-      return this.#backOff(cause);
+      return this.#backOff(storeError(cause));
     }
   }
 
-  close(signal: AbortSignal): Promise<void> {
-    return this.#client.close(signal);
+  async close(signal: AbortSignal): Promise<void> {
+    const stop = (): void => this.#closing.abort(signal.reason);
+    if (signal.aborted) stop();
+    signal.addEventListener("abort", stop, { once: true });
+    await this.#pool.close();
+    signal.removeEventListener("abort", stop);
+  }
+
+  async #write(
+    batch: SinkBatch<unknown>,
+    client: SqliteClient,
+    signal: AbortSignal,
+  ): Promise<WriteResult> {
+    const { sink, batchId, epoch, ranges } = batch;
+    const begun = await client.ask<"begin">(
+      { kind: "begin", batch: { sink, batchId, epoch, ranges } },
+      signal,
+    );
+    if (begun.kind === "already-written") return { kind: "already-written" };
+    await this.#fill(batch, begun, { client, signal });
+    await client.ask<"commit">({ kind: "commit" }, signal);
+    this.#busyCount = 0;
+    this.#careful = Math.max(0, this.#careful - 1);
+    return { kind: "written" };
   }
 
   async #fill(
     batch: SinkBatch<unknown>,
     begun: Extract<Begun, { kind: "new" }>,
-    signal: AbortSignal,
+    { client, signal }: Pick<Filling, "client" | "signal">,
   ): Promise<void> {
     const filling: Filling = {
       columns: begun.columns,
@@ -129,6 +146,7 @@ export class SqliteSession implements SinkSession<unknown> {
       rejected: [],
       inFlight: [],
       isCareful: this.#careful > 0,
+      client,
       signal,
     };
     for await (const chunk of batch.chunks) {
@@ -148,7 +166,7 @@ export class SqliteSession implements SinkSession<unknown> {
     const packed = packChunk(chunk, { columns: filling.columns, originColumns });
     if (packed.rows.count === 0) return void setAside(chunk, packed, [], filling);
     const create = filling.isNewTable ? filling.columns : undefined;
-    const answer = this.#client.ask<"rows">(
+    const answer = filling.client.ask<"rows">(
       { kind: "rows", rows: packed.rows, create, isolate: filling.isCareful },
       filling.signal,
       packed.buffers,
@@ -175,13 +193,6 @@ export class SqliteSession implements SinkSession<unknown> {
     );
   }
 
-  /** The worker does this before whatever comes next; nobody has to wait for it. */
-  #rollBack(): void {
-    this.#client
-      .ask<"rollback">({ kind: "rollback" }, NEVER)
-      .catch((cause: unknown) => this.#context.logger.debug("rollback failed", { cause }));
-  }
-
   #backOff(thrown: unknown): WriteResult {
     if (thrown instanceof RowRefused) {
       this.#careful = CAREFUL_BATCHES;
@@ -192,25 +203,8 @@ export class SqliteSession implements SinkSession<unknown> {
   }
 }
 
-const NEVER: AbortSignal = new AbortController().signal;
-
 function busyDelayMs(attempt: number): number {
   return Math.min(BUSY_DELAY_MS_MIN * 2 ** attempt, BUSY_DELAY_MS_MAX);
-}
-
-async function openStore(
-  client: SqliteClient,
-  options: StoreOptions,
-  { clock, signal }: SinkContext,
-): Promise<Opened> {
-  for (let attempt = 0; ; attempt++) {
-    try {
-      return await client.ask<"open">({ kind: "open", options }, signal);
-    } catch (cause) {
-      if (codeOf(cause) !== "SINK_BUSY" || attempt + 1 === OPEN_ATTEMPTS_MAX) throw cause;
-      await clock.sleep(busyDelayMs(attempt), signal);
-    }
-  }
 }
 
 function refuseAny([first]: RowsAnswer): void {

@@ -3,39 +3,14 @@ import { test } from "node:test";
 import type { DeadLetter } from "../../src/contract/dead-letters.ts";
 import type { Log } from "../../src/contract/log.ts";
 import type { Receiver, ReceiverContext, ReceiverSession } from "../../src/contract/receiver.ts";
-import type { UnitContext } from "../../src/contract/unit.ts";
 import { HoldfastError } from "../../src/errors.ts";
 import { realHost } from "../../src/host/real-host.ts";
 import { Intake } from "../../src/intake.ts";
 import { silentLogger } from "../support/logger.ts";
 import { PacedLog } from "../support/paced-log.ts";
 import { settle } from "../support/receiver-harness.ts";
+import { Unit } from "../support/unit.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
-
-/** A unit whose supervisor is the test. */
-class Unit implements UnitContext {
-  readonly path = "receivers/meters";
-  readonly epoch: number;
-  readonly abort: AbortController = new AbortController();
-  readonly signal: AbortSignal = this.abort.signal;
-  readonly failures: unknown[] = [];
-  readonly alive = (): void => undefined;
-  readonly watch = (): void => undefined;
-  readonly unwatch = (): void => undefined;
-  readonly stash = (): void => undefined;
-  readonly unstashAll = (): void => undefined;
-  readonly #isResumed: boolean;
-
-  constructor(epoch: number, isResumed = false) {
-    this.epoch = epoch;
-    this.#isResumed = isResumed;
-  }
-
-  readonly fail = (cause: unknown): void => {
-    this.failures.push(cause);
-    if (!this.#isResumed) this.abort.abort(cause);
-  };
-}
 
 class Scene {
   readonly clock: VirtualClock = new VirtualClock();

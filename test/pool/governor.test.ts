@@ -29,10 +29,15 @@ test("7 failover: when the preferred endpoint is back, connections move to it on
   await clock.advance(100);
   releaseAll(away);
   equal(pool.stats().endpoints[1]?.connections, 4);
-  peer.set("accept", "a");
+  peer.set({ kind: "slow", ms: 20 }, "a");
   await clock.advance(1_000);
   (await pool.acquire()).release();
-  await clock.advance(1_000);
+  let inFlightMax = 0;
+  for (let step = 0; step < 100; step++) {
+    inFlightMax = Math.max(inFlightMax, peer.inFlight);
+    await clock.advance(10);
+  }
+  equal(inFlightMax, 1);
   deepEqual(
     pool.stats().endpoints.map(({ connections }) => connections > 0),
     [true, false],

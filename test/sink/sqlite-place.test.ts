@@ -3,6 +3,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
 import type { Sink } from "../../src/contract/sink.ts";
+import { codeOf } from "../../src/errors.ts";
 import { sqlite } from "../../src/sink/sqlite.ts";
 import { mappedChunk } from "../support/sink-batch.ts";
 import { SqlitePlace } from "../support/sqlite-place.ts";
@@ -51,11 +52,45 @@ test("sqlite: a file that is locked can be opened again, and a new one is tried 
     sqlite("new", { file: place.file, table: "t", columns: ["v"], busyTimeoutMs: 0 }),
   );
   // The attempts wait on the virtual clock; the lock goes after a few.
-  while (place.pipeline.clock.timerCount === 0) await place.pipeline.clock.settle();
+  const endpoint = () => place.pipeline.pools.at(-1)?.stats().endpoints[0];
+  while (endpoint()?.status !== "down") await place.pipeline.clock.settle();
+  equal(codeOf(endpoint()?.lastError), "SINK_BUSY");
   other.exec("ROLLBACK");
   other.close();
-  await place.pipeline.clock.advance(100);
+  await place.pipeline.clock.advance(250);
   equal((await opening).last, "none");
+});
+
+test("sqlite: a file that stays locked is the error that the supervisor gets", async () => {
+  await place.pipeline.run(await place.open(readings()), [
+    mappedChunk([{ device: "a", temperature: 1 }]),
+  ]);
+  const other = await openSqlite(place.file, { readOnly: false });
+  other.exec("BEGIN IMMEDIATE");
+  const opening = rejects(
+    place.open(sqlite("new", { file: place.file, table: "t", columns: ["v"], busyTimeoutMs: 0 })),
+    { code: "SINK_BUSY" },
+  );
+  while (place.pipeline.pools.length < 2) await place.pipeline.clock.settle();
+  const pool = place.pipeline.pools.at(-1);
+  // The worker is a real one: time stands still while it tries.
+  while (pool?.stats().status === "open")
+    await place.pipeline.clock.advance(pool.stats().connecting > 0 ? 0 : 1_000);
+  await opening;
+  other.close();
+});
+
+test("sqlite: a worker that is gone is replaced by the next batch", async () => {
+  const session = await place.open(readings());
+  await place.pipeline.run(session, [mappedChunk([{ device: "a", temperature: 1 }])]);
+  const lease = await place.pipeline.pools.at(-1)?.acquire();
+  lease?.poison(new Error("gone"));
+  const result = await place.pipeline.run(session, [
+    mappedChunk([{ device: "b", temperature: 2 }]),
+  ]);
+  equal(result.kind, "written");
+  deepEqual(await place.query("SELECT device FROM readings"), [{ device: "a" }, { device: "b" }]);
+  deepEqual(place.pipeline.failures, []);
 });
 
 test("sqlite: a batch that cannot be handed to the worker fails alone", async () => {

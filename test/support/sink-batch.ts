@@ -1,8 +1,9 @@
 /**
  * Batches for sinks, and the little of an engine that a sink sees: what is planned, committed and set aside.
  */
-import { createPools } from "../../src/pool/registry.ts";
+import { createPool } from "../../src/pool/pool.ts";
 import type { Ends } from "../../src/contract/log.ts";
+import type { Pool } from "../../src/contract/pool.ts";
 import { valueOf } from "../../src/contract/record.ts";
 import type {
   Mode,
@@ -81,6 +82,8 @@ export class SinkPipeline {
   readonly failures: unknown[] = [];
   readonly notes: string[] = [];
   readonly warnings: string[] = [];
+  /** What sinks have made, oldest first. */
+  readonly pools: Pool<unknown>[] = [];
   readonly abort: AbortController = new AbortController();
 
   constructor(files: Files, clock: VirtualClock = new VirtualClock()) {
@@ -113,7 +116,11 @@ export class SinkPipeline {
       pipeline: "p",
       signal: this.abort.signal,
       random: realRandom,
-      pool: createPools({ clock, random: realRandom, emit: () => undefined }).create,
+      pool: (options) => {
+        const pool = createPool({ ...options, clock, random: realRandom });
+        this.pools.push(pool);
+        return pool;
+      },
       logger: { ...silentLogger, warn: (message) => void this.warnings.push(message) },
       reject: (rows) => Promise.resolve(this.#setAside(rows)),
       fail: (cause) => void this.failures.push(cause),
