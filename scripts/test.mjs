@@ -83,7 +83,8 @@ async function runTests(files, titles, runs) {
 
 const given = process.argv.slice(2);
 const isRuns = (word) => word.startsWith("--runs=");
-const runs = given.find(isRuns)?.slice("--runs=".length);
+// The last one counts, so that a script may have one of its own.
+const runs = given.findLast(isRuns)?.slice("--runs=".length);
 const { chosen, titles } = choose(
   listTests(),
   given.filter((word) => !isRuns(word)),

@@ -84,7 +84,7 @@ export interface ReceiverContext<Options> {
 export interface ReceiverSession {
   /** Where it listens, once bound: for start lines and `ingest.address`. */
   readonly address?: { readonly host: string; readonly port: number };
-  /** A supervised loop: rejects = failed, resolves = end of input. */
+  /** A supervised loop: rejects = failed, resolves = end of input. Has to end when the session closes, which waits for it. */
   run?(): Promise<void>;
   pause?(): void;
   /** There is room again. Called while it closes, too: what is held may be stored then, and nothing more is read. */

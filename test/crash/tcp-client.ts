@@ -26,6 +26,8 @@ export interface ClientOptions {
   readonly book: RecordBook;
   /** Length that is added to every record; drawn for each when left out. */
   readonly filler?: number;
+  /** Records ahead of the count at most; drawn for each connection up to 600 when left out. */
+  readonly windowMax?: number;
   /** Ends the load: what was sent is waited for, then the connection is closed. */
   readonly stop: AbortSignal;
 }
@@ -59,7 +61,7 @@ class TcpConnection {
 
   constructor(options: ClientOptions, done: (end: "closed" | "broken") => void) {
     this.#options = options;
-    this.#window = options.random.integer(1, windowMax);
+    this.#window = options.random.integer(1, options.windowMax ?? windowMax);
     this.#total = options.random.integer(1, connectionRecordsMax);
     // The count after our FIN is still to be read, so closing is left to the other side.
     this.#socket = connect({ host: "127.0.0.1", port: options.port, noDelay: true });
