@@ -131,20 +131,28 @@ function named(path: string, error: HoldfastError): HoldfastError {
   return new HoldfastError(code, `${path.replace("/", ".")}: ${error.message}`, { fix, cause });
 }
 
-/** Each event of a unit as a public one: `unit-` and its kind, but for `started`, which is told of restarts only. */
+/** Each event of a unit as a public one: `unit-` and its kind; a start that is not the first is a restart. */
 function publish(event: UnitEvent, emit: Emit, state: UnitState | undefined): void {
+  if (event.kind === "failed") return publishFailure(event, emit);
+  if (event.kind !== "started") return publishAsItIs(event, emit);
+  if (event.restarted) return publishRestart(event, emit, state);
+  emit("unit-started", { unit: event.unit, epoch: event.epoch });
+}
+
+function publishAsItIs(
+  event: Exclude<UnitEvent, { kind: "started" | "failed" }>,
+  emit: Emit,
+): void {
   const { unit, epoch } = event;
   switch (event.kind) {
-    case "started":
-      return event.restarted ? publishRestart(event, emit, state) : undefined;
-    case "failed":
-      return publishFailure(event, emit);
     case "parked":
       return emit("unit-parked", { unit, epoch, error: event.error, delayMs: event.delayMs });
     case "escalated":
     case "late-result-ignored":
       return emit(`unit-${event.kind}`, { unit, epoch, error: event.error });
+    case "starting":
     case "recovered":
+    case "stopping":
     case "stopped":
       return emit(`unit-${event.kind}`, { unit, epoch });
     case "backing-off":

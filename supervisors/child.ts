@@ -176,6 +176,7 @@ export class Child<Message> implements Sibling, Member, LivesOwner {
     // What the end of an incarnation sets off may stop the unit.
     if (this.#isEnding()) return { settled, opened: DONE };
     this.#become("backing-off");
+    this.#announcer.emit({ kind: "backing-off", ...this.#identity(), delayMs: waitMs });
     this.#opening = order === AT_ONCE ? undefined : deferred();
     void this.#reopen(this.#ticket, settled, { ...order, waitMs });
     return { settled, opened: this.#opening?.promise ?? DONE };
@@ -237,6 +238,7 @@ export class Child<Message> implements Sibling, Member, LivesOwner {
   #open(): void {
     this.#ticket++;
     this.#become("starting");
+    this.#announcer.emit({ kind: "starting", unit: this.path, epoch: this.#lives.epoch + 1 });
     this.#lives.begin();
   }
 
@@ -277,7 +279,6 @@ export class Child<Message> implements Sibling, Member, LivesOwner {
   /** Does not come back when the child leaves its course: whoever made it leave has gone another way. */
   #backOff(waitMs: number): Promise<void> {
     if (waitMs === 0) return DONE;
-    this.#announcer.emit({ kind: "backing-off", ...this.#identity(), delayMs: waitMs });
     return new Promise((resolve) => this.#schedule(waitMs, resolve));
   }
 
@@ -369,6 +370,7 @@ export class Child<Message> implements Sibling, Member, LivesOwner {
   /** A stop is left only for its end, whatever was under way when it came. */
   #become(status: UnitStatus): void {
     if (this.#status === status || (this.#isEnding() && status !== "stopped")) return;
+    if (status === "stopping") this.#announcer.emit({ kind: "stopping", ...this.#identity() });
     this.#status = status;
     this.#parkedWith = undefined;
     this.#sinceMs = this.#group.clock.monotonicMs();

@@ -36,6 +36,8 @@ export interface Events {
     readonly restarts: number;
     readonly maxRestarts: number;
   };
+  "unit-starting": { readonly unit: string; readonly epoch: number };
+  "unit-started": { readonly unit: string; readonly epoch: number };
   "unit-restarted": {
     readonly unit: string;
     readonly epoch: number;
@@ -51,6 +53,7 @@ export interface Events {
   };
   "unit-escalated": { readonly unit: string; readonly epoch: number; readonly error: Error };
   "unit-recovered": { readonly unit: string; readonly epoch: number };
+  "unit-stopping": { readonly unit: string; readonly epoch: number };
   "unit-stopped": { readonly unit: string; readonly epoch: number };
   "unit-late-result-ignored": {
     readonly unit: string;

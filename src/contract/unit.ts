@@ -181,8 +181,13 @@ export interface UnitRef<Message = never> {
   stop(): Promise<void>;
 }
 
-/** What supervisors tell while they work; the composition root turns these into public events. */
+/**
+ * What supervisors tell while they work; the composition root turns these into public events. They tell every change of
+ * a unit's status, so who keeps them knows the state of each unit: `starting`, `started` (running), `backing-off`,
+ * `parked`, `stopping`, `stopped`.
+ */
 export type UnitEvent =
+  | { readonly kind: "starting"; readonly unit: string; readonly epoch: number }
   | {
       readonly kind: "started";
       readonly unit: string;
@@ -219,6 +224,7 @@ export type UnitEvent =
       readonly error: Error;
     }
   | { readonly kind: "recovered"; readonly unit: string; readonly epoch: number }
+  | { readonly kind: "stopping"; readonly unit: string; readonly epoch: number }
   | { readonly kind: "stopped"; readonly unit: string; readonly epoch: number }
   | {
       readonly kind: "late-result-ignored";

@@ -71,6 +71,10 @@ function unitLines(logger: Logger): Listener {
         maxRestarts,
         ...errorFields(error),
       }),
+    onUnitStarting: ({ unit, epoch }) =>
+      logger.debug("unit starts", { event: "unit-starting", unit, epoch }),
+    onUnitStarted: ({ unit, epoch }) =>
+      logger.debug("unit started", { event: "unit-started", unit, epoch }),
     onUnitRestarted: ({ unit, epoch, restarts, maxRestarts }) =>
       logger.info("unit restarted", {
         event: "unit-restarted",
@@ -102,6 +106,8 @@ function unitLines(logger: Logger): Listener {
       }),
     onUnitRecovered: ({ unit, epoch }) =>
       logger.info("unit recovered", { event: "unit-recovered", unit, epoch }),
+    onUnitStopping: ({ unit, epoch }) =>
+      logger.debug("unit stops", { event: "unit-stopping", unit, epoch }),
     onUnitStopped: ({ unit, epoch }) =>
       logger.debug("unit stopped", { event: "unit-stopped", unit, epoch }),
     onUnitLateResultIgnored: ({ unit, epoch, error }) =>

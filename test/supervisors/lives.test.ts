@@ -77,7 +77,7 @@ test("lives: a stop waits for the handler, closes while effects still count, the
   deepEqual(world.calls, ["handled", "close, aborted false", "fence, aborted false"]);
   equal(context?.signal.aborted, true);
   // A loop that ends because it was told to is no failure; the message behind the first was dropped, and counted.
-  deepEqual(world.kinds(), ["started", "message-dropped", "stopped"]);
+  deepEqual(world.kinds(), ["starting", "started", "stopping", "message-dropped", "stopped"]);
   equal(world.clock.timerCount, 0);
 });
 
@@ -249,7 +249,7 @@ test("lives: a stop from the abort that a failure sets off wins over restart, pa
     unit.restart();
     await world.clock.advance(10_000);
     deepEqual([unit.state().status, world.countCalls("open")], ["stopped", 1]);
-    deepEqual(world.kinds(), ["started", "failed", "stopped"]);
+    deepEqual(world.kinds(), ["starting", "started", "failed", "stopping", "stopped"]);
     await world.root.stop();
   }
 });

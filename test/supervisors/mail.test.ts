@@ -80,7 +80,7 @@ test("dropped: what happens in between is told in between, even in one turn", as
   world.context.fail(new Error("in between"));
   unit.tell(3);
   await world.settle();
-  deepEqual(world.kinds(), ["started", "message-dropped", "failed", "message-dropped"]);
+  deepEqual(world.kinds(), ["starting", "started", "message-dropped", "failed", "message-dropped"]);
   deepEqual(dropped(world.events), ["mailbox-full x1: 2", "mailbox-full x1: 3"]);
   await world.root.stop();
 });

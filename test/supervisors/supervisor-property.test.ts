@@ -191,6 +191,11 @@ function deciderOf({ directive }: Setting): Decider {
     .otherwise(directive === "throw" ? "stop" : directive);
 }
 
+/** A wait after a failure: a restart by hand has none. */
+function isWait(event: TimedEvent): event is TimedEvent & { readonly kind: "backing-off" } {
+  return event.kind === "backing-off" && event.delayMs > 0;
+}
+
 /** Restarts that were granted lie apart as the window says. A hand that starts a parked unit empties it. */
 function checkWindow(events: readonly TimedEvent[], maxRestarts: number): void {
   let grantedMs: number[] = [];
@@ -199,7 +204,7 @@ function checkWindow(events: readonly TimedEvent[], maxRestarts: number): void {
     if (event.kind === "parked") grantedMs = [];
     if (event.kind === "failed") failedMs = event.atMs;
     if (event.kind === "failed") ok(event.restarts <= event.maxRestarts);
-    if (event.kind === "backing-off") grantedMs.push(failedMs);
+    if (isWait(event)) grantedMs.push(failedMs);
     for (const [index, firstMs] of grantedMs.entries()) {
       const lastMs = grantedMs[index + maxRestarts];
       ok(lastMs === undefined || lastMs - firstMs >= WITHIN_MS, `${maxRestarts + 1} in the window`);
@@ -212,7 +217,7 @@ function checkDelays(events: readonly TimedEvent[]): void {
   let attempt = 0;
   for (const event of events) {
     if (event.kind === "recovered" || event.kind === "parked") attempt = 0;
-    if (event.kind !== "backing-off") continue;
+    if (!isWait(event)) continue;
     const reached = DELAYS_MS.indexOf(event.delayMs);
     ok(
       reached >= Math.min(attempt, DELAYS_MS.length - 1),

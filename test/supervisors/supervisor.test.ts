@@ -47,7 +47,7 @@ test("supervisor: a restart fences first, then closes, waits, and opens the next
   deepEqual(world.calls, ["open 1", "fence 2", "close 1"]);
   await world.clock.advance(1);
   deepEqual(world.calls, ["open 1", "fence 2", "close 1", "open 2"]);
-  deepEqual(world.kinds(), ["started", "failed", "backing-off", "started"]);
+  deepEqual(world.kinds(), ["starting", "started", "failed", "backing-off", "starting", "started"]);
   await world.root.stop();
 });
 

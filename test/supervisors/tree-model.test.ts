@@ -8,6 +8,7 @@ import type { Strategy, Supervisor } from "../../src/contract/unit.ts";
 import { allForOne, oneForOne, restForOne, withoutJitter } from "../../supervisors/index.ts";
 import { manyRuns } from "../support/runs.ts";
 import { SupervisedWorld } from "../support/supervised.ts";
+import { foldEvents, told } from "./event-fold.ts";
 import { type Effect, type GroupPlan, TreeModel } from "./tree-model.ts";
 
 interface Command {
@@ -85,6 +86,13 @@ function checkCalls(
   }
 }
 
+/** Invariant 24: the events alone tell where each unit stands. Those that have stopped leave the tree. */
+function checkEvents({ events, root }: SupervisedWorld): void {
+  const states = told(root.states());
+  const paths = new Set(states.map(({ unit }) => unit));
+  deepEqual(foldEvents(events.filter(({ unit }) => paths.has(unit))), states);
+}
+
 async function play(
   plan: GroupPlan,
   script: readonly Command[],
@@ -111,6 +119,7 @@ async function play(
       .map(({ unit: path, status, epoch }) => ({ path, status, epoch }));
     const wanted = model.units.map(({ path, status, epoch }) => ({ path, status, epoch }));
     deepEqual(seen, wanted, `after command ${index}`);
+    checkEvents(world);
     checkCalls(effect, world.takeCalls(), { failed: unit.path, running });
     equal(world.escalated.length, model.escalated);
   }

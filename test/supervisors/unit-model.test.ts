@@ -16,6 +16,7 @@ import { oneForOne, createSupervisor, when, withoutJitter } from "../../supervis
 import { createSeededRandom } from "../../src/testing/seeded-random.ts";
 import { manyRuns } from "../support/runs.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
+import { foldEvents, told } from "./event-fold.ts";
 import { type How, MAILBOX_MAX, type Message } from "./mail-model.ts";
 import { type Seen, UnitModel } from "./unit-model.ts";
 import { type Setting, TARGETS, TIMES } from "./unit-setting.ts";
@@ -104,6 +105,12 @@ class RealUnit {
       parkedDelaysMs: events.flatMap((event) => (event.kind === "parked" ? [event.delayMs] : [])),
       escalated: this.#escalated,
     };
+  }
+
+  /** Invariant 24: the events alone tell where each unit stands. */
+  checkEvents(): void {
+    const events = this.#events.filter(({ unit }) => unit === "unit");
+    deepEqual(foldEvents(events), told([this.#unit.state()]));
   }
 
   tell(message: Message): "ok" | "full" | "dropped" | "dead" {
@@ -280,6 +287,7 @@ async function play(
   try {
     for (const [id, command] of script.entries()) {
       await carryOut(command, id, real, model);
+      real.checkEvents();
       deepEqual(real.seen(), model.seen(), `after command ${id}, ${JSON.stringify(command)}`);
     }
   } finally {

@@ -190,7 +190,7 @@ test("progress: a unit that closes is not stalled", async () => {
   const stopping = world.root.stop();
   await world.clock.advance(1_000);
   deepEqual(await stopping, { notStopped: [] });
-  deepEqual(world.kinds(), ["started", "stopped"]);
+  deepEqual(world.kinds(), ["starting", "started", "stopping", "stopped"]);
   equal(context?.signal.aborted, true);
   equal(world.clock.timerCount, 0);
 });
