@@ -124,6 +124,8 @@ async function caughtUp(): Promise<void> {
 
 async function footprint(): Promise<Footprint> {
   await caughtUp();
+  // A part that is still open and a log that is about to rest have timers; then there is none.
+  await until("rest", () => !process.getActiveResourcesInfo().includes("Timeout"));
   if (globalThis.gc === undefined) throw new Error("start node with --expose-gc");
   for (let turn = 0; turn < SETTLE_TURNS; turn++) {
     await realClock.yield();
