@@ -54,6 +54,12 @@ export class TcpConnection {
   /** A block was refused: what comes after it may be stored but is never counted. */
   #isBroken = false;
   #isSettled = false;
+  /**
+   * Whether the newest block was taken or is refused as BUSY is known at the end of the turn. Until then nothing behind
+   * it is stored: the pressure may fall in between, and it would overtake.
+   */
+  #isInDoubt = false;
+  #wasRefused = false;
   /** Blocks and dead letters on their way to the disk. */
   #pendingCount = 0;
   #lingerMs = LINGER_MS;
@@ -173,7 +179,7 @@ export class TcpConnection {
   }
 
   #isBlocked(): boolean {
-    return this.#owner.isPaused || this.#owner.context.pressure === "full";
+    return this.#isInDoubt || this.#owner.isPaused || this.#owner.context.pressure === "full";
   }
 
   #store(block: RecordBlock, copy: RecordBlock | undefined): void {
@@ -181,7 +187,9 @@ export class TcpConnection {
     const stored = context.storeBlock(block);
     // Whether it was refused as BUSY is known only later, and then the bytes are gone: under pressure, and only
     // then, a copy is kept. `storeBlock` has raised the pressure before it returned.
-    const spare = copy ?? (context.pressure === "full" ? copyBlock(block) : undefined);
+    const isUnderPressure = context.pressure === "full";
+    const spare = copy ?? (isUnderPressure ? copyBlock(block) : undefined);
+    if (isUnderPressure) this.#doubt();
     // All that is left of it where no copy was kept.
     const { count } = block;
     this.#pendingCount++;
@@ -233,7 +241,21 @@ export class TcpConnection {
 
   #holdAgain(block: RecordBlock): void {
     this.#held.unshift(block);
+    this.#wasRefused = true;
+  }
+
+  #doubt(): void {
+    const { clock, guard } = this.#owner.context;
+    this.#isInDoubt = true;
+    void clock.yield().then(guard(() => this.#settleDoubt()));
+  }
+
+  #settleDoubt(): void {
+    const wasRefused = this.#wasRefused;
+    this.#isInDoubt = false;
+    this.#wasRefused = false;
     if (this.#isBlocked()) return;
+    if (!wasRefused) return this.resume();
     // The pressure fell between the refusal and now, so nobody will call `resume`.
     const { clock, guard } = this.#owner.context;
     this.#retryTimer?.();

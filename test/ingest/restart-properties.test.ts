@@ -151,3 +151,23 @@ test("restart: with room in time, what was read and is not sent again is stored,
     manyRuns,
   );
 });
+
+test("restart: a block that is refused while the pressure falls is not overtaken", async () => {
+  const steps: readonly Act[] = [
+    (world) => world.give(1),
+    (world) => world.send("counted", 0, 1, false),
+    (world) => world.send("counted", 0, 1, false),
+    (world) => world.send("counted", 0, 2, false),
+    (world) => world.send("counted", 1, 1, false),
+    (world) => world.send("counted", 1, 1, false),
+    (world) => world.add(2),
+    (world) => world.poison("none", 0, "stop"),
+    (world) => world.clock.advance(0),
+    (world) => world.send("counted", 0, 1, false),
+    (world) => world.clock.advance(50),
+  ];
+  await play(
+    steps.map((act) => new Command("as found", act)),
+    2,
+  );
+});

@@ -4,6 +4,7 @@
 import type { Receiver, ReceiverContext, ReceiverSession } from "../../src/contract/receiver.ts";
 import { type RecordBlock, type Stored, valueOf, valueStart } from "../../src/contract/record.ts";
 import { codeOf, HoldfastError, toError } from "../../src/errors.ts";
+import { realClock } from "../../src/host/clock.ts";
 import type { HttpServers } from "../../src/host/http.ts";
 import type { Sockets } from "../../src/host/sockets.ts";
 import { buildBlock } from "../../src/record/block-builder.ts";
@@ -207,5 +208,5 @@ function textsOf(block: RecordBlock): readonly string[] {
 
 /** Lets every promise that is resolved by now have its effects. */
 export async function settle(): Promise<void> {
-  for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+  for (let turn = 0; turn < 3; turn++) await realClock.yield();
 }
