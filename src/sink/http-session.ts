@@ -9,12 +9,11 @@ import { createHash } from "node:crypto";
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
 import type { Breaker } from "../contract/breaker.ts";
-import type { Pool, PoolEvent } from "../contract/pool.ts";
+import type { Pool } from "../contract/pool.ts";
 import type { SinkBatch, SinkContext, SinkSession, WriteResult } from "../contract/sink.ts";
 import { HoldfastError, isRetried } from "../errors.ts";
 import type { HttpAnswer } from "../host/http-client.ts";
 import { createBreaker } from "../pool/breaker.ts";
-import { createPool } from "../pool/pool.ts";
 import { judgeAnswer, type Verdict } from "./http-answer.ts";
 import {
   aloneBytes,
@@ -134,16 +133,13 @@ export class HttpSession implements SinkSession<unknown> {
     this.#share = new RefusedShare(name);
     this.guarantee = idempotencyKey ? "idempotent" : "at-least-once";
     this.by = idempotencyKey ? "key" : "no key";
-    this.#pool = createPool({
+    this.#pool = context.pool({
       ...options.pool,
       name,
-      clock,
-      random,
       connector: httpConnector({ sink: name, client: httpClient, files, targets, tls }),
       addresses: targets.map(({ address }) => address),
       // A lease is one request, which has a deadline.
       leakAfterMs: Infinity,
-      onEvent: (event) => this.#tell(event),
     });
     this.#breaker = createBreaker({
       ...options.breaker,
@@ -298,15 +294,6 @@ export class HttpSession implements SinkSession<unknown> {
     const full = Math.min(BACK_OFF_MS_MIN * 2 ** this.#failures++, BACK_OFF_MS_MAX);
     const ownMs = full / 2 + (full / 2) * this.#context.random.next();
     return Math.max(delayMs === 0 ? ownMs : delayMs, this.#breaker.state().triesInMs ?? 0);
-  }
-
-  #tell(event: PoolEvent): void {
-    if (event.kind !== "endpoint") return;
-    const { address, status, error } = event;
-    const { logger } = this.#context;
-    const fields = { address, status, ...(error === undefined ? {} : { error: error.message }) };
-    if (status === "up") logger.info("http server is up", fields);
-    else logger.warn(`http server is ${status}`, fields);
   }
 }
 

@@ -82,7 +82,7 @@ test("http: a server that is away: the wait for a connection ends, and the batch
   equal(result.cause.code, "POOL_TIMEOUT");
   match(result.cause.message, /http:\/\/s:8080 is down, last connect error/);
   ok(scene.server.places.length < 10);
-  deepEqual(scene.pipeline.warnings, ["http server is down"]);
+  deepEqual(scene.pipeline.endpoints(), ["down"]);
   await scene.close(session);
 });
 

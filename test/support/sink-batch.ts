@@ -91,6 +91,11 @@ export class SinkPipeline {
     this.clock = clock;
   }
 
+  /** How the endpoints of all pools are. */
+  endpoints(): readonly string[] {
+    return this.pools.flatMap((pool) => pool.stats().endpoints.map(({ status }) => status));
+  }
+
   get nextOffset(): number {
     return this.lastEnds["log"]?.["0"] ?? 0;
   }
