@@ -5,7 +5,6 @@ import { inlineShells } from "../../src/actor/inline-shell.ts";
 import { nactShells } from "../../src/actor/nact-shell.ts";
 import type { ShellSystem } from "../../src/actor/shell.ts";
 import type {
-  Decider,
   Directive,
   OnExhausted,
   Supervisor,
@@ -14,11 +13,12 @@ import type {
   UnitRef,
   UnitSession,
 } from "../../src/contract/unit.ts";
-import { createSupervisor, when } from "../../supervisors/index.ts";
+import { createSupervisor } from "../../supervisors/index.ts";
 import { createSeededRandom } from "../../src/testing/seeded-random.ts";
 import { manyRuns } from "../support/runs.ts";
 import { strategy, type TimedEvent } from "../support/supervised.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
+import { deciderOf } from "./unit-setting.ts";
 
 type How = "handle" | "wait" | "throw" | "reject" | "hang" | "fail";
 interface Message {
@@ -179,16 +179,6 @@ class Play {
   of(life: Life): readonly TimedEvent[] {
     return this.events.filter(({ unit }) => unit === life.name);
   }
-}
-
-function deciderOf({ directive }: Setting): Decider {
-  return when(RangeError, "resume")
-    .when(TypeError, "restart")
-    .when(() => {
-      if (directive === "throw") throw new Error("a decider that throws");
-      return false;
-    }, "stop")
-    .otherwise(directive === "throw" ? "stop" : directive);
 }
 
 /** A wait after a failure: a restart by hand has none. */

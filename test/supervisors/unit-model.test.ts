@@ -5,21 +5,20 @@ import { inlineShells } from "../../src/actor/inline-shell.ts";
 import { nactShells } from "../../src/actor/nact-shell.ts";
 import type { ShellSystem } from "../../src/actor/shell.ts";
 import type {
-  Decider,
   Supervisor,
   UnitContext,
   UnitEvent,
   UnitRef,
   UnitSession,
 } from "../../src/contract/unit.ts";
-import { oneForOne, createSupervisor, when, withoutJitter } from "../../supervisors/index.ts";
+import { oneForOne, createSupervisor, withoutJitter } from "../../supervisors/index.ts";
 import { createSeededRandom } from "../../src/testing/seeded-random.ts";
 import { manyRuns } from "../support/runs.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 import { foldEvents, told } from "./event-fold.ts";
 import { type How, MAILBOX_MAX, type Message } from "./mail-model.ts";
 import { type Seen, UnitModel } from "./unit-model.ts";
-import { type Setting, TARGETS, TIMES } from "./unit-setting.ts";
+import { deciderOf, type Setting, TARGETS, TIMES } from "./unit-setting.ts";
 
 /** Messages told in one turn, at most. */
 const TOLD_MAX = 6;
@@ -29,16 +28,6 @@ type Command =
   | { readonly kind: "fail" | "stale" | "alive" | "restart" | "stop" }
   | { readonly kind: "watch" | "stop-target"; readonly target: number }
   | { readonly kind: "advance"; readonly ms: number };
-
-function deciderOf({ directive }: Setting): Decider {
-  return when(RangeError, "resume")
-    .when(TypeError, "restart")
-    .when(() => {
-      if (directive === "throw") throw new Error("a decider that throws");
-      return false;
-    }, "stop")
-    .otherwise(directive === "throw" ? "stop" : directive);
-}
 
 /** The real unit, and what can be seen of it. */
 class RealUnit {

@@ -1,5 +1,6 @@
 /** What a unit and its reference model are made with. */
-import type { Overflow } from "../../src/contract/unit.ts";
+import type { Decider, Overflow } from "../../src/contract/unit.ts";
+import { when } from "../../supervisors/index.ts";
 
 /** One unit's strategy and limits. What is thrown is resumed, what rejects is restarted, all else is as `directive` says. */
 export interface Setting {
@@ -22,3 +23,14 @@ export const TIMES = {
 } as const;
 /** Units that may be watched. */
 export const TARGETS: readonly number[] = [0, 1, 2];
+
+/** Resumes a RangeError, restarts a TypeError, and does with all else as the setting says. */
+export function deciderOf({ directive }: Pick<Setting, "directive">): Decider {
+  return when(RangeError, "resume")
+    .when(TypeError, "restart")
+    .when(() => {
+      if (directive === "throw") throw new Error("a decider that throws");
+      return false;
+    }, "stop")
+    .otherwise(directive === "throw" ? "stop" : directive);
+}
