@@ -33,7 +33,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     },
     notes: [
       "FILE is holdfast.yaml unless given.",
-      "Ctrl-C or SIGTERM stops between batches; a second one ends at once, and the next start replays.",
+      "Ctrl-C, SIGTERM or a closed terminal stops between batches; a second one ends at once, and the next start replays.",
     ],
     load: () => import("./run.ts"),
   },

@@ -79,7 +79,7 @@ export class Runner {
    */
   async run(): Promise<number> {
     const { ingest, host, lifeline, service, terminal } = this.#parts;
-    const forget = host.process.onSignals(["SIGINT", "SIGTERM"], () => this.#onSignal());
+    const forget = host.process.onSignals(["SIGINT", "SIGTERM", "SIGHUP"], () => this.#onSignal());
     const letGo = lifeline.onCut(() => this.#orphaned());
     try {
       await this.#start();
