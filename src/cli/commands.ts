@@ -7,7 +7,7 @@ const CONFIG_OPTION: OptionSpec = {
   type: "string",
   short: "c",
   takes: "FILE",
-  doc: "configuration that names the data directory (holdfast.yaml)",
+  doc: "configuration that names the data directory (holdfast.yaml; without one ./data)",
 };
 const DATA_OPTION: OptionSpec = {
   type: "string",

@@ -3,6 +3,7 @@
  */
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
+import { DATA_DEFAULT } from "../config/defaults.ts";
 import type { ConfigInput } from "../config/load.ts";
 import type { ProblemReport } from "../config/problems.ts";
 import { CODES, codeOf, HoldfastError } from "../errors.ts";
@@ -30,11 +31,17 @@ export async function loadFor(call: Call, file: string = CONFIG_FILE): Promise<L
   return { kind: "invalid", exitCode: CODES.CONFIG_SYNTAX.exitCode };
 }
 
-/** Data directory of a command: `--data`, or what its configuration says. @throws CONFIG_ codes */
+/**
+ * Data directory of a command: `--data`, or what its configuration says; where there is none and none was named, the
+ * default one if that is there. @throws CONFIG_ codes
+ */
 export async function dataDirectory(call: Call): Promise<string> {
   const given = call.text("data");
   if (given !== undefined) return resolve(call.terminal.directory, given);
-  const input = await configInput(call, call.text("config") ?? CONFIG_FILE);
+  const named = call.text("config");
+  const usual = resolve(call.terminal.directory, DATA_DEFAULT);
+  if (named === undefined && !(await hasConfig(call)) && (await isDirectory(usual))) return usual;
+  const input = await configInput(call, named ?? CONFIG_FILE);
   const { readDataDirectory } = await import("../config/data-directory.ts");
   return resolve(call.terminal.directory, await readDataDirectory(input));
 }
@@ -45,6 +52,14 @@ export async function requireDirectory(files: Files, directory: string): Promise
   throw new HoldfastError("DIRECTORY_UNWRITABLE", `there is no data directory ${directory}`, {
     fix: "--data DIR, or start in the directory where holdfast run was started",
   });
+}
+
+async function hasConfig({ terminal }: Call): Promise<boolean> {
+  return (await realFiles.stat(resolve(terminal.directory, CONFIG_FILE))) !== undefined;
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  return (await realFiles.stat(path))?.kind === "directory";
 }
 
 async function configInput({ terminal }: Call, file: string): Promise<ConfigInput> {

@@ -183,3 +183,19 @@ for (const [args, said] of [
     deepEqual([code, stdout, stderr.split("\n")[0]], [64, "", `USAGE: ${said}`]);
   });
 }
+
+test("units: without a configuration it is what is in ./data, if that is there", () =>
+  inDirectory(async (directory) => {
+    match((await holdfast(["units"], { directory })).stderr, /^CONFIG_NOT_FOUND/);
+    const instance = new Instance(directory);
+    await instance.ingest.start();
+    try {
+      const { code, stdout } = await holdfast(["units"], { directory });
+      equal(code, 0);
+      match(stdout, /receivers\/meters +running/);
+      const named = await holdfast(["units", "-c", "other.yaml"], { directory });
+      match(named.stderr, /^CONFIG_NOT_FOUND: other.yaml/);
+    } finally {
+      await instance.ingest.stop();
+    }
+  }));
