@@ -61,6 +61,7 @@ export type Code =
   | "CONNECTION_FAILED"
   | "CONNECTION_STALLED"
   | "CONNECTION_UNTRUSTED"
+  | "CONNECTION_REFUSED"
   | "HTTP_BAD_REQUEST"
   | "HTTP_UNSUPPORTED_MEDIA_TYPE"
   | "UNIT_DEADLINE"
@@ -139,6 +140,7 @@ export const CODES: Readonly<Record<Code, CodeRule>> = {
   CONNECTION_FAILED: transient,
   CONNECTION_STALLED: transient,
   CONNECTION_UNTRUSTED: permanent,
+  CONNECTION_REFUSED: permanent,
   HTTP_BAD_REQUEST: permanent,
   HTTP_UNSUPPORTED_MEDIA_TYPE: permanent,
   // Supervision

@@ -201,12 +201,14 @@ export class Intake {
       clock: host.clock,
       random: host.random,
       logger: logger.child({ receiver: receiver.name, epoch: unit.epoch }),
+      files: host.files,
       sockets: host.sockets,
       http: host.http,
-      connect: (endpoint) =>
-        this.#dialer.dial(`${endpoint.host}:${endpoint.port}`, unit.signal, () =>
-          host.sockets.connect(endpoint, unit.signal),
+      connect: (options) =>
+        this.#dialer.dial(`${options.host}:${options.port}`, unit.signal, () =>
+          host.sockets.connect(options, unit.signal),
         ),
+      dial: (address, connect) => this.#dialer.dial(address, unit.signal, connect),
       store: async (records, at) => await storeBlock(buildBlock(records, at)),
       storeBlock,
       setAside: (bytes, cause) => losses.setAside(bytes, cause),

@@ -6,6 +6,14 @@ import { defineReceiver, type ReceiverFactory } from "../../src/define-receiver.
 import { type Code, HoldfastError } from "../../src/errors.ts";
 import type { HttpRequest, HttpResponse } from "../../src/host/http.ts";
 import { type ObjectSchema, schema } from "../../src/schema.ts";
+import {
+  type Access,
+  accessFields,
+  accessOf,
+  type AccessOptions,
+  checkAccess,
+  refusalOfNames,
+} from "../../src/access.ts";
 import { splitBody } from "./body.ts";
 
 const MIB = 1024 * 1024;
@@ -14,7 +22,7 @@ const RETRY_AFTER_SECONDS = "1";
 const HEADER_BYTES_MAX = 16 * 1024;
 
 /** Options with their defaults. */
-export interface HttpOptions {
+export interface HttpOptions extends AccessOptions {
   /** 0 takes a free one. */
   readonly port: number;
   /** @defaultValue 127.0.0.1 */
@@ -41,6 +49,7 @@ const options: ObjectSchema<HttpInput, HttpOptions> = schema.object({
   connectionsMax: schema.withDefault(schema.integer({ min: 1, max: 65_536 }), 1_000),
   requestTimeoutMs: schema.durationMs({ default: 30_000, min: 100, max: 3_600_000 }),
   idleTimeoutMs: schema.durationMs({ default: 60_000, min: 100, max: 3_600_000 }),
+  ...accessFields,
 });
 
 /**
@@ -53,6 +62,7 @@ export const http: ReceiverFactory<HttpInput> = defineReceiver({
   type: "http",
   redelivers: true,
   options,
+  check: (checked) => checkAccess("http", checked),
   async open(context) {
     const { host, port, bodyBytesMax, connectionsMax, requestTimeoutMs, idleTimeoutMs } =
       context.options;
@@ -63,17 +73,29 @@ export const http: ReceiverFactory<HttpInput> = defineReceiver({
       requestTimeoutMs,
       idleTimeoutMs,
     };
+    const access = await accessOf(context);
     const listener = await context.http.listen(
-      { host, port, limits },
-      (request) => {
+      { host, port, limits, ...access },
+      async (request) => {
         context.connections(listener.connectionCount);
-        return answer(request, context);
+        return refusalOf(request, context, access) ?? (await answer(request, context));
       },
       context.fail,
     );
     return { address: listener.address, close: (signal) => listener.close(signal) };
   },
 });
+
+function refusalOf(
+  { peer, peerNames }: HttpRequest,
+  { options: { tls } }: ReceiverContext<HttpOptions>,
+  { refused }: Access,
+): HttpResponse | undefined {
+  const cause = refusalOfNames(tls === undefined ? {} : { tls }, peerNames);
+  if (cause === undefined) return undefined;
+  refused(peer, cause);
+  return refusal(403, cause.code, cause.message);
+}
 
 async function answer(
   request: HttpRequest,

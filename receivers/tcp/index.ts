@@ -1,7 +1,8 @@
 /**
- * `holdfast/receivers/tcp`: messages over plain TCP.
+ * `holdfast/receivers/tcp`: messages over TCP, plain or with TLS.
  */
 import { defineReceiver, type ReceiverFactory } from "../../src/define-receiver.ts";
+import { checkAccess } from "../../src/access.ts";
 import { redelivers, type TcpInput, tcpOptions } from "./options.ts";
 import { TcpServer } from "./server.ts";
 
@@ -23,6 +24,7 @@ export const tcp: ReceiverFactory<TcpInput> = defineReceiver({
   type: "tcp",
   redelivers,
   options: tcpOptions,
+  check: (options) => checkAccess("tcp", options),
   async open(context) {
     const server = new TcpServer(context);
     await server.listen();

@@ -10,6 +10,7 @@ import {
   MESSAGE_BYTES_LIMIT,
 } from "../../src/framing/index.ts";
 import { checkOptions, customField, type ObjectSchema, schema } from "../../src/schema.ts";
+import { accessFields, type AccessOptions } from "../../src/access.ts";
 
 /** A framing: a value of `lines()`, `delimited()`, `lengthPrefixed()`, or what YAML can say. */
 export type FramingOption =
@@ -32,7 +33,7 @@ export function redelivers({ acknowledge }: Pick<TcpOptions, "acknowledge">): bo
 }
 
 /** Options with their defaults. */
-export interface TcpOptions {
+export interface TcpOptions extends AccessOptions {
   /** 0 takes a free one. */
   readonly port: number;
   /** @defaultValue 127.0.0.1 */
@@ -81,6 +82,7 @@ export const tcpOptions: ObjectSchema<TcpInput, TcpOptions> = schema.object({
     max: MESSAGE_BYTES_LIMIT,
   }),
   idleTimeoutMs: schema.durationMs({ default: 900_000, min: 0, max: 2 ** 31 - 1 }),
+  ...accessFields,
 });
 
 function parseFraming(value: unknown): Framing | undefined {

@@ -5,6 +5,7 @@ import type { ReceiverContext, ReceiverSession } from "../../src/contract/receiv
 import { toError } from "../../src/errors.ts";
 import { Workspace } from "../../src/framing/index.ts";
 import type { Connection, Endpoint, Listener } from "../../src/host/sockets.ts";
+import { type Access, accessOf, refusalOfNames } from "../../src/access.ts";
 import { type ConnectionOwner, TcpConnection } from "./connection.ts";
 import type { TcpOptions } from "./options.ts";
 
@@ -23,6 +24,7 @@ export class TcpServer implements ConnectionOwner, ReceiverSession {
   /** A limit that is hit again and again is told once, until it is left. */
   #isLimitTold = false;
   #listener: Listener | undefined;
+  #access: Access | undefined;
   #closing: Promise<void> | undefined;
   #whenEmpty: (() => void) | undefined;
 
@@ -44,9 +46,10 @@ export class TcpServer implements ConnectionOwner, ReceiverSession {
 
   async listen(): Promise<void> {
     const { options, sockets, guard, fail } = this.context;
+    this.#access = await accessOf(this.context);
     const { host, port } = options;
     this.#listener = await sockets.listen(
-      { host, port, backlog: BACKLOG },
+      { host, port, backlog: BACKLOG, ...this.#access },
       guard((connection: Connection) => this.#accept(connection)),
       fail,
     );
@@ -107,6 +110,11 @@ export class TcpServer implements ConnectionOwner, ReceiverSession {
         );
       this.#isLimitTold = true;
       return;
+    }
+    const refusal = refusalOfNames(options, connection.peerNames);
+    if (refusal !== undefined) {
+      connection.destroy();
+      return this.#access?.refused(connection.peer, refusal);
     }
     this.#connectedCount++;
     this.#connections.add(new TcpConnection(this, connection));

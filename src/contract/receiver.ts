@@ -3,9 +3,10 @@
  * incarnation with its own epoch, supervised, and fenced when the next one begins.
  */
 import type { Clock } from "../host/clock.ts";
+import type { Files } from "../host/files.ts";
 import type { HttpServers } from "../host/http.ts";
 import type { Random } from "../host/random.ts";
-import type { Connection, Endpoint, Sockets } from "../host/sockets.ts";
+import type { Connection, ConnectOptions, Sockets } from "../host/sockets.ts";
 import type { Logger } from "./logger.ts";
 import type { RecordBlock, RecordInput, Stored } from "./record.ts";
 import type { Strategy } from "./unit.ts";
@@ -29,15 +30,23 @@ export interface ReceiverContext<Options> {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
+  readonly files: Files;
   readonly sockets: Sockets;
   readonly http: HttpServers;
   /**
    * A connection of the host: the same receiver runs on the simulated network. An endpoint that is down is tried at its
    * next probe, over all incarnations: it waits up to a minute for that.
    *
-   * @throws CONNECTION_FAILED, CONNECTION_STALLED
+   * @throws CONNECTION_FAILED, CONNECTION_UNTRUSTED, CONNECTION_STALLED
    */
-  readonly connect: (endpoint: Endpoint) => Promise<Connection>;
+  readonly connect: (options: ConnectOptions) => Promise<Connection>;
+  /**
+   * The same for a client library that opens its own socket: `connect` runs when it is time to, at once while the
+   * endpoint (`host:port`) is up. What it rejects with passes through.
+   *
+   * @throws CONNECTION_STALLED
+   */
+  readonly dial: <C>(address: string, connect: () => Promise<C>) => Promise<C>;
   /**
    * One or many records as one block; resolves when they are on disk, in call order. Rejects with BUSY beyond
    * `inflightBytesMax`, LOG_FULL after `storeTimeoutMs` without room, BLOCK_TOO_LARGE, STORE_FENCED. What was

@@ -5,17 +5,7 @@
  * the connections, a pool, decides all of that.
  */
 import type { Endpoint } from "./sockets.ts";
-
-/** What a client shows and believes in a TLS handshake; PEM. */
-export interface ClientTls {
-  /** Name that the server's certificate must have. @defaultValue the host */
-  readonly servername?: string;
-  /** Authorities that may have signed it; absent: those that Node brings. */
-  readonly ca?: Uint8Array;
-  /** Certificate of the client with its chain, and its key: both or neither. */
-  readonly cert?: Uint8Array;
-  readonly key?: Uint8Array;
-}
+import type { ClientTls } from "./tls.ts";
 
 /** A server and how to talk to it: with TLS where `tls` is there. */
 export interface HttpServerPlace extends Endpoint {

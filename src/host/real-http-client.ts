@@ -2,17 +2,17 @@
  * HTTP clients of the machine, on `node:http` without its agents: a request is given the socket it goes over.
  */
 import { type ClientRequest, type IncomingMessage, request } from "node:http";
-import { connect, isIP, type Socket } from "node:net";
-import { connect as connectTls, createSecureContext } from "node:tls";
-import { HoldfastError, toError } from "../errors.ts";
+import { connect, type Socket } from "node:net";
+import { HoldfastError } from "../errors.ts";
 import type {
-  ClientTls,
   HttpAnswer,
   HttpClient,
   HttpConnection,
   HttpQuestion,
   HttpServerPlace,
 } from "./http-client.ts";
+import { connectionError } from "./connection-error.ts";
+import { connectTls } from "./real-tls.ts";
 
 /** Longest header of an answer; Node's own limit, said here. */
 const HEADER_BYTES_MAX = 16_384;
@@ -41,37 +41,13 @@ export const realHttpClient: HttpClient = Object.freeze({
 
 function openSocket(place: HttpServerPlace): { readonly socket: Socket; readonly ready: string } {
   const { host, port, tls } = place;
-  const socket = tls === undefined ? connect({ host, port }) : openTls(place, tls);
+  const socket =
+    tls === undefined
+      ? connect({ host, port })
+      : connectTls({ host, port, ALPNProtocols: ["http/1.1"] }, tls);
   socket.setNoDelay(true);
   socket.setKeepAlive(true, KEEP_ALIVE_MS);
   return { socket, ready: tls === undefined ? "connect" : "secureConnect" };
-}
-
-function openTls(place: HttpServerPlace, tls: ClientTls): Socket {
-  const { host, port } = place;
-  // An address is no name that a server could choose its certificate by.
-  const servername = tls.servername ?? (isIP(host) === 0 ? host : undefined);
-  return connectTls({
-    host,
-    port,
-    secureContext: contextOf(tls, nameOf(place)),
-    ALPNProtocols: ["http/1.1"],
-    ...(servername === undefined ? {} : { servername }),
-  });
-}
-
-function contextOf(tls: ClientTls, name: string): ReturnType<typeof createSecureContext> {
-  const { ca, cert, key } = tls;
-  const pem = (bytes: Uint8Array | undefined): Buffer | undefined =>
-    bytes === undefined ? undefined : Buffer.from(bytes);
-  try {
-    return createSecureContext({ ca: pem(ca), cert: pem(cert), key: pem(key) });
-  } catch (cause) {
-    throw new HoldfastError("CONFIG_VALUE", `${name}: ${toError(cause).message}`, {
-      cause,
-      fix: "ca, cert and key are PEM files, and the key belongs to the certificate",
-    });
-  }
 }
 
 function nameOf({ host, port }: HttpServerPlace): string {
@@ -211,27 +187,4 @@ function headersOf({ headers }: IncomingMessage): Readonly<Record<string, string
     Array.isArray(value) ? value.join(", ") : value,
   ]);
   return Object.fromEntries(entries);
-}
-
-/** Node's and OpenSSL's names for: one side does not accept the other's certificate. */
-const UNTRUSTED =
-  /^(CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|INVALID_CA|INVALID_PURPOSE|HOSTNAME_MISMATCH|ERR_TLS_CERT_|ERR_SSL_\w*(CERTIFICATE|UNKNOWN_CA))/;
-
-/** Node's reasons why a connection is not to be had, as ours. */
-function connectionError(name: string, cause: Error): HoldfastError {
-  if (cause instanceof HoldfastError) return cause;
-  const code = "code" in cause && typeof cause.code === "string" ? cause.code : "";
-  const message = `${name}: ${textOf(cause)}`;
-  if (UNTRUSTED.test(code))
-    return new HoldfastError("CONNECTION_UNTRUSTED", `${message} (${code})`, {
-      cause,
-      fix: "check tls.ca, tls.cert and tls.servername, the server's certificate, and this machine's clock",
-    });
-  return new HoldfastError("CONNECTION_FAILED", message, { cause });
-}
-
-/** Several addresses of one name fail as one error without a text. */
-function textOf(cause: Error): string {
-  if (!(cause instanceof AggregateError)) return cause.message;
-  return cause.errors.map((each) => toError(each).message).join(", ");
 }

@@ -2,10 +2,20 @@
  * HTTP servers of the machine. Clients are in `real-http-client.ts`.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
+import type { Duplex } from "node:stream";
 import { type Code, toError } from "../errors.ts";
 import { realClock } from "./clock.ts";
-import type { HttpLimits, HttpListener, HttpRequest, HttpResponse, HttpServers } from "./http.ts";
-import { listenError } from "./real-sockets.ts";
+import type {
+  HttpLimits,
+  HttpListener,
+  HttpListenOptions,
+  HttpRequest,
+  HttpResponse,
+  HttpServers,
+} from "./http.ts";
+import { guardServer, listenError, namesOf, peerOf } from "./real-sockets.ts";
+import { serverOptions } from "./real-tls.ts";
 import type { Endpoint } from "./sockets.ts";
 
 const BODIES_BYTES_MAX = 32 * 2 ** 20;
@@ -15,12 +25,11 @@ const TIMEOUT_CHECK_MS = 1_000;
 const LINGER_MS = 2_000;
 
 type Handle = (request: HttpRequest) => Promise<HttpResponse>;
-type ListenOptions = Endpoint & { readonly limits: HttpLimits };
 
 /** The machine's HTTP servers. */
 export const realHttp: HttpServers = Object.freeze({
-  listen: (options: ListenOptions, handle: Handle, onError: (cause: Error) => void) => {
-    const served = new HttpServer(options.limits, handle, onError);
+  listen: async (options: HttpListenOptions, handle: Handle, onError: (cause: Error) => void) => {
+    const served = new HttpServer(options, handle, onError);
     return served.listen(options);
   },
 });
@@ -35,12 +44,13 @@ class HttpServer implements HttpListener {
   #bodiesBytes = 0;
   #isClosing = false;
 
-  constructor(limits: HttpLimits, handle: Handle, onError: (cause: Error) => void) {
+  constructor(options: HttpListenOptions, handle: Handle, onError: (cause: Error) => void) {
+    const { limits, tls, host, port } = options;
     this.#limits = { bodiesBytesMax: BODIES_BYTES_MAX, ...limits };
     this.#handle = handle;
     this.#onError = onError;
     const { requestTimeoutMs, idleTimeoutMs, headerBytesMax, connectionsMax } = limits;
-    const server = createServer({
+    const serving = {
       requestTimeout: requestTimeoutMs,
       headersTimeout: requestTimeoutMs,
       keepAliveTimeout: idleTimeoutMs,
@@ -48,7 +58,12 @@ class HttpServer implements HttpListener {
       maxHeaderSize: headerBytesMax,
       keepAlive: true,
       noDelay: true,
-    });
+    };
+    const server =
+      tls === undefined
+        ? createServer(serving)
+        : createTlsServer({ ...serving, ...serverOptions(tls, `${host}:${port}`) });
+    guardServer(server, options);
     server.maxConnections = connectionsMax;
     server.on("request", (message, response) => this.#serve(message, response, false));
     // Otherwise the client would send a body that is refused anyway.
@@ -57,6 +72,14 @@ class HttpServer implements HttpListener {
       this.#connectionCount++;
       socket.once("close", () => this.#connectionCount--);
     });
+    const { upgrade } = options;
+    if (upgrade !== undefined)
+      server.on("upgrade", (request: IncomingMessage, stream: Duplex, head: Buffer) => {
+        const { socket } = request;
+        const { path, query } = targetOf(request);
+        const peer = { stream, peer: peerOf(socket), peerNames: namesOf(socket) };
+        upgrade({ request, path, query, stream: peer, head });
+      });
     this.#server = server;
   }
 
@@ -169,20 +192,27 @@ class HttpServer implements HttpListener {
   }
 }
 
-function requestOf(message: IncomingMessage, body: Uint8Array, signal: AbortSignal): HttpRequest {
-  const { method = "GET", url = "/", headers, socket } = message;
+function targetOf({ url = "/" }: IncomingMessage): Pick<HttpRequest, "path" | "query"> {
   const at = url.indexOf("?");
+  return {
+    path: at === -1 ? url : url.slice(0, at),
+    query: new URLSearchParams(at === -1 ? "" : url.slice(at + 1)),
+  };
+}
+
+function requestOf(message: IncomingMessage, body: Uint8Array, signal: AbortSignal): HttpRequest {
+  const { method = "GET", headers, socket } = message;
   const entries = Object.entries(headers).map(([name, value = ""]) => [
     name,
     Array.isArray(value) ? value.join(", ") : value,
   ]);
   return {
     method,
-    path: at === -1 ? url : url.slice(0, at),
-    query: new URLSearchParams(at === -1 ? "" : url.slice(at + 1)),
+    ...targetOf(message),
     headers: Object.fromEntries(entries),
     body,
-    peer: `${socket.remoteAddress ?? "unknown"}:${socket.remotePort ?? 0}`,
+    peerNames: namesOf(socket),
+    peer: peerOf(socket),
     signal,
   };
 }

@@ -1,5 +1,5 @@
 /**
- * Stream sockets of the machine. The only file that touches `node:net`.
+ * Stream sockets of the machine, plain or with TLS.
  *
  * All sockets read into one buffer: the bytes are handed on in the same turn, so a buffer per socket would
  * only cost memory. For accepted sockets Node offers this through a private handle; where that is missing, they
@@ -13,13 +13,18 @@ import {
   Socket,
   type SocketConstructorOpts,
 } from "node:net";
+import { createServer as createTlsServer, type Server as TlsServer, TLSSocket } from "node:tls";
 import { HoldfastError } from "../errors.ts";
+import { connectionError } from "./connection-error.ts";
+import { clientNames, connectTls, serverOptions } from "./real-tls.ts";
 import type {
   Connection,
+  ConnectOptions,
   DataListener,
   Endpoint,
   Listener,
   ListenOptions,
+  PeerStream,
   Sockets,
 } from "./sockets.ts";
 
@@ -48,11 +53,36 @@ export function realSockets(
       onError: (cause: Error) => void,
     ) =>
       listen(
+        "connections",
         options,
-        (socket) => onConnection(accepted(socket, fastAccept ? shared : undefined)),
+        (socket) =>
+          onConnection(
+            options.tls === undefined
+              ? accepted(socket, fastAccept ? shared : undefined)
+              : readPublicly(socket),
+          ),
         onError,
       ),
-    connect: (endpoint: Endpoint, signal: AbortSignal) => connectTo(endpoint, signal, shared),
+    connect: async (options: ConnectOptions, signal: AbortSignal) => {
+      const { tls } = options;
+      const onread = tls === undefined ? shared.onRead(() => connection) : undefined;
+      const socket = beginConnect(options, onread);
+      const connection = new RealConnection(socket, nameOf(options));
+      if (tls !== undefined) socket.on("data", (chunk: Buffer) => connection.received(chunk, 0));
+      await connected(socket, options, signal);
+      return connection;
+    },
+    listenStreams: (
+      options: ListenOptions,
+      onStream: (peer: PeerStream) => void,
+      onError: (cause: Error) => void,
+    ) =>
+      listen("streams", options, (socket) => onStream(streamOf(socket, peerOf(socket))), onError),
+    connectStream: async (options: ConnectOptions, signal: AbortSignal) => {
+      const socket = beginConnect(options, undefined);
+      await connected(socket, options, signal);
+      return streamOf(socket, nameOf(options));
+    },
   });
 }
 
@@ -73,29 +103,74 @@ class SharedRead {
   }
 }
 
+type ServerKind = "connections" | "streams";
+
 function listen(
+  kind: ServerKind,
   options: ListenOptions,
   onSocket: (socket: Socket) => void,
   onError: (cause: Error) => void,
 ): Promise<Listener> {
   const { host, port, backlog } = options;
+  const { server, accepts } = serverOf(kind, options);
   return new Promise((resolve, reject) => {
-    const server = createServer({
-      allowHalfOpen: true,
-      noDelay: true,
-      keepAlive: true,
-      keepAliveInitialDelay: KEEP_ALIVE_MS,
-      pauseOnConnect: true,
-    });
     const refused = (cause: Error): void => reject(listenError(cause, options));
     server.once("error", refused);
     server.listen({ host, port, backlog }, () => {
       server.off("error", refused);
       server.on("error", onError);
-      server.on("connection", onSocket);
+      server.on(accepts, onSocket);
       resolve(listenerOf(server, options));
     });
   });
+}
+
+const SERVER_OPTIONS = {
+  allowHalfOpen: true,
+  noDelay: true,
+  keepAlive: true,
+  keepAliveInitialDelay: KEEP_ALIVE_MS,
+} as const;
+
+/** The server, and the event that hands over a connection. @throws CONFIG_VALUE */
+function serverOf(
+  kind: ServerKind,
+  options: ListenOptions,
+): { readonly server: Server; readonly accepts: string } {
+  const { tls, host, port } = options;
+  if (tls === undefined) {
+    const server = createServer({ ...SERVER_OPTIONS, pauseOnConnect: kind === "connections" });
+    guardServer(server, options);
+    return { server, accepts: "connection" };
+  }
+  const server = createTlsServer({ ...SERVER_OPTIONS, ...serverOptions(tls, `${host}:${port}`) });
+  guardServer(server, options);
+  return { server, accepts: "secureConnection" };
+}
+
+/** Keeps out who is not admitted, before anything else sees the connection, and tells of handshakes that failed. */
+export function guardServer(
+  server: Server | TlsServer,
+  { admits, refused }: Pick<ListenOptions, "admits" | "refused">,
+): void {
+  const isKeptOut = ({ remoteAddress = "" }: Socket): boolean => admits?.(remoteAddress) === false;
+  if (admits !== undefined)
+    server.prependListener("connection", (socket: Socket) => {
+      if (isKeptOut(socket)) socket.destroy();
+    });
+  server.on("tlsClientError", (cause: Error, socket: TLSSocket) => {
+    // The socket may have lost its address by now; then it is told of without one.
+    const peer = peerOf(socket);
+    if (!isKeptOut(socket)) refused?.(peer, connectionError(peer, handshakeError(socket, cause)));
+    socket.destroy();
+  });
+}
+
+/** A certificate that was not accepted is Node's own end of the connection: why is said on the socket only. */
+function handshakeError({ authorizationError }: TLSSocket, cause: Error): Error {
+  const code: unknown = authorizationError;
+  if (typeof code !== "string") return cause;
+  return Object.assign(new Error("its certificate is not accepted", { cause }), { code });
 }
 
 function listenerOf(server: Server, options: Endpoint): Listener {
@@ -140,21 +215,22 @@ export function listenError(cause: Error, { host, port }: Endpoint): Error {
   return new HoldfastError("ADDRESS_UNAVAILABLE", `${host}:${port}: ${why}`, { cause, fix });
 }
 
+/** `address:port` of a socket's other end. */
+export function peerOf({ remoteAddress = "unknown", remotePort = 0 }: Socket): string {
+  return `${remoteAddress}:${remotePort}`;
+}
+
 /** An accepted socket, read through the shared buffer where that can be had. */
 function accepted(socket: Socket, shared: SharedRead | undefined): Connection {
-  const peer = `${socket.remoteAddress ?? "unknown"}:${socket.remotePort ?? 0}`;
   const handle: unknown = shared === undefined ? undefined : Reflect.get(socket, "_handle");
   if (
     shared === undefined ||
     typeof handle !== "object" ||
     handle === null ||
     !("useUserBuffer" in handle)
-  ) {
-    const connection = new RealConnection(socket, peer);
-    socket.on("data", (chunk) => connection.received(chunk, 0));
-    socket.resume();
-    return connection;
-  }
+  )
+    return readPublicly(socket);
+  const peer = peerOf(socket);
   // The handle moves to a socket that reads into the shared buffer. It was paused on connect, so no byte is
   // lost; the first socket lets go of it, or its collection would close it.
   Reflect.set(socket, "_handle", null);
@@ -167,42 +243,60 @@ function accepted(socket: Socket, shared: SharedRead | undefined): Connection {
   return connection;
 }
 
-function connectTo(
-  { host, port }: Endpoint,
-  signal: AbortSignal,
-  shared: SharedRead,
-): Promise<Connection> {
+function readPublicly(socket: Socket): Connection {
+  const connection = new RealConnection(socket, peerOf(socket));
+  socket.on("data", (chunk) => connection.received(chunk, 0));
+  socket.resume();
+  return connection;
+}
+
+function nameOf({ host, port }: Endpoint): string {
+  return `${host}:${port}`;
+}
+
+/** Node's stream, which from here on is its taker's. */
+function streamOf(socket: Socket, peer: string): PeerStream {
+  return { stream: socket, peer, peerNames: namesOf(socket) };
+}
+
+function beginConnect({ host, port, tls }: ConnectOptions, onread: OnReadOpts | undefined): Socket {
+  const options = {
+    host,
+    port,
+    allowHalfOpen: true,
+    noDelay: true,
+    keepAlive: true,
+    keepAliveInitialDelay: KEEP_ALIVE_MS,
+  };
+  if (tls !== undefined) return connectTls(options, tls);
+  return connect(onread === undefined ? options : { ...options, onread });
+}
+
+/** Resolves when it is connected, its handshake done. */
+function connected(socket: Socket, options: ConnectOptions, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
-    if (signal.aborted) return void reject(signal.reason);
-    const onread = shared.onRead(() => connection);
-    const socket = connect({
-      host,
-      port,
-      allowHalfOpen: true,
-      noDelay: true,
-      keepAlive: true,
-      keepAliveInitialDelay: KEEP_ALIVE_MS,
-      onread,
-    });
     const abort = (): void => {
       socket.destroy();
       reject(signal.reason);
     };
     const failed = (cause: Error): void => {
       signal.removeEventListener("abort", abort);
-      reject(
-        new HoldfastError("CONNECTION_FAILED", `${host}:${port}: ${cause.message}`, { cause }),
-      );
+      reject(connectionError(nameOf(options), cause));
     };
+    if (signal.aborted) return abort();
     signal.addEventListener("abort", abort, { once: true });
     socket.once("error", failed);
-    const connection = new RealConnection(socket, `${host}:${port}`);
-    socket.once("connect", () => {
+    socket.once(options.tls === undefined ? "connect" : "secureConnect", () => {
       signal.removeEventListener("abort", abort);
       socket.off("error", failed);
-      resolve(connection);
+      resolve();
     });
   });
+}
+
+/** Names in the certificate of a socket's peer; a plain socket has none. */
+export function namesOf(socket: Socket): readonly string[] {
+  return socket instanceof TLSSocket ? clientNames(socket) : [];
 }
 
 /** A socket as a {@link Connection}. It has an error listener from its first moment to its last. */
@@ -225,6 +319,10 @@ export class RealConnection implements Connection {
 
   get peer(): string {
     return this.#peer;
+  }
+
+  get peerNames(): readonly string[] {
+    return namesOf(this.#socket);
   }
 
   get unsentBytes(): number {

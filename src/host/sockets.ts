@@ -1,6 +1,8 @@
 /**
- * Stream sockets: interface here, the real ones in `real-sockets.ts`.
+ * Stream sockets, plain or with TLS: interface here, the real ones in `real-sockets.ts`.
  */
+import type { Duplex } from "node:stream";
+import type { ClientTls, ServerTls } from "./tls.ts";
 
 /** Where to connect or listen. Port 0 takes a free one. */
 export interface Endpoint {
@@ -18,6 +20,8 @@ export type DataListener = (chunk: Uint8Array, headroomBytes: number) => void;
 export interface Connection extends AsyncDisposable {
   /** `address:port` of the peer, for messages. */
   readonly peer: string;
+  /** Names in the certificate that the peer showed; none where it was not asked for one. */
+  readonly peerNames: readonly string[];
   /** Set before the first await after the connection was handed over. */
   readonly onData: (listener: DataListener) => void;
   /** The peer will send no more (FIN). */
@@ -48,16 +52,44 @@ export interface Listener {
 export interface ListenOptions extends Endpoint {
   /** Connections waiting to be accepted. */
   readonly backlog: number;
+  /** A connection is handed over when its handshake is done. */
+  readonly tls?: ServerTls;
+  /** Asked about a peer's address before anything is read or shown; false closes the connection. */
+  readonly admits?: (address: string) => boolean;
+  /** A peer that did not get through its handshake, and why. */
+  readonly refused?: (peer: string, cause: Error) => void;
+}
+
+/** Where to connect, and whether with TLS. */
+export interface ConnectOptions extends Endpoint {
+  readonly tls?: ClientTls;
+}
+
+/** A connection as the stream of Node that client libraries take. Who takes it listens to its errors. */
+export interface PeerStream {
+  readonly stream: Duplex;
+  /** `address:port` of the peer, for messages. */
+  readonly peer: string;
+  /** Names in the certificate that the peer showed; none where it was not asked for one. */
+  readonly peerNames: readonly string[];
 }
 
 /** Streams of the host. */
 export interface Sockets {
-  /** Resolves when bound; rejects with PORT_IN_USE or ADDRESS_UNAVAILABLE. */
+  /** Resolves when bound; rejects with PORT_IN_USE, ADDRESS_UNAVAILABLE, or CONFIG_VALUE for a certificate. */
   listen(
     options: ListenOptions,
     onConnection: (connection: Connection) => void,
     onError: (cause: Error) => void,
   ): Promise<Listener>;
-  /** Resolves when connected; rejects with CONNECTION_FAILED, or the signal's reason. */
-  connect(endpoint: Endpoint, signal: AbortSignal): Promise<Connection>;
+  /** Resolves when connected; rejects with CONNECTION_FAILED, CONNECTION_UNTRUSTED, or the signal's reason. */
+  connect(options: ConnectOptions, signal: AbortSignal): Promise<Connection>;
+  /** As `listen`, for libraries that bring a protocol and take streams. */
+  listenStreams(
+    options: ListenOptions,
+    onStream: (peer: PeerStream) => void,
+    onError: (cause: Error) => void,
+  ): Promise<Listener>;
+  /** As `connect`, for such libraries. */
+  connectStream(options: ConnectOptions, signal: AbortSignal): Promise<PeerStream>;
 }

@@ -26,14 +26,9 @@ import {
   rowOf,
   type UnfitRow,
 } from "./http-parts.ts";
+import { readClientTls, type TlsConnectOptions } from "../tls-options.ts";
 import { RefusedShare } from "./http-refusals.ts";
-import {
-  httpConnector,
-  type HttpLine,
-  type HttpTarget,
-  type HttpTlsOptions,
-  readTls,
-} from "./http-target.ts";
+import { httpConnector, type HttpLine, type HttpTarget } from "./http-target.ts";
 
 /** Options of the sink with nothing left open. */
 export interface ResolvedHttpOptions {
@@ -50,7 +45,7 @@ export interface ResolvedHttpOptions {
   readonly inFlightMax: number;
   /** Bodies of this length or more are packed; undefined: none. */
   readonly gzipBytesMin: number | undefined;
-  readonly tls: HttpTlsOptions;
+  readonly tls: TlsConnectOptions;
   readonly pool: HttpPoolLimits;
   readonly breaker: HttpBreakerLimits;
 }
@@ -158,7 +153,7 @@ export class HttpSession implements SinkSession<unknown> {
    */
   static async open(context: SinkContext, options: ResolvedHttpOptions): Promise<HttpSession> {
     if (options.targets.some(({ isSecure }) => isSecure))
-      await readTls(context.name, context.files, options.tls);
+      await readClientTls(context.name, context.files, options.tls);
     return new HttpSession(context, options);
   }
 

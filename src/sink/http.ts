@@ -4,13 +4,14 @@
 import type { OriginalBytes, Sink, SinkContext } from "../contract/sink.ts";
 import { type Code, HoldfastError } from "../errors.ts";
 import { customField, type ObjectSchema, schema } from "../schema.ts";
+import { checkTlsConnect, type TlsConnectOptions, tlsConnectOptions } from "../tls-options.ts";
 import type { HttpFormat } from "./http-parts.ts";
 import { HttpSession, type ResolvedHttpOptions } from "./http-session.ts";
-import { type HttpTarget, type HttpTlsOptions, parseTarget } from "./http-target.ts";
+import { type HttpTarget, parseTarget } from "./http-target.ts";
 import { checkSinkOptions } from "./options.ts";
 
 export type { HttpFormat } from "./http-parts.ts";
-export type { HttpTlsOptions } from "./http-target.ts";
+export type { TlsConnectOptions } from "../tls-options.ts";
 
 /** Options of {@link http}. Durations are milliseconds, sizes are bytes. */
 export interface HttpOptions {
@@ -47,7 +48,7 @@ export interface HttpOptions {
   /** Shorter bodies are sent as they are, 0 .. 64 MiB. @defaultValue 1 KiB */
   readonly gzipBytesMin?: number;
   /** For https: files that are read at each connect. @defaultValue the authorities that Node brings */
-  readonly tls?: HttpTlsOptions;
+  readonly tls?: TlsConnectOptions;
   readonly pool?: HttpPoolOptions;
   readonly breaker?: HttpBreakerOptions;
 }
@@ -100,13 +101,6 @@ const breakerOptions = schema.object({
   failureRatio: schema.withDefault(schema.number({ min: 0.01, max: 1 }), 0.5),
 });
 
-const tlsOptions = schema.object({
-  ca: schema.optional(schema.string()),
-  cert: schema.optional(schema.string()),
-  key: schema.optional(schema.string()),
-  servername: schema.optional(schema.string()),
-});
-
 /** Options as the configuration reads them: `url` as text, or as a list. */
 export const httpOptions: ObjectSchema<HttpOptions, Checked> = schema.object({
   url: customField<string | readonly string[]>("a url, or a list of urls", parseUrls),
@@ -122,7 +116,7 @@ export const httpOptions: ObjectSchema<HttpOptions, Checked> = schema.object({
   connectionsMax: schema.optional(schema.integer({ min: 1, max: 1_000 })),
   gzip: schema.withDefault(schema.boolean(), false),
   gzipBytesMin: schema.sizeBytes({ default: KIB, min: 0, max: 64 * MIB }),
-  tls: schema.withDefault(tlsOptions, {}),
+  tls: schema.withDefault(tlsConnectOptions, {}),
   pool: schema.withDefault(poolOptions, {
     connectDeadlineMs: 5_000,
     acquireDeadlineMs: 30_000,
@@ -269,12 +263,7 @@ function checkCombinations(
       "CONFIG_CONFLICT",
       `connectionsMax is ${connectionsMax}, inFlightMax ${inFlightMax} and ${targets.length} urls need ${connectionsMin} or more`,
     );
-  if ((tls.cert === undefined) !== (tls.key === undefined))
-    throw refusal(
-      sink,
-      "CONFIG_CONFLICT",
-      "of tls.cert and tls.key 1 is there, they need each other",
-    );
+  checkTlsConnect(`${sink}: http`, tls);
   if (Object.keys(tls).length > 0 && !targets.some(({ isSecure }) => isSecure))
     throw refusal(sink, "CONFIG_CONFLICT", "tls is there, and 0 of the urls begin with https");
 }

@@ -42,6 +42,7 @@ export class MemoryHttp implements HttpServers {
       headers,
       query: new URLSearchParams(),
       body: new Uint8Array(),
+      peerNames: [],
       peer: "127.0.0.1:1",
       signal,
     });

@@ -56,6 +56,7 @@ export class MemoryLocalSockets implements LocalSockets {
 
 /** A peer as a connection: what the other side writes arrives, in a later turn. */
 class FarSide implements Connection {
+  readonly peerNames: readonly string[] = [];
   readonly peer = "server";
   readonly unsentBytes = 0;
   readonly #far: MemoryPeer;

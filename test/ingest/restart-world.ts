@@ -323,6 +323,8 @@ export class RestartWorld {
   #sockets(): Sockets {
     return {
       connect: (endpoint) => this.#network.connect(endpoint),
+      listenStreams: () => this.#network.listenStreams(),
+      connectStream: () => this.#network.connectStream(),
       listen: (options, onConnection) => {
         const how = this.#listens.shift();
         if (how === "hangs") return new Promise<Listener>(() => undefined);

@@ -9,6 +9,7 @@ import type {
   Endpoint,
   Listener,
   ListenOptions,
+  PeerStream,
   Sockets,
 } from "../../src/host/sockets.ts";
 
@@ -53,6 +54,14 @@ export class MemorySockets implements Sockets {
       new HoldfastError("CONNECTION_FAILED", `${host}:${port}: a test has no such peer`),
     );
   }
+
+  listenStreams(): Promise<Listener> {
+    return Promise.reject(new HoldfastError("INTERNAL", "a test has no streams"));
+  }
+
+  connectStream(): Promise<PeerStream> {
+    return Promise.reject(new HoldfastError("INTERNAL", "a test has no streams"));
+  }
 }
 
 /** The far side of a connection. */
@@ -93,6 +102,7 @@ type Arrival = { readonly kind: "data"; readonly bytes: Buffer } | { readonly ki
 /** The near side, as the receiver sees it. */
 export class MemoryConnection implements Connection {
   readonly peer: string;
+  peerNames: readonly string[] = [];
   readonly #far: MemoryPeer;
   readonly #arrivals: Arrival[] = [];
   #data: DataListener | undefined;

@@ -5,7 +5,9 @@ import type { Receiver, ReceiverContext, ReceiverSession } from "../../src/contr
 import { type RecordBlock, type Stored, valueOf, valueStart } from "../../src/contract/record.ts";
 import { codeOf, HoldfastError, toError } from "../../src/errors.ts";
 import { realClock } from "../../src/host/clock.ts";
+import type { Files } from "../../src/host/files.ts";
 import type { HttpServers } from "../../src/host/http.ts";
+import { realFiles } from "../../src/host/real-files.ts";
 import type { Sockets } from "../../src/host/sockets.ts";
 import { buildBlock } from "../../src/record/block-builder.ts";
 import { silentLogger } from "./logger.ts";
@@ -21,11 +23,22 @@ interface Waiting {
 
 /** What a test needs to play engine and log. */
 export interface HarnessParts {
+  readonly files?: Files;
   readonly sockets?: Sockets;
   readonly http?: HttpServers;
   /** Bytes in flight at most; beyond it BUSY, and the receiver is paused. */
   readonly inflightBytesMax?: number;
 }
+
+const absent = (): never => {
+  throw new Error("this test brought no such part of the host");
+};
+const NO_SOCKETS: Sockets = {
+  listen: absent,
+  connect: absent,
+  listenStreams: absent,
+  connectStream: absent,
+};
 
 /** Opens a receiver and keeps what it did. */
 export class ReceiverHarness {
@@ -136,9 +149,6 @@ export class ReceiverHarness {
       this.failures.push(toError(cause));
       if (bytes !== undefined) this.offending.push(Buffer.from(bytes).toString("latin1"));
     };
-    const absent = (): never => {
-      throw new Error("this test brought no such part of the host");
-    };
     return {
       name: receiver.name,
       epoch: 1,
@@ -154,9 +164,11 @@ export class ReceiverHarness {
           this.#noteCode(fields);
         },
       },
-      sockets: this.#parts.sockets ?? { listen: absent, connect: absent },
+      files: this.#parts.files ?? realFiles,
+      sockets: this.#parts.sockets ?? NO_SOCKETS,
       http: this.#parts.http ?? { listen: absent },
       connect: absent,
+      dial: (_address, connect) => connect(),
       store: async (records, at) => this.#store(buildBlock(records, at)),
       storeBlock: (block) => this.#store(block),
       setAside: async (bytes, cause) => {

@@ -1,0 +1,147 @@
+/**
+ * Who may connect to a receiver that listens: TLS, client certificates, allow-lists. Files are read each time it opens,
+ * so that a renewed certificate needs no restart of the program: `holdfast units restart NAME` is enough.
+ */
+import type { ReceiverContext } from "./contract/receiver.ts";
+import { codeOf, HoldfastError } from "./errors.ts";
+import { AddressRanges } from "./host/address-ranges.ts";
+import type { Files } from "./host/files.ts";
+import type { ServerTls } from "./host/tls.ts";
+import { type ObjectSchema, type Optional, schema } from "./schema.ts";
+import { readPem } from "./tls-options.ts";
+
+/** How to listen with TLS. */
+export interface TlsListenOptions {
+  /** PEM file of the certificate with its chain. */
+  readonly cert: string;
+  /** PEM file of its key. */
+  readonly key: string;
+  /** PEM file of authorities: only clients with a certificate that one of them signed are let in. @defaultValue anybody */
+  readonly clientCa?: string;
+  /**
+   * Names, of which a client's certificate must have one (its common name or an alternative name); `*` stands for any
+   * characters. Needs `clientCa`. @defaultValue any
+   */
+  readonly clientNames?: readonly string[];
+}
+
+/** See {@link TlsListenOptions}. */
+const tlsListenOptions: ObjectSchema<TlsListenOptions, TlsListenOptions> = schema.object({
+  cert: schema.string(),
+  key: schema.string(),
+  clientCa: schema.optional(schema.string()),
+  clientNames: schema.optional(schema.list(schema.string())),
+});
+
+/** Who may connect, as options of a receiver that listens. */
+export interface AccessOptions {
+  /** With it, and only with it, connections are encrypted. @defaultValue plain */
+  readonly tls?: TlsListenOptions;
+  /** Addresses and networks (`10.0.0.0/8`) that may connect; others are closed at once. @defaultValue all */
+  readonly allow?: readonly string[];
+}
+
+/** The fields of {@link AccessOptions}. */
+export const accessFields: {
+  readonly tls: Optional<TlsListenOptions>;
+  readonly allow: Optional<readonly string[]>;
+} = {
+  tls: schema.optional(tlsListenOptions),
+  allow: schema.optional(schema.list(schema.string())),
+};
+
+/** What the schema cannot know of a listener. @throws CONFIG_CONFLICT, CONFIG_VALUE */
+export function checkAccess(owner: string, { tls, allow }: AccessOptions): void {
+  if (tls?.clientNames !== undefined && tls.clientCa === undefined)
+    throw new HoldfastError("CONFIG_CONFLICT", `${owner}: tls.clientNames needs tls.clientCa`, {
+      fix: "tls.clientCa: FILE with the authorities of the clients' certificates",
+    });
+  const invalid = allow === undefined ? undefined : new AddressRanges(allow).invalid;
+  if (invalid !== undefined)
+    throw new HoldfastError(
+      "CONFIG_VALUE",
+      `${owner}: allow: ${JSON.stringify(invalid)} is no address and no network`,
+      { fix: "allow: [10.0.0.0/8, 192.168.1.7]" },
+    );
+}
+
+/** Why a client with these names in its certificate is not let in; undefined where it is. */
+export function refusalOfNames(
+  { tls }: AccessOptions,
+  names: readonly string[],
+): HoldfastError | undefined {
+  const { clientNames } = tls ?? {};
+  if (clientNames === undefined || clientNames.some((pattern) => isNamed(pattern, names)))
+    return undefined;
+  return new HoldfastError(
+    "CONNECTION_REFUSED",
+    `its certificate names ${names.join(", ") || "nobody"}, tls.clientNames are ${clientNames.join(", ")}`,
+  );
+}
+
+function isNamed(pattern: string, names: readonly string[]): boolean {
+  const parts = pattern.split("*").map((part) => part.replaceAll(/[\\^$.*+?()[\]{}|]/g, "\\$&"));
+  const whole = new RegExp(`^${parts.join(".*")}$`, "s");
+  return names.some((name) => whole.test(name));
+}
+
+/** What a receiver tells its listening socket about access. */
+export interface Access {
+  readonly tls?: ServerTls;
+  readonly admits?: (address: string) => boolean;
+  readonly refused: (peer: string, cause: Error) => void;
+}
+
+/** How often peers that are kept out are told of in the log. */
+const REFUSALS_TOLD_MS = 60_000;
+
+/** Access for a listening socket, with the TLS files as they are now. @throws CONFIG_VALUE */
+export async function accessOf(
+  context: Pick<ReceiverContext<AccessOptions>, "name" | "files" | "clock" | "logger" | "options">,
+): Promise<Access> {
+  const { name, files, clock, logger, options } = context;
+  const { tls, allow } = options;
+  let toldMs = -Infinity;
+  let untold = 0;
+  const refused = (peer: string, cause: Error): void => {
+    untold++;
+    if (clock.monotonicMs() - toldMs < REFUSALS_TOLD_MS) return;
+    toldMs = clock.monotonicMs();
+    logger.warn(`connection of ${peer} refused: ${cause.message}`, {
+      peer,
+      code: codeOf(cause),
+      count: untold,
+    });
+    untold = 0;
+  };
+  const ranges = allow === undefined ? undefined : new AddressRanges(allow);
+  return {
+    refused,
+    ...(tls === undefined ? {} : { tls: await readServerTls(name, files, tls) }),
+    ...(ranges === undefined
+      ? {}
+      : {
+          admits(address) {
+            const isAdmitted = ranges.has(address);
+            if (!isAdmitted)
+              refused(address, new HoldfastError("CONNECTION_REFUSED", "it is not in `allow`"));
+            return isAdmitted;
+          },
+        }),
+  };
+}
+
+/** The files of a listener as they are now. @throws CONFIG_VALUE */
+async function readServerTls(
+  owner: string,
+  files: Files,
+  { cert, key, clientCa }: TlsListenOptions,
+): Promise<ServerTls> {
+  return {
+    cert: await readPem(owner, files, { name: "cert", path: cert }),
+    key: await readPem(owner, files, { name: "key", path: key }),
+    ...(clientCa === undefined
+      ? {}
+      : { clientCa: await readPem(owner, files, { name: "clientCa", path: clientCa }) }),
+  };
+}
