@@ -62,6 +62,7 @@ export type Code =
   | "CONNECTION_STALLED"
   | "CONNECTION_UNTRUSTED"
   | "CONNECTION_REFUSED"
+  | "IDEMPOTENCY_MISMATCH"
   | "HTTP_BAD_REQUEST"
   | "HTTP_UNSUPPORTED_MEDIA_TYPE"
   | "UNIT_DEADLINE"
@@ -141,6 +142,7 @@ export const CODES: Readonly<Record<Code, CodeRule>> = {
   CONNECTION_STALLED: transient,
   CONNECTION_UNTRUSTED: permanent,
   CONNECTION_REFUSED: permanent,
+  IDEMPOTENCY_MISMATCH: permanent,
   HTTP_BAD_REQUEST: permanent,
   HTTP_UNSUPPORTED_MEDIA_TYPE: permanent,
   // Supervision

@@ -10,18 +10,19 @@ import type { DeadLetterStore } from "./contract/dead-letters.ts";
 import type { Emit } from "./contract/events.ts";
 import type { Log } from "./contract/log.ts";
 import type { Logger } from "./contract/logger.ts";
-import type { Receiver, ReceiverContext } from "./contract/receiver.ts";
+import type { Receiver, ReceiverContext, StoreAt } from "./contract/receiver.ts";
 import type { RecordBlock, Stored } from "./contract/record.ts";
 import { valueStart } from "./contract/record.ts";
 import type { UnitContext, UnitDefinition, UnitSession } from "./contract/unit.ts";
 import { HoldfastError, toError } from "./errors.ts";
 import type { Cancel } from "./host/clock.ts";
 import type { Host } from "./host/host.ts";
+import { KeyedStores } from "./keyed-stores.ts";
 import { Losses } from "./losses.ts";
 import { Dialer } from "./pool/dialer.ts";
 import { RateLimit } from "./rate-limit.ts";
 import { ReceiverLife } from "./receiver-life.ts";
-import { buildBlock } from "./record/block-builder.ts";
+import { buildBlock, positionBlock } from "./record/block-builder.ts";
 
 /** What an intake works with. */
 export interface IntakeParts {
@@ -57,6 +58,7 @@ export class Intake {
   readonly #pauses = new Set<PauseReason>();
   readonly #rate: RateLimit | undefined;
   readonly #losses: Losses;
+  readonly #keyed: KeyedStores;
   /** Over all incarnations: a restart does not forget that an endpoint is down. */
   readonly #dialer: Dialer;
   /** The newest incarnation and older ones that still close, in the order of their epochs. */
@@ -73,6 +75,7 @@ export class Intake {
     const { deadLetters, emit, host } = parts;
     this.#losses = new Losses({ receiver: parts.receiver.name, deadLetters, emit });
     this.#dialer = new Dialer(host);
+    this.#keyed = new KeyedStores(parts.receiver.name, parts.log);
     const { ingestRateMax } = parts.receiver.common;
     if (ingestRateMax !== undefined) {
       this.#rate = new RateLimit(ingestRateMax, parts.host.clock, (isOver) =>
@@ -209,8 +212,10 @@ export class Intake {
           host.sockets.connect(options, unit.signal),
         ),
       dial: (address, connect) => this.#dialer.dial(address, unit.signal, connect),
-      store: async (records, at) => await storeBlock(buildBlock(records, at)),
+      store: async (records, at) => await this.#storeAt(buildBlock(records, at), at, storeBlock),
       storeBlock,
+      storePosition: async (channel, position) =>
+        void (await storeBlock(positionBlock(channel, position))),
       setAside: (bytes, cause) => losses.setAside(bytes, cause),
       giveUp: (block, cause) => losses.giveUp(block, cause),
       get pressure() {
@@ -235,6 +240,15 @@ export class Intake {
     const isSentAgain = unit.signal.aborted && this.#parts.receiver.redelivers;
     if (offending !== undefined && !isSentAgain)
       this.#losses.setAsideOffending(offending, toError(cause));
+  }
+
+  #storeAt(
+    block: RecordBlock,
+    at: StoreAt | undefined,
+    storeBlock: (block: RecordBlock) => Promise<Stored>,
+  ): Promise<Stored> {
+    const key = at?.idempotencyKey;
+    return key === undefined ? storeBlock(block) : this.#keyed.store(key, block, storeBlock);
   }
 
   #store(block: RecordBlock, { unit, fencedBy }: ReceiverLife): Promise<Stored> {

@@ -7,6 +7,7 @@ import type {
   AppendOrigin,
   Commit,
   Ends,
+  KeyedStore,
   Ledger,
   LogItem,
   LogStatus,
@@ -91,6 +92,10 @@ class LiveLog implements OwnedLog {
 
   position(receiver: string, channel: string): Uint8Array | undefined {
     return this.#get().position(receiver, channel);
+  }
+
+  keyed(keyHash: Uint8Array): KeyedStore | undefined {
+    return this.#get().keyed(keyHash);
   }
 
   status(): LogStatus {

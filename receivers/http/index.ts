@@ -1,7 +1,8 @@
 /**
  * `holdfast/receivers/http`: records by POST, answered 200 when they are on disk.
  */
-import type { ReceiverContext } from "../../src/contract/receiver.ts";
+import type { ReceiverContext, StoreAt } from "../../src/contract/receiver.ts";
+import type { Stored } from "../../src/contract/record.ts";
 import { defineReceiver, type ReceiverFactory } from "../../src/define-receiver.ts";
 import { type Code, HoldfastError } from "../../src/errors.ts";
 import type { HttpRequest, HttpResponse } from "../../src/host/http.ts";
@@ -15,6 +16,7 @@ import {
   refusalOfNames,
 } from "../../src/access.ts";
 import { splitBody } from "./body.ts";
+import { inflate } from "./inflate.ts";
 
 const MIB = 1024 * 1024;
 /** Seconds that a refused client is told to wait: the time in which a busy log usually catches up. */
@@ -29,7 +31,7 @@ export interface HttpOptions extends AccessOptions {
   readonly host: string;
   /** Where records are posted to. @defaultValue /records */
   readonly path: string;
-  /** Longest body, 1 .. 4 MiB: a request is one block. @defaultValue 1 MiB */
+  /** Longest body, packed and unpacked, 1 .. 4 MiB: a request is one block. @defaultValue 1 MiB */
   readonly bodyBytesMax: number;
   /** @defaultValue 1,000 */
   readonly connectionsMax: number;
@@ -55,8 +57,12 @@ const options: ObjectSchema<HttpInput, HttpOptions> = schema.object({
 /**
  * Records by `POST /records`: one JSON value, a JSON array of them (each element is a record, stored as its own
  * bytes), or lines (`application/x-ndjson`, `text/plain`). The answer 200 `{ "stored": n, "firstOffset": o }` comes
- * after the fsync; all records of a request are stored, or none. 400, 405, 413 and 415 say why as
+ * after the fsync; all records of a request are stored, or none. 400, 403, 404, 405, 413, 415 and 422 say why as
  * `{ "code", "message" }`; 503 with Retry-After says that the log is full or busy: nothing was stored, send it again.
+ *
+ * With `Idempotency-Key` (1 .. 255 characters) a request that is sent again is stored once, also over crashes: it is
+ * answered as the first one, with `"repeated": true`; the same key with another body is 422. The newest 4,096 keys of
+ * 24 hours are known. Bodies may be packed with gzip.
  */
 export const http: ReceiverFactory<HttpInput> = defineReceiver({
   type: "http",
@@ -117,14 +123,13 @@ async function answer(
   }
   if (context.pressure === "full") return busy("BUSY", "the log is full or busy");
   try {
-    checkEncoding(headers["content-encoding"]);
-    const records = splitBody(headers["content-type"] ?? "", body);
-    const { firstOffset, recordCount } = await context.store(records.map((value) => ({ value })));
-    return {
-      status: 200,
-      headers: JSON_HEADERS,
-      body: `{"stored":${recordCount},"firstOffset":${firstOffset}}\n`,
-    };
+    const inflated = await inflate(headers["content-encoding"], body, context.options);
+    const records = splitBody(headers["content-type"] ?? "", inflated);
+    const stored = await context.store(
+      records.map((value) => ({ value })),
+      keyOf(headers),
+    );
+    return { status: 200, headers: JSON_HEADERS, body: `${JSON.stringify(answerOf(stored))}\n` };
   } catch (cause) {
     if (cause instanceof HoldfastError) return answerTo(cause);
     // What is not ours is a bug: the unit fails, and should it go on the body is set aside.
@@ -140,24 +145,27 @@ function usage(path: string): HttpResponse {
     `POST ${path} stores records; the answer 200 means that they are on disk.`,
     "  content-type: application/json       one JSON value, or an array of them",
     "  content-type: application/x-ndjson   a record per line; text/plain is the same",
+    "  content-encoding: gzip               the body is packed",
+    "  idempotency-key: KEY                 sent again under the same key it is stored once",
     `  curl -H 'content-type: application/json' -d '{"device":"a","temperature":21.5}' http://HOST:PORT${path}`,
     "",
   ];
   return { status: 200, headers: { "content-type": "text/plain" }, body: body.join("\n") };
 }
 
-function checkEncoding(encoding = "identity"): void {
-  if (encoding.toLowerCase() === "identity") return;
-  const message = `content-encoding is ${encoding}, allowed is none`;
-  throw new HoldfastError("HTTP_UNSUPPORTED_MEDIA_TYPE", message, {
-    fix: "send the body as it is",
-  });
+function keyOf({ "idempotency-key": idempotencyKey }: HttpRequest["headers"]): StoreAt {
+  return idempotencyKey === undefined ? {} : { idempotencyKey };
+}
+
+function answerOf({ recordCount, firstOffset, isRepeat }: Stored): object {
+  return { stored: recordCount, firstOffset, ...(isRepeat === true ? { repeated: true } : {}) };
 }
 
 function answerTo({ code, message }: HoldfastError): HttpResponse {
   if (code === "HTTP_BAD_REQUEST" || code === "BLOCK_INVALID") return refusal(400, code, message);
   if (code === "HTTP_UNSUPPORTED_MEDIA_TYPE") return refusal(415, code, message);
-  if (code === "BLOCK_TOO_LARGE") return refusal(413, code, message);
+  if (code === "BLOCK_TOO_LARGE" || code === "MESSAGE_TOO_LONG") return refusal(413, code, message);
+  if (code === "IDEMPOTENCY_MISMATCH") return refusal(422, code, message);
   // Everything else is about us and passes: another incarnation, room in the log. Nothing is in the log, or the
   // client cannot know that it is: it sends the request again.
   return busy(code, message);

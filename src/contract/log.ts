@@ -1,7 +1,7 @@
 /**
  * The write-ahead log and its ledger, as the other stages see them.
  */
-import type { RecordBlock, Stored, StoredBlock } from "./record.ts";
+import type { Idempotency, RecordBlock, Stored, StoredBlock } from "./record.ts";
 
 /** Who appends: the fence and the names table use it. */
 export interface AppendOrigin {
@@ -61,6 +61,12 @@ export interface ReserveProgress {
   readonly error?: Error;
 }
 
+/** What is on disk under an idempotency key. */
+export interface KeyedStore extends Idempotency {
+  readonly firstOffset: number;
+  readonly recordCount: number;
+}
+
 /** What the log tells while it runs; the composition root turns these into events and metrics. */
 export interface LogListener {
   /** Called after every group commit, in offset order. Never throws. */
@@ -95,6 +101,8 @@ export interface Log {
   fence(receiver: string, epoch: number): Promise<void>;
   /** Newest durable position of a channel, or undefined. */
   position(receiver: string, channel: string): Uint8Array | undefined;
+  /** What is on disk under this key: the newest 4,096 keys of the last 24 hours are known. */
+  keyed(keyHash: Uint8Array): KeyedStore | undefined;
   /** All offsets below are durable; readers see no others. */
   readonly durableEnd: number;
   status(): LogStatus;

@@ -15,6 +15,11 @@ import type { Strategy } from "./unit.ts";
 export interface StoreAt {
   readonly channel?: string;
   readonly position?: Uint8Array;
+  /**
+   * Stands for these records whenever they are sent again: what is stored under it already is not stored twice, and
+   * `store` resolves with where it is. Known are the newest 4,096 keys of the log and of 24 hours; 1 .. 255 characters.
+   */
+  readonly idempotencyKey?: string;
 }
 
 /** What a receiver gets when it is opened. Its functions may be taken apart (`const { store } = context`). */
@@ -51,11 +56,17 @@ export interface ReceiverContext<Options> {
    * One or many records as one block; resolves when they are on disk, in call order. Rejects with BUSY beyond
    * `inflightBytesMax`, LOG_FULL after `storeTimeoutMs` without room, BLOCK_TOO_LARGE, STORE_FENCED. What was
    * rejected is the receiver's still: it stores it again, leaves it to an upstream that sends it again, or names it
-   * with `giveUp` or `dropped`. After LOG_FAILED it may be in the log all the same.
+   * with `giveUp` or `dropped`. After LOG_FAILED it may be in the log all the same. With an idempotency key also
+   * IDEMPOTENCY_MISMATCH, for other records under the same key.
    */
   readonly store: (records: RecordInput | readonly RecordInput[], at?: StoreAt) => Promise<Stored>;
   /** The fast way: no object per record. The block's arrays are copied before this returns. */
   readonly storeBlock: (block: RecordBlock) => Promise<Stored>;
+  /**
+   * Moves a channel's position without a record: what the upstream may forget, an offset that was skipped. Resolves when
+   * it is on disk, in order with `store`; rejects as that does.
+   */
+  readonly storePosition: (channel: string, position: Uint8Array) => Promise<void>;
   /** Sets bytes aside that can be no record, with the reason; resolves when that is on disk. */
   readonly setAside: (bytes: Uint8Array, cause: Error) => Promise<void>;
   /**

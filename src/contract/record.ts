@@ -19,6 +19,8 @@ export interface RecordInput {
 export interface Stored {
   readonly firstOffset: number;
   readonly recordCount: number;
+  /** They were stored before, under the same idempotency key. */
+  readonly isRepeat?: true;
 }
 
 /**
@@ -37,7 +39,7 @@ export interface Column {
  * first `count` elements of `valueEnds` count, so that a receiver can reuse one array.
  */
 export interface RecordBlock {
-  /** 1 or more. */
+  /** 1 or more; 0 for a position without records. */
   readonly count: number;
   /** Payloads back to back, delimiters included. */
   readonly values: Uint8Array;
@@ -57,6 +59,14 @@ export interface RecordBlock {
   readonly channel: string;
   /** Where to resume this channel after this block: opaque, at most 4 KiB. */
   readonly position?: Uint8Array;
+  /** Remembered by the log with where the block is; not read back. */
+  readonly idempotency?: Idempotency;
+}
+
+/** Hashes of 16 bytes each: of a key that stands for one request, and of what the request brought. */
+export interface Idempotency {
+  readonly keyHash: Uint8Array;
+  readonly bodyHash: Uint8Array;
 }
 
 /**

@@ -10,6 +10,9 @@ export const POSITION_BYTES_MAX = 4_096;
 /** Longest name of a channel in bytes of UTF-8. */
 export const CHANNEL_BYTES_MAX = 255;
 
+/** Longest idempotency key. */
+export const KEY_CHARACTERS_MAX = 255;
+
 /**
  * One block of one or many records, in order. Its bytes are copies: the caller may change what it passed.
  *
@@ -45,6 +48,20 @@ export function buildBlock(
     ...(at.position === undefined ? {} : { position: at.position.slice() }),
   };
 }
+
+/** A channel's position without records. @throws BLOCK_INVALID */
+export function positionBlock(channel: string, position: Uint8Array): RecordBlock {
+  checkAt({ channel, position });
+  return { ...NO_RECORDS, channel, position: new Uint8Array(position) };
+}
+
+const NO_RECORDS = {
+  count: 0,
+  values: new Uint8Array(0),
+  valuesStart: 0,
+  valueEnds: new Uint32Array(0),
+  delimiterBytes: 0,
+} as const;
 
 function buildColumn(items: readonly (Uint8Array | string)[]): Column {
   const ends = new Uint32Array(items.length);
@@ -110,7 +127,17 @@ function checkHeaders(headers: unknown, name: string): void {
   }
 }
 
-function checkAt({ channel = "", position }: StoreAt): void {
+function checkKey(key: unknown): void {
+  if (typeof key !== "string") throw invalid("the idempotency key", key, "text");
+  if (key.length >= 1 && key.length <= KEY_CHARACTERS_MAX) return;
+  throw new HoldfastError(
+    "BLOCK_INVALID",
+    `idempotency key of ${key.length} characters, allowed are 1 to ${KEY_CHARACTERS_MAX}`,
+  );
+}
+
+function checkAt({ channel = "", idempotencyKey, position }: StoreAt): void {
+  if (idempotencyKey !== undefined) checkKey(idempotencyKey);
   if (typeof channel !== "string") throw invalid("the channel", channel, "text");
   const channelBytes = Buffer.byteLength(channel);
   if (channelBytes > CHANNEL_BYTES_MAX) {

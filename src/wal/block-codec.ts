@@ -9,11 +9,13 @@
  * block headers, 32 bytes each:
  *   0 u32 channel id   8 u32 record count     16 u8 delimiter bytes   20 u32 column bytes
  *   4 u32 epoch       12 u32 position bytes   17 u8 columns, u16 0    24 u64 0
+ * a block without records has a position and no columns
  * per block: position | pad to 8, then each present column | pad to 8:
+ *   idempotency: key hash 16, body hash 16
  *   keys: ends u32[count], bytes     timestamps: f64[count]     headers: ends u32[count], bytes
  * ```
  */
-import type { Column, StoredBlock } from "../contract/record.ts";
+import type { Column, Idempotency, StoredBlock } from "../contract/record.ts";
 import { ENTRY_HEADER_BYTES, type EntryHeader } from "./entry.ts";
 import { padTo8 } from "./format.ts";
 
@@ -22,9 +24,11 @@ export const BLOCK_HEADER_BYTES = 32;
 /** One record's share behind the payloads: its end and its receive time. */
 export const RECORD_OVERHEAD_BYTES = 8;
 /** Bits of the columns byte. */
-export const COLUMN = { keys: 1, timestamps: 2, headers: 4 } as const;
+export const COLUMN = { keys: 1, timestamps: 2, headers: 4, idempotency: 8 } as const;
+/** The hashes of an idempotency key and its body. */
+export const IDEMPOTENCY_BYTES = 32;
 
-const COLUMNS_KNOWN = COLUMN.keys | COLUMN.timestamps | COLUMN.headers;
+const COLUMNS_KNOWN = COLUMN.keys | COLUMN.timestamps | COLUMN.headers | COLUMN.idempotency;
 
 /** Who a channel id stands for. */
 export interface ChannelName {
@@ -118,8 +122,8 @@ function headAt(
   const positionBytes = words[word + 3] ?? 0;
   const columns = ((words[word + 4] ?? 0) >>> 8) & 0xff;
   const columnBytes = words[word + 5] ?? 0;
-  if (count === 0 || columnBytes % 8 !== 0 || columnBytes < columnBytesMin(columns, count))
-    return undefined;
+  if (count === 0 && (positionBytes === 0 || columns !== 0)) return undefined;
+  if (columnBytes % 8 !== 0 || columnBytes < columnBytesMin(columns, count)) return undefined;
   return {
     channelId: words[word] ?? 0,
     epoch: words[word + 1] ?? 0,
@@ -137,7 +141,11 @@ function headAt(
 function columnBytesMin(columns: number, count: number): number {
   if ((columns & ~COLUMNS_KNOWN) !== 0) return Infinity;
   const lists = (columns & COLUMN.keys ? 1 : 0) + (columns & COLUMN.headers ? 1 : 0);
-  return lists * count * 4 + (columns & COLUMN.timestamps ? count * 8 : 0);
+  return (
+    lists * count * 4 +
+    (columns & COLUMN.timestamps ? count * 8 : 0) +
+    (columns & COLUMN.idempotency ? IDEMPOTENCY_BYTES : 0)
+  );
 }
 
 /** The position of a block: a view, undefined when it has none. */
@@ -145,6 +153,17 @@ export function positionOf(body: DataBody, head: BlockHead): Uint8Array | undefi
   return head.positionBytes === 0
     ? undefined
     : body.bytes.subarray(head.positionStart, head.positionStart + head.positionBytes);
+}
+
+/** The hashes of a block's idempotency key and body: copies, undefined when it has none. */
+export function idempotencyOf(body: DataBody, head: BlockHead): Idempotency | undefined {
+  if ((head.columns & COLUMN.idempotency) === 0) return undefined;
+  const at = head.columnsStart;
+  const middle = at + IDEMPOTENCY_BYTES / 2;
+  return {
+    keyHash: body.bytes.slice(at, middle),
+    bodyHash: body.bytes.slice(middle, at + IDEMPOTENCY_BYTES),
+  };
 }
 
 /**
@@ -191,7 +210,7 @@ function columnsOf(
   part: { readonly from: number; readonly to: number },
 ): Columns {
   const columns: Columns = {};
-  let at = head.columnsStart;
+  let at = head.columnsStart + (head.columns & COLUMN.idempotency ? IDEMPOTENCY_BYTES : 0);
   if (head.columns & COLUMN.keys) {
     columns.keys = listColumn(body.bytes, at, head.count, part);
     at += listColumnBytes(body.bytes, at, head.count);

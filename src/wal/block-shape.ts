@@ -1,16 +1,21 @@
 /**
  * Sizes of a block and whether its numbers fit together, before it enters the log.
  */
-import type { RecordBlock } from "../contract/record.ts";
+import type { Idempotency, RecordBlock } from "../contract/record.ts";
 import { HoldfastError } from "../errors.ts";
-import { BLOCK_HEADER_BYTES, COLUMN, RECORD_OVERHEAD_BYTES } from "./block-codec.ts";
+import {
+  BLOCK_HEADER_BYTES,
+  COLUMN,
+  IDEMPOTENCY_BYTES,
+  RECORD_OVERHEAD_BYTES,
+} from "./block-codec.ts";
 import { padTo8 } from "./format.ts";
 
 /** Longest position of a block. */
 export const POSITION_BYTES_MAX = 4096;
 /** Bytes that a block adds to an entry. */
 export function blockBytes(block: RecordBlock): number {
-  const payloadBytes = (block.valueEnds[block.count - 1] ?? 0) - block.valuesStart;
+  const payloadBytes = (block.valueEnds[block.count - 1] ?? block.valuesStart) - block.valuesStart;
   return (
     payloadBytes + block.count * RECORD_OVERHEAD_BYTES + BLOCK_HEADER_BYTES + extraBytes(block)
   );
@@ -20,6 +25,7 @@ export function blockBytes(block: RecordBlock): number {
 export function extraBytes(block: RecordBlock): number {
   if (
     block.position === undefined &&
+    block.idempotency === undefined &&
     block.keys === undefined &&
     block.timestampsMs === undefined &&
     block.headers === undefined
@@ -31,6 +37,7 @@ export function extraBytes(block: RecordBlock): number {
   const timestampBytes = block.timestampsMs === undefined ? 0 : block.count * 8;
   return (
     padTo8(block.position?.length ?? 0) +
+    (block.idempotency === undefined ? 0 : IDEMPOTENCY_BYTES) +
     timestampBytes +
     lists.reduce((sum, bytes) => sum + bytes, 0)
   );
@@ -41,7 +48,8 @@ export function columnsOf(block: RecordBlock): number {
   return (
     (block.keys ? COLUMN.keys : 0) |
     (block.timestampsMs ? COLUMN.timestamps : 0) |
-    (block.headers ? COLUMN.headers : 0)
+    (block.headers ? COLUMN.headers : 0) |
+    (block.idempotency ? COLUMN.idempotency : 0)
   );
 }
 
@@ -51,8 +59,8 @@ export function columnsOf(block: RecordBlock): number {
  */
 export function checkShape(block: RecordBlock): void {
   const { count, valuesStart, delimiterBytes } = block;
-  if (!(Number.isSafeInteger(count) && count > 0))
-    throw invalidBlock(`${count} records, 1 or more are needed`);
+  if (!(Number.isSafeInteger(count) && count >= 0)) throw invalidBlock(`${count} records`);
+  if (count === 0) checkEmpty(block);
   if (block.valueEnds.length < count)
     throw invalidBlock(`${block.valueEnds.length} value ends for ${count} records`);
   if (!(valuesStart >= 0 && valuesStart <= block.values.length))
@@ -62,14 +70,31 @@ export function checkShape(block: RecordBlock): void {
   if (block.position !== undefined || columnsOf(block) !== 0) checkExtras(block);
 }
 
-function checkExtras({ count, headers, keys, position, timestampsMs }: RecordBlock): void {
+/** A position may come without records, and nothing else may. */
+function checkEmpty(block: RecordBlock): void {
+  const positionBytes = block.position?.length ?? 0;
+  if (positionBytes === 0 || columnsOf(block) !== 0)
+    throw invalidBlock(
+      `0 records with ${positionBytes} bytes of position: 1 record is needed, or a position and nothing else`,
+    );
+}
+
+function checkExtras(block: RecordBlock): void {
+  const { count, headers, idempotency, keys, position, timestampsMs } = block;
   const positionBytes = position?.length ?? 0;
+  if (idempotency !== undefined) checkIdempotency(idempotency);
   if (positionBytes > POSITION_BYTES_MAX)
     throw invalidBlock(`position of ${positionBytes} bytes, at most ${POSITION_BYTES_MAX}`);
   if (timestampsMs !== undefined && timestampsMs.length < count)
     throw invalidBlock(`${timestampsMs.length} timestamps for ${count} records`);
   if (keys !== undefined) checkColumn("key", keys, count);
   if (headers !== undefined) checkColumn("header", headers, count);
+}
+
+function checkIdempotency({ keyHash, bodyHash }: Idempotency): void {
+  for (const { length } of [keyHash, bodyHash])
+    if (length * 2 !== IDEMPOTENCY_BYTES)
+      throw invalidBlock(`hash of ${length} bytes, wanted ${IDEMPOTENCY_BYTES / 2}`);
 }
 
 function checkColumn(

@@ -13,6 +13,7 @@ import {
   entryDiskBytes,
   sealHeader,
 } from "./entry.ts";
+import { EntryExtras, type KeyedBlock } from "./entry-extras.ts";
 import { padTo8, seededCrc } from "./format.ts";
 
 /** What a buffer begins with, and shrinks to. */
@@ -47,8 +48,7 @@ export class EntryBuffer {
   #recordCount = 0;
   #heads: Uint32Array = new Uint32Array(BLOCKS_MIN * HEAD_WORDS);
   #blockCount = 0;
-  #extras: Uint8Array = new Uint8Array(0);
-  #extrasBytes = 0;
+  readonly #extras = new EntryExtras();
   /** As {@link entryBytes}: kept, because it is asked several times for each append. */
   #entryBytes: number = ENTRY_HEADER_BYTES;
   #baseTimeMs = 0;
@@ -61,12 +61,17 @@ export class EntryBuffer {
   /** Monotonic time of the first append since the reset. */
   firstAppendMs = 0;
 
+  /** Blocks with an idempotency key, in order. */
+  get keyed(): readonly KeyedBlock[] {
+    return this.#extras.keyed;
+  }
+
   get recordCount(): number {
     return this.#recordCount;
   }
 
   get isEmpty(): boolean {
-    return this.#recordCount === 0;
+    return this.#blockCount === 0;
   }
 
   get baseTimeMs(): number {
@@ -88,7 +93,7 @@ export class EntryBuffer {
       payloadBytes +
       this.#recordCount * RECORD_OVERHEAD_BYTES +
       this.#blockCount * BLOCK_HEADER_BYTES +
-      this.#extrasBytes
+      this.#extras.byteCount
     );
   }
 
@@ -117,7 +122,7 @@ export class EntryBuffer {
         : values.subarray(valuesStart, valuesEnd),
       ENTRY_HEADER_BYTES + this.#payloadBytes,
     );
-    if (this.#recordCount === 0) this.#baseTimeMs = Math.floor(wallMs);
+    if (this.#blockCount === 0) this.#baseTimeMs = Math.floor(wallMs);
     this.#fillTimes(count, wallMs);
     this.#addHead(block, channelId, epoch);
     this.#payloadBytes += payloadBytes;
@@ -200,7 +205,9 @@ export class EntryBuffer {
     heads[at + 2] = block.count;
     heads[at + 3] = positionBytes;
     heads[at + 4] = block.delimiterBytes | (columns << 8);
-    heads[at + 5] = isPlain ? 0 : this.#addExtras(block) - padTo8(positionBytes);
+    heads[at + 5] = isPlain
+      ? 0
+      : this.#extras.add(block, this.#recordCount) - padTo8(positionBytes);
     heads[at + 6] = 0;
     heads[at + 7] = 0;
     this.#blockCount += 1;
@@ -215,49 +222,6 @@ export class EntryBuffer {
     if (heads[last + 3] !== 0 || heads[last + 4] !== block.delimiterBytes) return false;
     heads[last + 2] = (heads[last + 2] ?? 0) + block.count;
     return true;
-  }
-
-  /** Copies position and columns. Returns how many bytes they take with their padding. */
-  #addExtras(block: RecordBlock): number {
-    const bytes = extraBytes(block);
-    const start = this.#extrasBytes;
-    if (start + bytes > this.#extras.length) {
-      const grown = new Uint8Array(Math.max(4096, 2 * (start + bytes)));
-      grown.set(this.#extras.subarray(0, start));
-      this.#extras = grown;
-    }
-    // Padding must be zero: the buffer may hold an older entry.
-    this.#extras.fill(0, start, start + bytes);
-    let at = start;
-    if (block.position !== undefined) {
-      this.#extras.set(block.position, at);
-      at += padTo8(block.position.length);
-    }
-    for (const column of [block.keys, block.timestampsMs, block.headers]) {
-      if (column !== undefined)
-        at +=
-          column instanceof Float64Array
-            ? this.#addNumbers(column, block.count, at)
-            : this.#addList(column, block.count, at);
-    }
-    this.#extrasBytes = start + bytes;
-    return bytes;
-  }
-
-  #addNumbers(numbers: Float64Array, count: number, at: number): number {
-    new Float64Array(this.#extras.buffer, at, count).set(numbers.subarray(0, count));
-    return count * 8;
-  }
-
-  #addList(
-    column: { readonly bytes: Uint8Array; readonly ends: Uint32Array },
-    count: number,
-    at: number,
-  ): number {
-    new Uint32Array(this.#extras.buffer, at, count).set(column.ends.subarray(0, count));
-    const valueBytes = column.ends[count - 1] ?? 0;
-    this.#extras.set(column.bytes.subarray(0, valueBytes), at + count * 4);
-    return padTo8(count * 4 + valueBytes);
   }
 
   /**
@@ -281,8 +245,8 @@ export class EntryBuffer {
       this.#heads.subarray(0, this.#blockCount * HEAD_WORDS),
     );
     at += this.#blockCount * BLOCK_HEADER_BYTES;
-    bytes.set(this.#extras.subarray(0, this.#extrasBytes), at);
-    at += this.#extrasBytes;
+    bytes.set(this.#extras.bytes, at);
+    at += this.#extras.byteCount;
     // What the last entry left behind must not reach the disk as padding.
     bytes.fill(0, at, entryDiskBytes(at));
   }
@@ -324,12 +288,12 @@ export class EntryBuffer {
 
   /** Calls `visit` for each block with a position, in order. The position is a view. */
   forEachPosition(visit: (channelId: number, position: Uint8Array) => void): void {
-    if (this.#extrasBytes === 0) return;
+    const { bytes } = this.#extras;
+    if (bytes.length === 0) return;
     let at = 0;
     for (let word = 0; word < this.#blockCount * HEAD_WORDS; word += HEAD_WORDS) {
       const positionBytes = this.#heads[word + 3] ?? 0;
-      if (positionBytes > 0)
-        visit(this.#heads[word] ?? 0, this.#extras.subarray(at, at + positionBytes));
+      if (positionBytes > 0) visit(this.#heads[word] ?? 0, bytes.subarray(at, at + positionBytes));
       at += padTo8(positionBytes) + (this.#heads[word + 5] ?? 0);
     }
   }
@@ -361,7 +325,7 @@ export class EntryBuffer {
     this.#payloadCrc = 0;
     this.#recordCount = 0;
     this.#blockCount = 0;
-    this.#extrasBytes = 0;
+    this.#extras.reset();
     this.#entryBytes = ENTRY_HEADER_BYTES;
   }
 

@@ -38,7 +38,7 @@ export const ENTRY_TYPE = {
   /** The log was closed in order. */
   close: 5,
   positions: 6,
-  /** Idempotency keys. Reserved. */
+  /** Idempotency keys. */
   keys: 7,
   /** The ledger's state at the start of a file: canonical JSON. */
   snapshot: 16,

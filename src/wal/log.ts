@@ -4,6 +4,7 @@
  */
 import type {
   AppendOrigin,
+  KeyedStore,
   LogItem,
   LogState,
   LogStatus,
@@ -16,6 +17,7 @@ import { HoldfastError, toError } from "../errors.ts";
 import type { ChannelTable } from "./channels.ts";
 import { DurableEndCell } from "./durable-end.ts";
 import type { GapList } from "./gaps.ts";
+import type { KeyTable } from "./keys.ts";
 import type { ResolvedLogOptions } from "./log-options.ts";
 import { LogReader, type MetDamage, type ReaderHost } from "./reader.ts";
 import type { Retention } from "./retention.ts";
@@ -32,6 +34,7 @@ export interface LogParts {
   readonly pool: SegmentPool;
   readonly chain: SegmentChain;
   readonly channels: ChannelTable;
+  readonly keys: KeyTable;
   readonly retention: Retention;
   readonly gaps: GapList;
   /** Offsets below are durable or lost, and the opening has said which. */
@@ -67,6 +70,7 @@ export class SegmentedLog implements OwnedLog {
     this.#writer = new LogWriter(parts.options, {
       chain: parts.chain,
       channels: parts.channels,
+      keys: parts.keys,
       host: this.#writerHost(),
     });
     this.#reader = new LogReader(this.#readerHost());
@@ -91,6 +95,10 @@ export class SegmentedLog implements OwnedLog {
 
   position(receiver: string, channel: string): Uint8Array | undefined {
     return this.#parts.channels.position(receiver, channel);
+  }
+
+  keyed(keyHash: Uint8Array): KeyedStore | undefined {
+    return this.#parts.keys.find(keyHash, this.#parts.options.clock.wallMs());
   }
 
   get durableEnd(): number {

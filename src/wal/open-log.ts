@@ -11,6 +11,7 @@ import { isCopyOnWrite } from "./file-systems.ts";
 import { ALIGNMENT_BYTES, UUID_BYTES } from "./format.ts";
 import { GapList } from "./gaps.ts";
 import { keepCopy, SegmentedLog } from "./log.ts";
+import { KeyTable } from "./keys.ts";
 import { type LogOptions, type ResolvedLogOptions, resolveLogOptions } from "./log-options.ts";
 import { missingBytesOf } from "./reserve.ts";
 import { Retention } from "./retention.ts";
@@ -73,6 +74,7 @@ class Opening {
   readonly #identity: { readonly logUuid: Uint8Array; readonly epoch: number };
   readonly #room: WindowRoom;
   readonly #channels = new ChannelTable();
+  readonly #keys = new KeyTable();
   readonly #notes: string[];
 
   constructor(
@@ -219,6 +221,7 @@ class Opening {
       }));
       this.#channels.restore(scan.names, positions);
       this.#channels.reserveIds(scan.highestChannelId);
+      for (const row of scan.keys) this.#keys.add(row);
     }
   }
 
@@ -278,6 +281,7 @@ class Opening {
       options: this.#options,
       pool,
       channels: this.#channels,
+      keys: this.#keys,
       epoch: this.#identity.epoch,
       room: this.#room,
     };
@@ -355,6 +359,7 @@ class Opening {
       pool,
       facts,
       channels: this.#channels,
+      keys: this.#keys,
       epoch: this.#identity.epoch,
       segmentBytes,
       active,
@@ -370,6 +375,7 @@ class Opening {
       pool,
       chain,
       channels: this.#channels,
+      keys: this.#keys,
       retention,
       gaps,
       nextOffset,

@@ -8,6 +8,7 @@ import { closeQuietly } from "./close-quietly.ts";
 import type { Channel, ChannelTable } from "./channels.ts";
 import { ENTRY_TYPE } from "./entry.ts";
 import { ALIGNMENT_BYTES, alignUp, SEGMENT_HEADER_BYTES } from "./format.ts";
+import { KEYS_SHARE, type KeyTable } from "./keys.ts";
 import type { Segment } from "./segment.ts";
 import type { SegmentPool } from "./segment-pool.ts";
 import type { EntryStamp, SegmentWriter } from "./segment-writer.ts";
@@ -22,6 +23,7 @@ export interface SegmentChainOptions {
   readonly pool: SegmentPool;
   readonly facts: LogFacts;
   readonly channels: ChannelTable;
+  readonly keys: KeyTable;
   readonly epoch: number;
   readonly segmentBytes: number;
   /** A segment that may be appended to: the log was closed in order. */
@@ -92,8 +94,10 @@ export class SegmentChain {
       await this.poison();
       return await this.ensureRoom(diskBytes, oldestEntry);
     }
-    this.#options.channels.trim(oldestEntry, this.#options.segmentBytes * TABLE_SHARE);
-    const tables = encodeHead(this.#options.channels);
+    const { wallMs } = this.stamp();
+    const { channels, keys, segmentBytes } = this.#options;
+    channels.trim(oldestEntry, segmentBytes * TABLE_SHARE);
+    const tables = encodeHead(channels, keys.rows(wallMs, segmentBytes * KEYS_SHARE));
     if (
       active !== undefined &&
       (this.#hasHead || !active.fits(tables.diskBytes + diskBytes)) &&

@@ -6,22 +6,26 @@ import { type Channel, type ChannelTable, nameRow } from "./channels.ts";
 import { ENTRY_TYPE } from "./entry.ts";
 import type { Segment } from "./segment.ts";
 import { type EntryStamp, type SegmentWriter, tablesDiskBytes } from "./segment-writer.ts";
-import { encodeNames, encodePositions } from "./tables.ts";
+import { encodeKeys, encodeNames, encodePositions, type KeyRow } from "./tables.ts";
 
 /** Bodies of the head's entries, and the channels they name. */
 export interface HeadTables {
   readonly channels: readonly Channel[];
   readonly names: readonly Uint8Array[];
   readonly positions: readonly Uint8Array[];
+  /** None without keys. */
+  readonly keys: readonly Uint8Array[];
   readonly diskBytes: number;
 }
 
 /** The tables as they are now. */
-export function encodeHead(table: ChannelTable): HeadTables {
+export function encodeHead(table: ChannelTable, keyRows: readonly KeyRow[]): HeadTables {
   const { channels, names: nameRows, positions: positionRows } = table.tables();
   const names = encodeNames(nameRows);
   const positions = encodePositions(positionRows);
-  return { channels, names, positions, diskBytes: 2 * tablesDiskBytes([...names, ...positions]) };
+  const keys = keyRows.length === 0 ? [] : encodeKeys(keyRows);
+  const diskBytes = 2 * tablesDiskBytes([...names, ...positions, ...keys]);
+  return { channels, names, positions, keys, diskBytes };
 }
 
 /**
@@ -35,7 +39,8 @@ export async function writeHead(
 ): Promise<void> {
   const names = tables.names.map((body) => ({ type: ENTRY_TYPE.names, body }));
   const positions = tables.positions.map((body) => ({ type: ENTRY_TYPE.positions, body }));
-  await writeTwice(writer, [...names, ...positions], stamp);
+  const keys = tables.keys.map((body) => ({ type: ENTRY_TYPE.keys, body }));
+  await writeTwice(writer, [...names, ...positions, ...keys], stamp);
   announce(writer.segment, tables.channels);
 }
 

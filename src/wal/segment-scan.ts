@@ -3,7 +3,7 @@
  * what its tables and blocks say about channels.
  */
 import type { Files } from "../host/files.ts";
-import { decodeData, positionOf } from "./block-codec.ts";
+import { decodeData, idempotencyOf, positionOf } from "./block-codec.ts";
 import {
   ENTRY_HEADER_BYTES,
   ENTRY_TYPE,
@@ -22,7 +22,15 @@ import {
 } from "./recovery.ts";
 import type { Segment } from "./segment.ts";
 import { SegmentWindow, readFully, type WindowRoom } from "./segment-window.ts";
-import { decodeNames, decodePositions, decodeSeal, type NameRow, type Seal } from "./tables.ts";
+import {
+  decodeKeys,
+  decodeNames,
+  decodePositions,
+  decodeSeal,
+  type KeyRow,
+  type NameRow,
+  type Seal,
+} from "./tables.ts";
 
 /** Where the walk has to stop, and what is known about the end. */
 export interface ScanBounds {
@@ -43,6 +51,8 @@ export interface SegmentScan {
   readonly names: readonly NameRow[];
   /** Newest position of each channel id. */
   readonly positions: ReadonlyMap<number, Uint8Array>;
+  /** Of tables and records, in the order of the file. */
+  readonly keys: readonly KeyRow[];
   /** NAMES and POSITIONS at the head are whole: no older segment is needed to know the channels. */
   readonly isHeadWhole: boolean;
   readonly highestChannelId: number;
@@ -54,6 +64,7 @@ export interface SegmentScan {
 interface Collected {
   readonly names: NameRow[];
   readonly positions: Map<number, Uint8Array>;
+  readonly keys: KeyRow[];
   hasNames: boolean;
   hasPositions: boolean;
   hasRecords: boolean;
@@ -87,6 +98,7 @@ export async function scanSegment(
   const collected: Collected = {
     names: [],
     positions: new Map(),
+    keys: [],
     hasNames: false,
     hasPositions: false,
     hasRecords: false,
@@ -141,6 +153,8 @@ function collect(collected: Collected, entry: EntryInWindow, segment: Segment): 
   if (header.type === ENTRY_TYPE.data) collectPositions(collected, entry);
   if (header.type === ENTRY_TYPE.names) collectNames(collected, entry, segment);
   if (header.type === ENTRY_TYPE.positions) collectPositionTable(collected, entry);
+  if (header.type === ENTRY_TYPE.keys)
+    collected.keys.push(...(decodeKeys(bodyOf(entry))?.rows ?? []));
 }
 
 function bodyOf({ bytes, at, header }: EntryInWindow): Uint8Array {
@@ -173,6 +187,14 @@ function collectPositions(collected: Collected, { bytes, at, header }: EntryInWi
     collected.highestChannelId = Math.max(collected.highestChannelId, head.channelId);
     const position = body && positionOf(body, head);
     if (position !== undefined) collected.positions.set(head.channelId, position.slice());
+    const idempotency = body && idempotencyOf(body, head);
+    if (idempotency !== undefined)
+      collected.keys.push({
+        ...idempotency,
+        firstOffset: header.firstOffset + head.firstRecord,
+        recordCount: head.count,
+        wallMs: header.baseTimeMs,
+      });
   }
 }
 

@@ -112,6 +112,11 @@ export function encodeKeys(rows: readonly KeyRow[]): Uint8Array[] {
   );
 }
 
+/** How many rows of KEYS fit in so many bytes. */
+export function keyRowsIn(bytes: number): number {
+  return Math.max(1, Math.floor((bytes - TABLE_HEADER_BYTES) / KEY_ROW_BYTES));
+}
+
 /** Bytes that a row of NAMES takes. */
 export function nameRowBytes(receiver: string, channel: string): number {
   return padTo8(8 + encoder.encode(receiver).length + encoder.encode(channel).length);

@@ -14,6 +14,7 @@ import type { ChannelTable } from "./channels.ts";
 import { ENTRY_HEADER_BYTES, ENTRY_TYPE, type EntryHeader } from "./entry.ts";
 import { ALIGNMENT_BYTES, alignUp, SEGMENT_HEADER_BYTES } from "./format.ts";
 import type { ResolvedLogOptions } from "./log-options.ts";
+import { KEYS_SHARE, type KeyTable } from "./keys.ts";
 import { encodeHead, type HeadTables, writeHead } from "./segment-head.ts";
 import type { SegmentPool } from "./segment-pool.ts";
 import type { SegmentWriter } from "./segment-writer.ts";
@@ -29,6 +30,7 @@ export interface TailCopyParts {
   readonly options: ResolvedLogOptions;
   readonly pool: SegmentPool;
   readonly channels: ChannelTable;
+  readonly keys: KeyTable;
   readonly epoch: number;
   readonly room: WindowRoom;
 }
@@ -55,10 +57,11 @@ export async function copyTail(
   parts: TailCopyParts,
   found: FoundSegment,
 ): Promise<SegmentWriter | undefined> {
-  const { channels, epoch, pool } = parts;
+  const { channels, epoch, keys, options, pool } = parts;
   const { header, segment } = found;
   if (header === undefined) return undefined;
-  const tables = encodeHead(channels);
+  const keyRows = keys.rows(options.clock.wallMs(), options.segmentBytes * KEYS_SHARE);
+  const tables = encodeHead(channels, keyRows);
   const usedBytes = tables.diskBytes + segment.end.position;
   const { baseOffset, previousEnd, previousSalt } = header;
   let copy: SegmentWriter | "full";

@@ -9,6 +9,7 @@ import type { Cancel, Clock } from "../host/clock.ts";
 import type { ChannelTable } from "./channels.ts";
 import { blockBytes } from "./block-shape.ts";
 import { EntryQueue, type PendingEntry } from "./entry-queue.ts";
+import type { KeyTable } from "./keys.ts";
 import type { ResolvedLogOptions } from "./log-options.ts";
 import { namesDiskBytes, writeNames } from "./segment-head.ts";
 import type { SegmentChain } from "./segment-chain.ts";
@@ -20,10 +21,7 @@ import type { WriterHost } from "./writer-host.ts";
 export const ENTRY_BYTES_SOFT: number = 1024 * 1024;
 /** How often a full log looks for room on its own. */
 export const PROBE_MS = 1_000;
-/**
- * Failed writes within {@link RESCUE_WINDOW_MS} that are answered with another segment; one more
- * fails the log.
- */
+/** Failed writes within {@link RESCUE_WINDOW_MS} that are answered with another segment; one more fails the log. */
 export const RESCUES_MAX = 8;
 export const RESCUE_WINDOW_MS: number = 60 * 60 * 1000;
 
@@ -33,6 +31,7 @@ export class LogWriter {
   readonly #clock: Clock;
   readonly #chain: SegmentChain;
   readonly #channels: ChannelTable;
+  readonly #keys: KeyTable;
   readonly #host: WriterHost;
   readonly #queue: EntryQueue;
   readonly #turn: TurnClock;
@@ -56,6 +55,7 @@ export class LogWriter {
     parts: {
       readonly chain: SegmentChain;
       readonly channels: ChannelTable;
+      readonly keys: KeyTable;
       readonly host: WriterHost;
     },
   ) {
@@ -65,6 +65,7 @@ export class LogWriter {
     this.#turn = new TurnClock(options.clock);
     this.#chain = parts.chain;
     this.#channels = parts.channels;
+    this.#keys = parts.keys;
     this.#host = parts.host;
   }
 
@@ -246,6 +247,7 @@ export class LogWriter {
     entry.buffer.forEachPosition((channelId, position) =>
       this.#channels.movePosition(channelId, position),
     );
+    this.#keys.addAll(entry.buffer.keyed, { firstOffset, wallMs: entry.buffer.baseTimeMs });
     this.#host.committed({
       recordCount,
       bytes: entryBytes,
@@ -281,9 +283,8 @@ export class LogWriter {
   }
 
   /**
-   * Runs a step that writes. When it fails, the segment is given up with its end as a fact, and the
-   * pump goes on in another one: same records, same offsets, from memory. A second failure in a
-   * row, or too many in an hour, fail the log.
+   * Runs a step that writes. When it fails, the segment is given up with its end as a fact, and the pump goes on in
+   * another one: same records, same offsets, from memory. A second failure in a row, or too many in an hour, fail the log.
    */
   async #attempt<Result>(step: () => Promise<Result>): Promise<Result | undefined> {
     try {

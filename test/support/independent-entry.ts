@@ -131,6 +131,23 @@ function isBodyWhole(file: Bytes, at: number, salt: number): boolean {
 export interface Channels {
   readonly names: Map<number, { readonly receiver: string; readonly channel: string }>;
   readonly positions: Map<number, string>;
+  /** What stands under an idempotency key, by the hash of the key. */
+  readonly keys: Map<string, KeyedRecords>;
+}
+
+/** Where the records of a key are. */
+export interface KeyedRecords {
+  readonly body: string;
+  readonly first: number;
+  readonly count: number;
+}
+
+function readKeys(file: Bytes, entry: PlacedEntry, { keys }: Channels): void {
+  const rows = entry.at + 72 + 8;
+  for (let at = rows; at < rows + 56 * file.u32(entry.at + 72); at += 56) {
+    const body = file.hex(at + 16, at + 32);
+    keys.set(file.hex(at, at + 16), { body, first: file.u64(at + 32), count: file.u32(at + 40) });
+  }
 }
 
 /** Takes the rows of NAMES or POSITIONS. */
@@ -171,7 +188,7 @@ interface Columns {
 }
 
 function columnsAt(file: Bytes, start: number, has: number, count: number): Columns {
-  let at = start;
+  let at = (has & 8) === 0 ? start : start + 32;
   const keys = (has & 1) === 0 ? undefined : listAt(file, at, count);
   at = keys?.end ?? at;
   const timestampsAt = (has & 2) === 0 ? undefined : at;
@@ -192,6 +209,11 @@ function readData(file: Bytes, entry: PlacedEntry, channels: Channels): ReadReco
     if (positionBytes > 0) channels.positions.set(id, file.hex(extras, extras + positionBytes));
     const columnsStart = extras + padded(positionBytes, 8);
     const columns = columnsAt(file, columnsStart, file.u8(head + 17), count);
+    if ((file.u8(head + 17) & 8) !== 0) {
+      const [middle, first] = [columnsStart + 16, entry.first + records.length];
+      const body = file.hex(middle, middle + 16);
+      channels.keys.set(file.hex(columnsStart, middle), { body, first, count });
+    }
     const { receiver, channel } = channels.names.get(id) ?? { receiver: "", channel: "" };
     for (let inBlock = 0; inBlock < count; inBlock += 1) {
       const index = records.length;
@@ -219,5 +241,6 @@ function inColumns(
 /** The records of an entry, if it has some; what it says of channels goes to `channels`. */
 export function readEntry(file: Bytes, entry: PlacedEntry, channels: Channels): ReadRecord[] {
   if (entry.type === 4 || entry.type === 6) readTable(file, entry, channels);
+  if (entry.type === 7) readKeys(file, entry, channels);
   return entry.type === 1 ? readData(file, entry, channels) : [];
 }

@@ -13,6 +13,7 @@ import {
   readEntry,
   type ReadRecord,
   saltOf,
+  type KeyedRecords,
 } from "./independent-entry.ts";
 
 /** Files of one directory by name. */
@@ -31,6 +32,7 @@ export interface ReadLog {
   readonly gaps: readonly ReadGap[];
   /** Newest position of each channel, as `receiver/channel`. */
   readonly positions: ReadonlyMap<string, string>;
+  readonly keys: ReadonlyMap<string, KeyedRecords>;
 }
 
 /** What the ledger says about a log. */
@@ -243,7 +245,7 @@ function hasTables({ segment: { file }, walked: { entries } }: Living): boolean 
 
 /** Reads a log's directory. */
 export function readLog(log: Directory, uuid: Uint8Array, facts: LedgerFacts = NO_FACTS): ReadLog {
-  const channels: Channels = { names: new Map(), positions: new Map() };
+  const channels: Channels = { names: new Map(), positions: new Map(), keys: new Map() };
   const records: ReadRecord[] = [];
   const gaps: ReadGap[] = [];
   const { emptyBases, living } = livingSegments(segmentsOf(log, uuid, facts), facts);
@@ -257,7 +259,7 @@ export function readLog(log: Directory, uuid: Uint8Array, facts: LedgerFacts = N
     expected = Math.max(expected, walked.end);
   }
   if (highest > expected) gaps.push({ from: expected, to: highest, reason: "lost-tail" });
-  return { records, gaps, positions: namedPositions(channels) };
+  return { records, gaps, positions: namedPositions(channels), keys: channels.keys };
 }
 
 function namedPositions({ names, positions }: Channels): ReadLog["positions"] {

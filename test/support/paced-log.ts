@@ -101,6 +101,10 @@ export class PacedLog implements Part {
     )?.position;
   }
 
+  keyed(): undefined {
+    return undefined;
+  }
+
   /** No room, or room again. */
   setFull(isFull: boolean): void {
     if (this.#isFull === isFull) return;

@@ -9,7 +9,7 @@ import type { Files } from "../../src/host/files.ts";
 import type { HttpServers } from "../../src/host/http.ts";
 import { realFiles } from "../../src/host/real-files.ts";
 import type { Sockets } from "../../src/host/sockets.ts";
-import { buildBlock } from "../../src/record/block-builder.ts";
+import { buildBlock, positionBlock } from "../../src/record/block-builder.ts";
 import { silentLogger } from "./logger.ts";
 import { createSeededRandom } from "../../src/testing/seeded-random.ts";
 import { VirtualClock } from "./virtual-clock.ts";
@@ -52,6 +52,7 @@ export class ReceiverHarness {
   readonly offending: string[] = [];
   /** Thrown by every `setAside` from now on. */
   refuseLetters: Error | undefined;
+  readonly idempotencyKeys: string[] = [];
   readonly failures: Error[] = [];
   readonly warnings: string[] = [];
   /** Codes in the fields of log lines of any level. */
@@ -169,8 +170,14 @@ export class ReceiverHarness {
       http: this.#parts.http ?? { listen: absent },
       connect: absent,
       dial: (_address, connect) => connect(),
-      store: async (records, at) => this.#store(buildBlock(records, at)),
+      store: async (records, at) => {
+        const block = buildBlock(records, at);
+        if (at?.idempotencyKey !== undefined) this.idempotencyKeys.push(at.idempotencyKey);
+        return await this.#store(block);
+      },
       storeBlock: (block) => this.#store(block),
+      storePosition: async (channel, position) =>
+        void (await this.#store(positionBlock(channel, position))),
       setAside: async (bytes, cause) => {
         if (this.refuseLetters !== undefined) throw this.refuseLetters;
         this.setAside.push({

@@ -63,7 +63,10 @@ function textIn(column: Column | undefined, index: number): string {
 }
 
 /** What the log's own reader gives, in the words of the other one. */
-export async function readByLog({ ledger, opened }: World): Promise<Omit<ReadLog, "positions">> {
+export async function readByLog({
+  ledger,
+  opened,
+}: World): Promise<Omit<ReadLog, "positions" | "keys">> {
   const { log } = opened;
   const records: ReadRecord[] = [];
   const gaps: ReadGap[] = [];

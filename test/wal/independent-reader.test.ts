@@ -28,6 +28,8 @@ interface DrawnBlock {
   readonly receiver: string;
   readonly position: Uint8Array | undefined;
   readonly columns: number;
+  /** One of few, so that keys come again. */
+  readonly key: number;
 }
 
 const drawnRecord: fc.Arbitrary<Drawn> = fc.record({
@@ -37,14 +39,26 @@ const drawnRecord: fc.Arbitrary<Drawn> = fc.record({
   headers: fc.constantFrom("", '{"a":"1"}', '{"unit":"°C"}'),
 });
 
-const drawnBlock: fc.Arbitrary<DrawnBlock> = fc.record({
+const drawnRecords: fc.Arbitrary<DrawnBlock> = fc.record({
   records: fc.array(drawnRecord, { minLength: 1, maxLength: 6 }),
   delimiterBytes: fc.nat(3),
   channel: fc.constantFrom("", "a", "kanal-ä"),
   receiver: fc.constantFrom("meters", "web"),
   position: fc.option(fc.uint8Array({ minLength: 1, maxLength: 20 }), { nil: undefined }),
-  columns: fc.nat(7),
+  columns: fc.nat(15),
+  key: fc.nat(5),
 });
+
+/** Some have a position and nothing else. */
+const drawnBlock: fc.Arbitrary<DrawnBlock> = fc.oneof(
+  { weight: 4, arbitrary: drawnRecords },
+  {
+    weight: 1,
+    arbitrary: fc
+      .tuple(drawnRecords, fc.uint8Array({ minLength: 1, maxLength: 20 }))
+      .map(([block, position]) => ({ ...block, position, records: [], columns: 0 })),
+  },
+);
 
 /** What happens to a log: blocks, time, an orderly end or a kill with a new opening behind it. */
 type Step =
@@ -71,7 +85,7 @@ function columnOf(texts: readonly string[]): { bytes: Uint8Array; ends: Uint32Ar
 }
 
 function packed({ records, ...drawn }: DrawnBlock): RecordBlock {
-  const { channel, columns, delimiterBytes, position } = drawn;
+  const { channel, columns, delimiterBytes, key, position } = drawn;
   const delimiter = Buffer.alloc(delimiterBytes, ";");
   const values = records.map(({ value }) => Buffer.concat([value, delimiter]));
   let end = 0;
@@ -88,8 +102,15 @@ function packed({ records, ...drawn }: DrawnBlock): RecordBlock {
     ...(has(2)
       ? { timestampsMs: Float64Array.from(records, ({ timestampMs }) => timestampMs) }
       : {}),
+    ...(has(8)
+      ? { idempotency: { keyHash: hashOf(key), bodyHash: hashOf(100 + records.length) } }
+      : {}),
     ...(has(4) ? { headers: columnOf(records.map(({ headers }) => headers)) } : {}),
   };
+}
+
+function hashOf(number: number): Uint8Array {
+  return new Uint8Array(16).fill(number);
 }
 
 /** Segments of the size of 16 and of 64 blocks: short tails of long ones are copied at an opening. */
@@ -168,13 +189,25 @@ test("independent reader: written from the page, it reads what the log reads", a
     const world = await live(scene, drawn);
     const expected = await readByLog(world);
     // As it is while the log is open: what it has acknowledged is there for everybody.
-    const { positions, ...read } = readIndependently(scene);
+    const { positions, keys, ...read } = readIndependently(scene);
     deepEqual(read, expected);
     deepEqual(readIndependently(scene, false).records, expected.records);
     for (const [name, position] of positions) {
       const [receiver = "", channel = ""] = name.split("/");
       const own = world.opened.log.position(receiver, channel);
       deepEqual(own && Buffer.from(own).toString("hex"), position, name);
+    }
+    for (let key = 0; key <= 5; key += 1) {
+      const { bodyHash, firstOffset, recordCount } = world.opened.log.keyed(hashOf(key)) ?? {};
+      const known = keys.get(Buffer.from(hashOf(key)).toString("hex"));
+      deepEqual(
+        bodyHash && {
+          body: Buffer.from(bodyHash).toString("hex"),
+          first: firstOffset,
+          count: recordCount,
+        },
+        known,
+      );
     }
     await closeWorld(world);
     deepEqual(readIndependently(scene).records, expected.records);
@@ -210,7 +243,7 @@ test("independent reader: with a damaged byte or a lost file it finds the same r
     const used = scene.disk.contents(path).findLastIndex((byte) => byte !== 0) + 1;
     if (isLost) scene.disk.take(path);
     else scene.disk.flipBit(path, at % used, at % 8);
-    const { positions: _, ...read } = readIndependently(scene);
+    const { positions: _, keys: __, ...read } = readIndependently(scene);
     const world = await openWorld(scene, { segmentBytes: drawn.bytes });
     deepEqual(read, await readByLog(world));
     await closeWorld(world);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { gzipSync } from "node:zlib";
 import { http, type HttpInput } from "../../../receivers/http/index.ts";
 import { HoldfastError } from "../../../src/errors.ts";
 import { realHttp } from "../../../src/host/real-http.ts";
@@ -9,7 +10,12 @@ interface Scene {
   readonly engine: ReceiverHarness;
   readonly url: string;
   /** Posts and plays the log until the answer is there. */
-  readonly post: (body: string, contentType?: string, path?: string) => Promise<Response>;
+  readonly post: (
+    body: string | Uint8Array,
+    contentType?: string,
+    more?: Readonly<Record<string, string>>,
+    path?: string,
+  ) => Promise<Response>;
   readonly close: () => Promise<void>;
 }
 
@@ -20,8 +26,8 @@ async function scene(options: Partial<HttpInput> = {}): Promise<Scene> {
   return {
     engine,
     url,
-    async post(body, contentType = "application/json", path = "/records") {
-      const headers = { "content-type": contentType };
+    async post(body, contentType = "application/json", more = {}, path = "/records") {
+      const headers = { "content-type": contentType, ...more };
       const answered = fetch(`${url}${path}`, { method: "POST", body, headers });
       const isAnswered = answered.then(() => true);
       const committed = (): Promise<boolean> =>
@@ -106,10 +112,35 @@ for (const [name, body, type, status, code, message] of refused) {
   });
 }
 
-test("http: a compressed body is refused, not stored as it is", async () => {
-  const { url, close } = await scene();
-  const headers = { "content-type": "text/plain", "content-encoding": "gzip" };
-  assert.equal((await fetch(`${url}/records`, { method: "POST", body: "x", headers })).status, 415);
+test("http: a gzip body is unpacked within the limit; what is none, or another encoding, is refused", async () => {
+  const { engine, post, close } = await scene({ bodyBytesMax: 100 });
+  const packed = (text: string): Buffer => gzipSync(Buffer.from(text));
+  for (const [body, encoding, status, code] of [
+    [packed("1\n2"), "gzip", 200, undefined],
+    [packed("x".repeat(101)), "GZIP", 413, "MESSAGE_TOO_LONG"],
+    [packed("1\n2").subarray(0, 12), "gzip", 400, "HTTP_BAD_REQUEST"],
+    [Buffer.from("1"), "gzip", 400, "HTTP_BAD_REQUEST"],
+    [Buffer.from("1"), "br", 415, "HTTP_UNSUPPORTED_MEDIA_TYPE"],
+    [Buffer.from("3"), "identity", 200, undefined],
+  ] as const) {
+    const response = await post(body, "text/plain", { "content-encoding": encoding });
+    const answer: unknown = await response.json();
+    assert.deepEqual([response.status, Reflect.get(Object(answer), "code")], [status, code]);
+  }
+  assert.deepEqual([engine.durable, engine.failures], [["1", "2", "3"], []]);
+  await close();
+});
+
+test("http: an idempotency key reaches the log with its records; one that is too long is 400", async () => {
+  const { engine, post, close } = await scene();
+  assert.equal((await post("1", "text/plain", { "idempotency-key": "k-1" })).status, 200);
+  assert.deepEqual(engine.idempotencyKeys, ["k-1"]);
+  engine.refuseWith = new HoldfastError("IDEMPOTENCY_MISMATCH", "2 different bodies");
+  assert.equal((await post("2", "text/plain", { "idempotency-key": "k-1" })).status, 422);
+  engine.refuseWith = undefined;
+  const long = await post("3", "text/plain", { "idempotency-key": "k".repeat(256) });
+  assert.equal(long.status, 400);
+  assert.deepEqual(engine.durable, ["1"]);
   await close();
 });
 
@@ -117,9 +148,9 @@ test("http: another method is 405 with Allow, another path 404, and GET / says h
   const { url, post, close } = await scene({ path: "/in" });
   const get = await fetch(`${url}/in`);
   assert.deepEqual([get.status, get.headers.get("allow")], [405, "POST"]);
-  assert.equal((await post("1", "application/json", "/records")).status, 404);
+  assert.equal((await post("1", "application/json", {}, "/records")).status, 404);
   assert.match(await (await fetch(url)).text(), /POST \/in stores records/);
-  assert.equal((await post("1", "application/json", "/in")).status, 200);
+  assert.equal((await post("1", "application/json", {}, "/in")).status, 200);
   await close();
 });
 
