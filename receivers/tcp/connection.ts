@@ -6,12 +6,11 @@
  * read and cannot be stored is set aside, or counted as dropped: nobody sends it again.
  */
 import type { ReceiverContext } from "../../src/contract/receiver.ts";
-import type { RecordBlock, Stored } from "../../src/contract/record.ts";
 import { codeOf, HoldfastError, toError } from "../../src/errors.ts";
 import type { BlockSplitter, Refusal, Split, Workspace } from "../../src/framing/index.ts";
 import type { Cancel } from "../../src/host/clock.ts";
 import type { Connection } from "../../src/host/sockets.ts";
-import { copyBlock } from "./copy-block.ts";
+import { StoreQueue, type StoreQueueOwner } from "../../src/record/store-queue.ts";
 import { redelivers, type TcpOptions } from "./options.ts";
 
 /** Counts that a client does not read pile up to here, then its connection ends. */
@@ -20,8 +19,6 @@ const UNSENT_BYTES_MAX = 64 * 1024;
 const LINGER_MS = 2_000;
 /** The same when we stop: a client that keeps its side open must not hold that up. */
 const STOP_LINGER_MS = 250;
-/** Pause before a refused block is tried again, where nobody will tell that there is room. */
-const RETRY_MS = 10;
 
 /** What a connection needs of the receiver it belongs to. */
 export interface ConnectionOwner {
@@ -43,38 +40,26 @@ export interface ConnectionOwner {
 type Phase = "reading" | "over" | "goodbye";
 
 /** See above. */
-export class TcpConnection {
+export class TcpConnection implements StoreQueueOwner {
   readonly #owner: ConnectionOwner;
   readonly #connection: Connection;
   readonly #splitter: BlockSplitter;
-  /** Blocks that wait for room, oldest first: at most what had been read when reading stopped. */
-  readonly #held: RecordBlock[] = [];
+  readonly #queue: StoreQueue;
   #phase: Phase = "reading";
   #isConnected = true;
-  /** A block was refused: what comes after it may be stored but is never counted. */
-  #isBroken = false;
   #isSettled = false;
-  /**
-   * Whether the newest block was taken or is refused as BUSY is known at the end of the turn. Until then nothing behind
-   * it is stored: the pressure may fall in between, and it would overtake.
-   */
-  #isInDoubt = false;
-  #wasRefused = false;
-  /** Blocks and dead letters on their way to the disk. */
-  #pendingCount = 0;
   #lingerMs = LINGER_MS;
-  #storedCount = 0;
   #toldCount = 0;
   #lastDataMs: number;
   #idleTimer: Cancel | undefined;
   #lingerTimer: Cancel | undefined;
-  #retryTimer: Cancel | undefined;
 
   constructor(owner: ConnectionOwner, connection: Connection) {
     const { context, workspace } = owner;
     const { framing, messageBytesMax, idleTimeoutMs } = context.options;
     this.#owner = owner;
     this.#connection = connection;
+    this.#queue = new StoreQueue(this);
     this.#splitter = framing.blockSplitter(workspace, messageBytesMax);
     this.#lastDataMs = context.clock.monotonicMs();
     const { guard } = context;
@@ -87,6 +72,19 @@ export class TcpConnection {
     if (owner.isPaused) connection.pause();
   }
 
+  get context(): ReceiverContext<TcpOptions> {
+    return this.#owner.context;
+  }
+
+  get isPaused(): boolean {
+    return this.#owner.isPaused;
+  }
+
+  /** A client that gets counts sends again what they do not cover. */
+  get redelivers(): boolean {
+    return redelivers(this.#owner.context.options);
+  }
+
   pause(): void {
     this.#connection.pause();
   }
@@ -94,8 +92,8 @@ export class TcpConnection {
   /** There is room again: what was held goes first. */
   resume(): void {
     this.#lastDataMs = this.#owner.context.clock.monotonicMs();
-    this.#storeHeld();
-    if (this.#phase !== "over" && !this.#isBlocked()) this.#connection.resume();
+    this.#queue.storeHeld();
+    if (this.#phase !== "over" && !this.#queue.isBlocked) this.#connection.resume();
     this.#finishIfDone();
   }
 
@@ -103,22 +101,17 @@ export class TcpConnection {
   stop(): void {
     const { signal } = this.#owner.context;
     this.#lingerMs = STOP_LINGER_MS;
-    if (this.#redelivers) this.#endReading();
+    if (this.redelivers) this.#endReading();
     else this.#endInput("the receiver was stopped");
     // Fenced already: what is held would be refused, and its sender has no count that covers it.
-    if (this.#redelivers && signal.aborted) this.#held.length = 0;
+    if (this.redelivers && signal.aborted) this.#queue.dropHeld();
     this.#finishIfDone();
   }
 
   /** Ends at once: what is held is lost for this reason. What was handed over is still stored. */
   destroy(cause: Error): void {
-    this.#isBroken = true;
-    this.#loseHeld(cause);
+    this.#queue.abandon(cause);
     this.#connection.destroy();
-  }
-
-  get #redelivers(): boolean {
-    return redelivers(this.#owner.context.options);
   }
 
   /** Tells the count if it has grown. */
@@ -127,13 +120,38 @@ export class TcpConnection {
     this.#finishIfDone();
   }
 
+  stored(): void {
+    this.#owner.acknowledgeSoon(this);
+  }
+
+  broke(cause: Error): void {
+    const code = codeOf(cause);
+    this.#endReading();
+    // A fenced incarnation is about to be closed; anything else is worth a line.
+    if (code !== "STORE_FENCED")
+      this.#warn(`ends after ${this.#queue.storedCount} messages: ${cause.message}`, code);
+    this.#owner.acknowledgeSoon(this);
+  }
+
+  settledOne(): void {
+    this.#finishIfDone();
+  }
+
+  lostLetter(byteCount: number, failure: Error): void {
+    this.#warn(`${byteCount} bytes could not be set aside: ${failure.message}`, codeOf(failure));
+  }
+
+  canResume(): void {
+    this.resume();
+  }
+
   #tellCount(): void {
     const { acknowledge } = this.#owner.context.options;
-    if (acknowledge === "none" || !this.#isConnected || this.#storedCount === this.#toldCount)
-      return;
-    this.#toldCount = this.#storedCount;
+    const { storedCount } = this.#queue;
+    if (acknowledge === "none" || !this.#isConnected || storedCount === this.#toldCount) return;
+    this.#toldCount = storedCount;
     this.#connection.write(
-      acknowledge === "count-line" ? `${this.#storedCount}\n` : countBytes(this.#storedCount),
+      acknowledge === "count-line" ? `${storedCount}\n` : countBytes(storedCount),
     );
     const { unsentBytes } = this.#connection;
     if (unsentBytes <= UNSENT_BYTES_MAX) return;
@@ -166,109 +184,13 @@ export class TcpConnection {
   }
 
   #take({ count, values, valuesStart, valueEnds, delimiterBytes }: Split): void {
-    const block: RecordBlock = {
-      count,
-      values,
-      valuesStart,
-      valueEnds,
-      delimiterBytes,
-      channel: "",
-    };
-    if (this.#held.length > 0 || this.#isBlocked()) this.#held.push(copyBlock(block));
-    else this.#store(block, undefined);
-  }
-
-  #isBlocked(): boolean {
-    return this.#isInDoubt || this.#owner.isPaused || this.#owner.context.pressure === "full";
-  }
-
-  #store(block: RecordBlock, copy: RecordBlock | undefined): void {
-    const { context } = this.#owner;
-    const stored = context.storeBlock(block);
-    // Whether it was refused as BUSY is known only later, and then the bytes are gone: under pressure, and only
-    // then, a copy is kept. `storeBlock` has raised the pressure before it returned.
-    const isUnderPressure = context.pressure === "full";
-    const spare = copy ?? (isUnderPressure ? copyBlock(block) : undefined);
-    if (isUnderPressure) this.#doubt();
-    // All that is left of it where no copy was kept.
-    const { count } = block;
-    this.#pendingCount++;
-    stored.then(
-      context.guard((result: Stored) => this.#stored(result)),
-      context.guard((cause: unknown) => this.#notStored(toError(cause), spare ?? count)),
-    );
-  }
-
-  #storeHeld(): void {
-    while (this.#held.length > 0 && !this.#isBlocked()) {
-      const block = this.#held.shift();
-      if (block !== undefined) this.#store(block, block);
-    }
-  }
-
-  #stored({ recordCount }: Stored): void {
-    this.#pendingCount--;
-    if (!this.#isBroken) this.#storedCount += recordCount;
-    this.#owner.acknowledgeSoon(this);
-  }
-
-  #notStored(cause: Error, lost: RecordBlock | number): void {
-    this.#pendingCount--;
-    const code = codeOf(cause);
-    if (code === "BUSY" && typeof lost !== "number" && !this.#isBroken)
-      return this.#holdAgain(lost);
-    this.#isBroken = true;
-    this.#lose(lost, cause);
-    this.#loseHeld(cause);
-    this.#endReading();
-    // A fenced incarnation is about to be closed; anything else is worth a line.
-    if (code !== "STORE_FENCED")
-      this.#warn(`ends after ${this.#storedCount} messages: ${cause.message}`, code);
-    this.#owner.acknowledgeSoon(this);
-  }
-
-  /** These will not be stored. Who gets counts sends them again. */
-  #lose(lost: RecordBlock | number, cause: Error): void {
-    const { giveUp, dropped } = this.#owner.context;
-    if (this.#redelivers) return;
-    if (typeof lost === "number") dropped(lost, codeOf(cause));
-    else giveUp(lost, cause);
-  }
-
-  #loseHeld(cause: Error): void {
-    for (const block of this.#held.splice(0)) this.#lose(block, cause);
-  }
-
-  #holdAgain(block: RecordBlock): void {
-    this.#held.unshift(block);
-    this.#wasRefused = true;
-  }
-
-  #doubt(): void {
-    const { clock, guard } = this.#owner.context;
-    this.#isInDoubt = true;
-    void clock.yield().then(guard(() => this.#settleDoubt()));
-  }
-
-  #settleDoubt(): void {
-    const wasRefused = this.#wasRefused;
-    this.#isInDoubt = false;
-    this.#wasRefused = false;
-    if (this.#isBlocked()) return;
-    if (!wasRefused) return this.resume();
-    // The pressure fell between the refusal and now, so nobody will call `resume`.
-    const { clock, guard } = this.#owner.context;
-    this.#retryTimer?.();
-    this.#retryTimer = clock.after(
-      RETRY_MS,
-      guard(() => this.resume()),
-    );
+    this.#queue.take({ count, values, valuesStart, valueEnds, delimiterBytes, channel: "" });
   }
 
   #refuse({ error, bytes }: Refusal): void {
     this.#endReading();
     this.#warn(`ends: ${error.message}`, error.code);
-    this.#setAside(
+    this.#queue.setAside(
       bytes,
       new HoldfastError(error.code, `${error.message}, from ${this.#connection.peer}`, {
         fix: error.fix,
@@ -297,38 +219,17 @@ export class TcpConnection {
     if (tail.length === 0) return;
     const { framing } = this.#owner.context.options;
     const message = `${tail.length} bytes without the end of a message (${framing.type}): ${why}; from ${this.#connection.peer}`;
-    this.#setAside(
+    this.#queue.setAside(
       tail,
       new HoldfastError("MESSAGE_UNTERMINATED", message, { fix: "end the last message too" }),
     );
-  }
-
-  #setAside(bytes: Uint8Array, cause: HoldfastError): void {
-    const { context } = this.#owner;
-    this.#pendingCount++;
-    context.setAside(bytes, cause).then(
-      context.guard(() => this.#settledOne()),
-      context.guard((failure: unknown) => {
-        if (!this.#redelivers) context.dropped(1, cause.code);
-        this.#warn(
-          `${bytes.length} bytes could not be set aside: ${toError(failure).message}`,
-          codeOf(failure),
-        );
-        this.#settledOne();
-      }),
-    );
-  }
-
-  #settledOne(): void {
-    this.#pendingCount--;
-    this.#finishIfDone();
   }
 
   #watchIdle(limitMs: number): void {
     const { clock, guard } = this.#owner.context;
     const look = guard(() => {
       if (this.#phase !== "reading") return;
-      const isWaitingForUs = this.#isBlocked() || this.#pendingCount > 0;
+      const isWaitingForUs = this.#queue.isBlocked || this.#queue.isPending;
       const idleMs = isWaitingForUs ? 0 : clock.monotonicMs() - this.#lastDataMs;
       if (idleMs < limitMs) {
         this.#idleTimer = clock.after(limitMs - idleMs, look);
@@ -348,7 +249,7 @@ export class TcpConnection {
 
   /** Goodbye once everything that was read is settled and counted. */
   #finishIfDone(): void {
-    if (this.#phase === "reading" || this.#pendingCount > 0 || this.#held.length > 0) return;
+    if (this.#phase === "reading" || !this.#queue.isEmpty) return;
     if (!this.#isConnected) return this.#settle();
     if (this.#phase === "goodbye") return;
     this.#phase = "goodbye";
@@ -371,7 +272,7 @@ export class TcpConnection {
   #settle(): void {
     if (this.#isSettled) return;
     this.#isSettled = true;
-    this.#retryTimer?.();
+    this.#queue.close();
     this.#owner.settled(this);
   }
 

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { copyBlock } from "../../../receivers/tcp/copy-block.ts";
 import { tcp } from "../../../receivers/tcp/index.ts";
 import { HoldfastError } from "../../../src/errors.ts";
 import { delimited } from "../../../src/framing/index.ts";
@@ -208,20 +207,4 @@ test("tcp: when the pressure falls before a refusal is known, order is kept and 
   for (let round = 0; round < 8; round++) await engine.commit();
   assert.deepEqual(engine.durable, ["first 1", "second", "third", "fourth"]);
   assert.equal(peer.writes.at(-1)?.toString(), "4\n");
-});
-
-test("copyBlock: takes only the block's own bytes and counts its ends from them", () => {
-  const values = Buffer.from("--ab;cde;--");
-  const block = {
-    count: 2,
-    values,
-    valuesStart: 2,
-    valueEnds: Uint32Array.of(5, 9, 99),
-    delimiterBytes: 1,
-    channel: "c",
-  };
-  const copy = copyBlock(block);
-  values.fill(0);
-  assert.equal(Buffer.from(copy.values).toString(), "ab;cde;");
-  assert.deepEqual([copy.valuesStart, [...copy.valueEnds], copy.channel], [0, [3, 7], "c"]);
 });

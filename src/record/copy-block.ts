@@ -1,8 +1,8 @@
 /**
  * A block that lives longer than the read buffer.
  */
-import type { RecordBlock } from "../../src/contract/record.ts";
-import { valueStart } from "../../src/contract/record.ts";
+import type { RecordBlock } from "../contract/record.ts";
+import { valueStart } from "../contract/record.ts";
 
 /** A copy of the values and their ends: for a block that the log cannot take yet. */
 export function copyBlock(block: RecordBlock): RecordBlock {
