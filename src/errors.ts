@@ -55,6 +55,7 @@ export type Code =
   | "BUSY"
   | "STORE_FENCED"
   | "MESSAGE_TOO_LONG"
+  | "FRAME_INVALID"
   | "MESSAGE_UNTERMINATED"
   | "CONNECTION_LIMIT"
   | "CONNECTION_IDLE"
@@ -63,6 +64,7 @@ export type Code =
   | "CONNECTION_UNTRUSTED"
   | "CONNECTION_REFUSED"
   | "IDEMPOTENCY_MISMATCH"
+  | "SESSION_INVALID"
   | "HTTP_BAD_REQUEST"
   | "HTTP_UNSUPPORTED_MEDIA_TYPE"
   | "UNIT_DEADLINE"
@@ -135,6 +137,7 @@ export const CODES: Readonly<Record<Code, CodeRule>> = {
   STORE_FENCED: permanent,
   // Receivers
   MESSAGE_TOO_LONG: permanent,
+  FRAME_INVALID: permanent,
   MESSAGE_UNTERMINATED: permanent,
   CONNECTION_LIMIT: transient,
   CONNECTION_IDLE: transient,
@@ -143,6 +146,7 @@ export const CODES: Readonly<Record<Code, CodeRule>> = {
   CONNECTION_UNTRUSTED: permanent,
   CONNECTION_REFUSED: permanent,
   IDEMPOTENCY_MISMATCH: permanent,
+  SESSION_INVALID: permanent,
   HTTP_BAD_REQUEST: permanent,
   HTTP_UNSUPPORTED_MEDIA_TYPE: permanent,
   // Supervision

@@ -62,7 +62,7 @@ export type {
 } from "./contract/unit.ts";
 export { defineReceiver, type ReceiverFactory } from "./define-receiver.ts";
 export { type Code, CODES, HoldfastError } from "./errors.ts";
-export { delimited, type Framing, lengthPrefixed, lines } from "./framing/index.ts";
+export { delimited, type Framing, lengthPrefixed, lines, octetCounting } from "./framing/index.ts";
 export type { Clock } from "./host/clock.ts";
 export type { Host } from "./host/host.ts";
 export type { Connection, Endpoint } from "./host/sockets.ts";

@@ -2,7 +2,8 @@
  * One accepted connection: bytes to blocks, blocks to the log, counts back.
  *
  * What it promises: messages are stored in the order in which they came; the count never runs ahead of what is on
- * disk, and never over a message that was refused; after FIN the last count is still sent. Without counts, what was
+ * disk, and never over a message that was refused; after FIN the last count is still sent; the count of a session goes on
+ * over connections and crashes. Without counts, what was
  * read and cannot be stored is set aside, or counted as dropped: nobody sends it again.
  */
 import type { ReceiverContext } from "../../src/contract/receiver.ts";
@@ -12,6 +13,14 @@ import type { Cancel } from "../../src/host/clock.ts";
 import type { Connection } from "../../src/host/sockets.ts";
 import { StoreQueue, type StoreQueueOwner } from "../../src/record/store-queue.ts";
 import { redelivers, type TcpOptions } from "./options.ts";
+import {
+  countPosition,
+  OpeningReader,
+  positionCount,
+  sessionChannel,
+  type SessionHolder,
+  type Sessions,
+} from "./session.ts";
 
 /** Counts that a client does not read pile up to here, then its connection ends. */
 const UNSENT_BYTES_MAX = 64 * 1024;
@@ -28,6 +37,8 @@ export interface ConnectionOwner {
   readonly isPaused: boolean;
   /** Calls `acknowledge` of the connection once, after everything that resolved in this turn. */
   acknowledgeSoon(connection: TcpConnection): void;
+  /** Who has which session. */
+  readonly sessions: Sessions;
   /** The socket is gone; `settled` when the connection also has nothing left to store. */
   disconnected(): void;
   settled(connection: TcpConnection): void;
@@ -40,7 +51,7 @@ export interface ConnectionOwner {
 type Phase = "reading" | "over" | "goodbye";
 
 /** See above. */
-export class TcpConnection implements StoreQueueOwner {
+export class TcpConnection implements StoreQueueOwner, SessionHolder {
   readonly #owner: ConnectionOwner;
   readonly #connection: Connection;
   readonly #splitter: BlockSplitter;
@@ -50,6 +61,16 @@ export class TcpConnection implements StoreQueueOwner {
   #isSettled = false;
   #lingerMs = LINGER_MS;
   #toldCount = 0;
+  /** While the first bytes may begin a session. */
+  #opening: OpeningReader | undefined;
+  /** A session is known by its name and has to wait for its last connection: nothing is read. */
+  #isOpening = false;
+  #channel = "";
+  /** Durable messages of the session before this connection. */
+  #earlierCount = 0;
+  #takenCount = 0;
+  #quiet: () => void = () => undefined;
+  readonly over: Promise<void>;
   #lastDataMs: number;
   #idleTimer: Cancel | undefined;
   #lingerTimer: Cancel | undefined;
@@ -62,6 +83,11 @@ export class TcpConnection implements StoreQueueOwner {
     this.#queue = new StoreQueue(this);
     this.#splitter = framing.blockSplitter(workspace, messageBytesMax);
     this.#lastDataMs = context.clock.monotonicMs();
+    // Who gets no counts has no use for a session.
+    if (this.redelivers) this.#opening = new OpeningReader();
+    this.over = new Promise((resolve) => {
+      this.#quiet = resolve;
+    });
     const { guard } = context;
     connection.onData(
       guard((chunk: Uint8Array, headroomBytes: number) => this.#received(chunk, headroomBytes)),
@@ -93,7 +119,7 @@ export class TcpConnection implements StoreQueueOwner {
   resume(): void {
     this.#lastDataMs = this.#owner.context.clock.monotonicMs();
     this.#queue.storeHeld();
-    if (this.#phase !== "over" && !this.#queue.isBlocked) this.#connection.resume();
+    this.#readOn();
     this.#finishIfDone();
   }
 
@@ -105,6 +131,14 @@ export class TcpConnection implements StoreQueueOwner {
     else this.#endInput("the receiver was stopped");
     // Fenced already: what is held would be refused, and its sender has no count that covers it.
     if (this.redelivers && signal.aborted) this.#queue.dropHeld();
+    this.#finishIfDone();
+  }
+
+  /** The client has connected anew, and sends again what its session's count does not cover. */
+  supersede(): void {
+    this.#lingerMs = STOP_LINGER_MS;
+    this.#endReading();
+    this.#queue.dropHeld();
     this.#finishIfDone();
   }
 
@@ -147,7 +181,7 @@ export class TcpConnection implements StoreQueueOwner {
 
   #tellCount(): void {
     const { acknowledge } = this.#owner.context.options;
-    const { storedCount } = this.#queue;
+    const storedCount = this.#earlierCount + this.#queue.storedCount;
     if (acknowledge === "none" || !this.#isConnected || storedCount === this.#toldCount) return;
     this.#toldCount = storedCount;
     this.#connection.write(
@@ -166,6 +200,57 @@ export class TcpConnection implements StoreQueueOwner {
     // Behind the goodbye bytes are only read so that the peer is not reset.
     if (this.#phase !== "reading") return;
     this.#lastDataMs = this.#owner.context.clock.monotonicMs();
+    if (this.#opening === undefined) this.#split(chunk, headroomBytes);
+    else this.#open(this.#opening, chunk, headroomBytes);
+  }
+
+  #open(reader: OpeningReader, chunk: Uint8Array, headroomBytes: number): void {
+    const opening = reader.push(chunk);
+    if (opening.kind === "unknown") return;
+    this.#opening = undefined;
+    if (opening.kind === "session") return this.#openSession(opening.name, opening.rest);
+    if (opening.kind === "refused") return this.#refuseSession(opening.error);
+    if (reader.kept.length > 0) this.#split(reader.kept, 0);
+    // That may have ended it.
+    if (this.#phase === "reading") this.#split(chunk, headroomBytes);
+  }
+
+  #openSession(name: string, rest: Uint8Array): void {
+    this.#isOpening = true;
+    this.#connection.pause();
+    const { guard } = this.#owner.context;
+    this.#owner.sessions.take(name, this).then(
+      guard(() => this.#beginSession(name, rest)),
+      this.#owner.context.fail,
+    );
+  }
+
+  /** What earlier connections of the session had handed over is settled: its count is final. */
+  #beginSession(name: string, rest: Uint8Array): void {
+    this.#isOpening = false;
+    if (this.#phase !== "reading") return;
+    this.#channel = sessionChannel(name);
+    const position = this.#owner.context.resumePosition(this.#channel);
+    this.#earlierCount = position === undefined ? 0 : positionCount(position);
+    this.#toldCount = this.#earlierCount;
+    this.#takenCount = this.#earlierCount;
+    this.#connection.write(position === undefined ? "0 unknown\n" : `${this.#earlierCount}\n`);
+    if (rest.length > 0) this.#split(rest, 0);
+    this.#readOn();
+  }
+
+  #refuseSession(error: HoldfastError): void {
+    this.#warn(`ends: ${error.message}`, error.code);
+    this.#endReading();
+    this.#finishIfDone();
+  }
+
+  #readOn(): void {
+    if (this.#phase !== "over" && !this.#isOpening && !this.#queue.isBlocked)
+      this.#connection.resume();
+  }
+
+  #split(chunk: Uint8Array, headroomBytes: number): void {
     try {
       const split = this.#splitter.push(chunk, headroomBytes);
       if (split.count > 0) this.#take(split);
@@ -184,7 +269,11 @@ export class TcpConnection implements StoreQueueOwner {
   }
 
   #take({ count, values, valuesStart, valueEnds, delimiterBytes }: Split): void {
-    this.#queue.take({ count, values, valuesStart, valueEnds, delimiterBytes, channel: "" });
+    const block = { count, values, valuesStart, valueEnds, delimiterBytes, channel: this.#channel };
+    this.#takenCount += count;
+    this.#queue.take(
+      this.#channel === "" ? block : { ...block, position: countPosition(this.#takenCount) },
+    );
   }
 
   #refuse({ error, bytes }: Refusal): void {
@@ -215,7 +304,7 @@ export class TcpConnection implements StoreQueueOwner {
   #endInput(why: string): void {
     if (this.#phase !== "reading") return;
     this.#endReading();
-    const tail = this.#splitter.unfinished();
+    const tail = this.#opening?.kept ?? this.#splitter.unfinished();
     if (tail.length === 0) return;
     const { framing } = this.#owner.context.options;
     const message = `${tail.length} bytes without the end of a message (${framing.type}): ${why}; from ${this.#connection.peer}`;
@@ -250,6 +339,7 @@ export class TcpConnection implements StoreQueueOwner {
   /** Goodbye once everything that was read is settled and counted. */
   #finishIfDone(): void {
     if (this.#phase === "reading" || !this.#queue.isEmpty) return;
+    this.#quiet();
     if (!this.#isConnected) return this.#settle();
     if (this.#phase === "goodbye") return;
     this.#phase = "goodbye";

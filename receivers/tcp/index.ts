@@ -17,6 +17,11 @@ export type { Acknowledge, FramingOption, TcpInput, TcpOptions } from "./options
  * the limit ends its connection after the count of those before it. What comes last without its end is never a
  * record: it is set aside as MESSAGE_UNTERMINATED.
  *
+ * A client that gets counts may begin with a line `HOLDFAST-SESSION <name>` (1 .. 128 letters, digits, `. _ : -`). It is
+ * answered with a line: how many messages of that session are on disk, over all its connections; or `0 unknown`, when
+ * nothing is known of it: it is new, or was forgotten, as the least recently used one is beyond 10,000. Counts go on from
+ * there. A client that sends again from that count sends nothing twice. A newer connection of a session ends the older.
+ *
  * A restart ends its connections. With `acknowledge` the client sends again what the last count does not cover, and
  * nothing else of it is kept. Without, what was read is stored first, or set aside, or counted as dropped.
  */

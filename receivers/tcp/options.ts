@@ -8,14 +8,16 @@ import {
   lines,
   MESSAGE_BYTES_DEFAULT,
   MESSAGE_BYTES_LIMIT,
+  octetCounting,
 } from "../../src/framing/index.ts";
 import { checkOptions, customField, type ObjectSchema, schema } from "../../src/schema.ts";
 import { accessFields, type AccessOptions } from "../../src/access.ts";
 
-/** A framing: a value of `lines()`, `delimited()`, `lengthPrefixed()`, or what YAML can say. */
+/** A framing: a value of `lines()`, `delimited()`, `lengthPrefixed()`, `octetCounting()`, or what YAML can say. */
 export type FramingOption =
   | Framing
   | "lines"
+  | "octet-counting"
   | { readonly delimited: { readonly delimiter: string } }
   | {
       readonly lengthPrefixed: {
@@ -65,7 +67,7 @@ const LengthPrefixed = schema.object({
 });
 
 const framing = customField(
-  "lines, { delimited: { delimiter } }, { lengthPrefixed: { prefixBytes } } or a framing",
+  "lines, octet-counting, { delimited: { delimiter } }, { lengthPrefixed: { prefixBytes } } or a framing",
   parseFraming,
 );
 
@@ -87,6 +89,7 @@ export const tcpOptions: ObjectSchema<TcpInput, TcpOptions> = schema.object({
 
 function parseFraming(value: unknown): Framing | undefined {
   if (value === "lines") return lines();
+  if (value === "octet-counting") return octetCounting();
   if (isFraming(value)) return value;
   const { value: byDelimiter } = checked(Delimited, value);
   if (byDelimiter !== undefined) return delimited(byDelimiter.delimited);

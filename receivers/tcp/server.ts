@@ -8,6 +8,7 @@ import type { Connection, Endpoint, Listener } from "../../src/host/sockets.ts";
 import { type Access, accessOf, refusalOfNames } from "../../src/access.ts";
 import { type ConnectionOwner, TcpConnection } from "./connection.ts";
 import type { TcpOptions } from "./options.ts";
+import { Sessions } from "./session.ts";
 
 /** Connections that wait to be accepted. */
 const BACKLOG = 511;
@@ -16,6 +17,7 @@ const BACKLOG = 511;
 export class TcpServer implements ConnectionOwner, ReceiverSession {
   readonly context: ReceiverContext<TcpOptions>;
   readonly workspace: Workspace = new Workspace();
+  readonly sessions: Sessions = new Sessions();
   /** Connected, or with something left to store. */
   readonly #connections = new Set<TcpConnection>();
   readonly #toAcknowledge = new Set<TcpConnection>();

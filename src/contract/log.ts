@@ -93,7 +93,8 @@ export interface Log {
   /**
    * Takes a block into the open entry: its bytes are copied before this returns. Resolves when the block
    * is on disk; appends resolve in call order. Rejects with BLOCK_TOO_LARGE, BLOCK_INVALID, STORE_FENCED,
-   * LOG_CLOSED, LOG_FAILED at once, and with LOG_FULL when there was no room for `storeTimeoutMs`.
+   * LOG_CLOSED, LOG_FAILED at once, and with LOG_FULL when there was no room for `storeTimeoutMs`; then everything
+   * that was accepted behind it is refused too, so that a position never stands for a block that is not there.
    * A rejected block is never in the log, except after LOG_FAILED: then the next open decides.
    */
   append(block: RecordBlock, origin: AppendOrigin): Promise<Stored>;

@@ -1,6 +1,6 @@
 /**
  * What a framing is: where messages begin and end in a stream of bytes. The framings are in
- * `delimited.ts` and `length-prefixed.ts`.
+ * `delimited.ts`, `length-prefixed.ts` and `octet-counting.ts`.
  */
 import type { HoldfastError } from "../errors.ts";
 import type { Workspace } from "./workspace.ts";
@@ -13,7 +13,7 @@ export const MESSAGE_BYTES_LIMIT: number = 3 * 2 ** 20;
 /** How messages are told apart. A value: it holds no state and may serve any number of connections. */
 export interface Framing {
   readonly kind: "framing";
-  /** For messages: `lines`, `delimited`, `length-prefixed`. */
+  /** For messages: `lines`, `delimited`, `length-prefixed`, `octet-counting`. */
   readonly type: string;
   /** Longest message without its frame, or undefined: then the receiver's limit holds, or 1 MiB. */
   readonly messageBytesMax: number | undefined;
@@ -34,7 +34,7 @@ export interface Splitter {
   /**
    * The messages that this chunk completes, in order, as copies.
    *
-   * @throws MESSAGE_TOO_LONG: at once when nothing came before the message that is too long, else at the next
+   * @throws MESSAGE_TOO_LONG, FRAME_INVALID: at once when nothing came before the message in question, else at the next
    * call. From then on every call throws.
    */
   push(chunk: Uint8Array): Uint8Array[];
@@ -56,7 +56,7 @@ export interface Split {
 
 /** Why the rest of a stream is refused. */
 export interface Refusal {
-  /** MESSAGE_TOO_LONG */
+  /** MESSAGE_TOO_LONG, FRAME_INVALID */
   readonly error: HoldfastError;
   /** What there is of the refused message, a copy, cut to {@link EXCERPT_BYTES}. */
   readonly bytes: Uint8Array;

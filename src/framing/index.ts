@@ -11,4 +11,5 @@ export {
   type Split,
 } from "./framing.ts";
 export { lengthPrefixed } from "./length-prefixed.ts";
+export { octetCounting } from "./octet-counting.ts";
 export { Workspace } from "./workspace.ts";

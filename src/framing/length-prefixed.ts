@@ -2,18 +2,10 @@
  * Messages with their length in front, as a whole number of 1, 2 or 4 bytes.
  */
 import { HoldfastError } from "../errors.ts";
-import { Carry } from "./carry.ts";
-import {
-  type BlockSplitter,
-  type Framing,
-  MESSAGE_BYTES_DEFAULT,
-  MESSAGE_BYTES_LIMIT,
-  type Refusal,
-  type Split,
-} from "./framing.ts";
-import { checkMessageBytesMax, INCOMPLETE, refuse, refusedSplit, tooLong } from "./limits.ts";
+import { type Framing, MESSAGE_BYTES_DEFAULT, MESSAGE_BYTES_LIMIT } from "./framing.ts";
+import { checkMessageBytesMax, tooLong } from "./limits.ts";
 import { MessageSplitter } from "./message-splitter.ts";
-import type { Workspace } from "./workspace.ts";
+import { INCOMPLETE_PREFIX, type PrefixReader, PrefixSplitter } from "./prefix-splitter.ts";
 
 /** Options of {@link lengthPrefixed}. */
 export interface LengthPrefixedOptions {
@@ -60,7 +52,7 @@ export function lengthPrefixed({
     },
     splitter: () => new MessageSplitter(framing),
     blockSplitter: (workspace, receiverMax) =>
-      new LengthPrefixedSplitter(prefix, ownMax ?? receiverMax, workspace),
+      new PrefixSplitter(readerOf(prefix), ownMax ?? receiverMax, workspace),
   };
   return Object.freeze(framing);
 }
@@ -70,80 +62,12 @@ interface Prefix {
   readonly isBig: boolean;
 }
 
-class LengthPrefixedSplitter implements BlockSplitter {
-  readonly #prefix: Prefix;
-  readonly #messageBytesMax: number;
-  readonly #workspace: Workspace;
-  readonly #carry = new Carry();
-  #refused: Refusal | undefined;
-
-  constructor(prefix: Prefix, messageBytesMax: number, workspace: Workspace) {
-    this.#prefix = prefix;
-    this.#messageBytesMax = messageBytesMax;
-    this.#workspace = workspace;
-  }
-
-  get unfinishedBytes(): number {
-    return this.#carry.byteCount;
-  }
-
-  unfinished(): Uint8Array {
-    return Uint8Array.from(this.#carry.bytes);
-  }
-
-  push(chunk: Uint8Array, headroomBytes: number): Split {
-    if (this.#refused !== undefined) return refusedSplit(this.#refused);
-    const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
-    if (this.#carry.byteCount === 0) return this.#scan(bytes);
-    if (this.#carry.byteCount + bytes.length >= this.#wantedBytes()) {
-      return this.#scan(this.#carry.joinWith(bytes, headroomBytes, this.#workspace));
-    }
-    // Bounded by the length that was read and checked when its last byte came.
-    this.#carry.append(bytes);
-    return INCOMPLETE;
-  }
-
-  /** Bytes at which the carried message can be judged: its prefix while that is not whole, then all of it. */
-  #wantedBytes(): number {
-    const { byteCount } = this.#prefix;
-    const kept = this.#carry.bytes;
-    return kept.length < byteCount ? byteCount : byteCount + this.#lengthAt(kept, 0);
-  }
-
-  #lengthAt(bytes: Buffer, at: number): number {
-    const { byteCount, isBig } = this.#prefix;
-    return isBig ? bytes.readUIntBE(at, byteCount) : bytes.readUIntLE(at, byteCount);
-  }
-
-  /** Moves each message to the end of the one before it: the prefixes between them are not stored. */
-  #scan(bytes: Buffer): Split {
-    const { byteCount } = this.#prefix;
-    let { ends } = this.#workspace;
-    let count = 0;
-    let at = 0;
-    let target = 0;
-    while (at + byteCount <= bytes.length) {
-      const length = this.#lengthAt(bytes, at);
-      const start = at + byteCount;
-      if (length > this.#messageBytesMax) {
-        this.#refused = refuse(tooLong(length, true, this.#messageBytesMax), bytes.subarray(at));
-        break;
-      }
-      if (start + length > bytes.length) break;
-      bytes.copyWithin(target, start, start + length);
-      target += length;
-      if (count === ends.length) ends = this.#workspace.moreEnds();
-      ends[count++] = target;
-      at = start + length;
-    }
-    if (this.#refused === undefined && at < bytes.length) this.#carry.append(bytes.subarray(at));
-    return {
-      count,
-      values: bytes,
-      valuesStart: 0,
-      valueEnds: ends,
-      delimiterBytes: 0,
-      refused: this.#refused,
-    };
-  }
+function readerOf({ byteCount, isBig }: Prefix): PrefixReader {
+  return {
+    bytesAt: (bytes, at) => (at + byteCount <= bytes.length ? byteCount : INCOMPLETE_PREFIX),
+    lengthAt: isBig
+      ? (bytes, at) => bytes.readUIntBE(at, byteCount)
+      : (bytes, at) => bytes.readUIntLE(at, byteCount),
+    invalid: () => new HoldfastError("INTERNAL", "any number is a length"),
+  };
 }

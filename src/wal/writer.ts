@@ -342,7 +342,8 @@ export class LogWriter {
       return this.#queue.rejectHead(
         new HoldfastError("LOG_CLOSED", "the log was closed while it was full"),
       );
-    if (leftMs <= 0) return this.#queue.rejectHead(this.#fullError());
+    // Everything behind it too: no block is stored without those before it, or a position would stand for what is not there.
+    if (leftMs <= 0) return this.#queue.rejectAll(this.#fullError());
     await new Promise<void>((resolve) => {
       const cancel = this.#clock.after(Math.min(leftMs, PROBE_MS), resolve);
       this.#wake = () => {

@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { delimited, lines } from "../../src/framing/delimited.ts";
 import type { BlockSplitter, Framing } from "../../src/framing/framing.ts";
 import { lengthPrefixed } from "../../src/framing/length-prefixed.ts";
+import { octetCounting } from "../../src/framing/octet-counting.ts";
 import { Workspace } from "../../src/framing/workspace.ts";
 
 /** What a splitter made of a whole stream. */
@@ -223,6 +224,57 @@ test("lengthPrefixed: random bytes never throw, and never take more than the lim
       assert.ok(splitter.unfinishedBytes <= 302);
     }),
     { numRuns: 200 },
+  );
+});
+
+test("octetCounting: any chunking gives the messages that were framed", () => {
+  const framing = octetCounting();
+  const workspace = new Workspace();
+  const message = fc.string({ unit: "binary-ascii", minLength: 1, maxLength: 120 });
+  fc.assert(
+    fc.property(fc.array(message), places, headroom, fc.nat(9), (messages, at, room, missing) => {
+      const stream = Buffer.concat([...messages, "the last"].map((each) => framing.frame(each)));
+      const cutOff = stream.subarray(0, stream.length - missing);
+      const outcome = split(framing.blockSplitter(workspace, 200), cut(cutOff, at), room);
+      const unfinished = missing === 0 ? "" : "8 the last".slice(0, -missing);
+      const whole = missing === 0 ? [...messages, "the last"] : messages;
+      assert.deepEqual(outcome, { messages: whole, refusedCode: undefined, unfinished });
+    }),
+    { numRuns: 200 },
+  );
+});
+
+test("octetCounting: what is no length is refused with what was there, wherever the chunk ends", () => {
+  for (const wrong of ["hello", " 5 a", "0 a", "05 a", "5x", "-1 a", "12345678", "5\n"]) {
+    for (let at = 0; at <= wrong.length; at++) {
+      const bytes = Buffer.from(`2 ok${wrong}`);
+      const pieces = [Buffer.from(bytes.subarray(0, 4 + at)), Buffer.from(bytes.subarray(4 + at))];
+      const splitter = octetCounting().blockSplitter(new Workspace(), 100);
+      const { messages, refusedCode } = split(splitter, pieces, 0);
+      assert.deepEqual([messages, refusedCode], [["ok"], "FRAME_INVALID"], `${wrong} at ${at}`);
+    }
+  }
+  const found = octetCounting().blockSplitter(new Workspace(), 100).push(Buffer.from("x5 a"), 0);
+  assert.match(found.refused?.error.message ?? "", /begins with "x5 a", wanted are 1 to 7 digits/);
+});
+
+test("octetCounting: a length over the limit is refused before its message comes; nothing cannot be framed", () => {
+  const splitter = octetCounting().blockSplitter(new Workspace(), 100);
+  const { refused } = splitter.push(Buffer.from("101 a"), 0);
+  assert.equal(refused?.error.message, "message of 101 bytes, limit 100");
+  assert.throws(() => octetCounting().frame(""), { code: "BLOCK_INVALID" });
+  assert.throws(() => octetCounting({ messageBytesMax: 2 }).frame("abc"), {
+    code: "MESSAGE_TOO_LONG",
+  });
+});
+
+test("octetCounting: random bytes never throw, and never take more than the limit", () => {
+  fc.assert(
+    fc.property(fc.stringMatching(/^[0-9 a]{0,80}$/), places, (text, at) => {
+      const splitter = octetCounting().blockSplitter(new Workspace(), 30);
+      split(splitter, cut(Buffer.from(text), at), 0);
+      assert.ok(splitter.unfinishedBytes <= 33);
+    }),
   );
 });
 

@@ -16,6 +16,8 @@ import { VirtualClock } from "./virtual-clock.ts";
 
 interface Waiting {
   readonly texts: readonly string[];
+  readonly channel: string;
+  readonly position: Uint8Array | undefined;
   readonly bytes: number;
   readonly resolve: (stored: Stored) => void;
   readonly reject: (cause: Error) => void;
@@ -52,6 +54,8 @@ export class ReceiverHarness {
   readonly offending: string[] = [];
   /** Thrown by every `setAside` from now on. */
   refuseLetters: Error | undefined;
+  /** Durable positions of channels. */
+  readonly positions: Map<string, Uint8Array> = new Map();
   readonly idempotencyKeys: string[] = [];
   readonly failures: Error[] = [];
   readonly warnings: string[] = [];
@@ -95,7 +99,8 @@ export class ReceiverHarness {
 
   /** A group commit of everything in flight, or of the oldest blocks; returns when its effects are done. */
   async commit(blockCount: number = this.#waiting.length): Promise<void> {
-    for (const { texts, resolve } of this.#waiting.splice(0, blockCount)) {
+    for (const { texts, channel, position, resolve } of this.#waiting.splice(0, blockCount)) {
+      if (position !== undefined) this.positions.set(channel, position);
       resolve({ firstOffset: this.durable.length, recordCount: texts.length });
       this.durable.push(...texts);
     }
@@ -141,7 +146,11 @@ export class ReceiverHarness {
         new HoldfastError("BUSY", `${inflight} bytes are in flight, limit ${inflightBytesMax}`),
       );
     }
-    return new Promise((resolve, reject) => this.#waiting.push({ texts, bytes, resolve, reject }));
+    const { channel } = block;
+    const position = block.position && new Uint8Array(block.position);
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ texts, channel, position, bytes, resolve, reject });
+    });
   }
 
   #context(receiver: Receiver): ReceiverContext<unknown> {
@@ -191,7 +200,7 @@ export class ReceiverHarness {
       get pressure() {
         return isFull() ? "full" : "ok";
       },
-      resumePosition: () => undefined,
+      resumePosition: (channel) => this.positions.get(channel),
       guard:
         (callback) =>
         (...args) => {

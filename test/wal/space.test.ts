@@ -161,6 +161,35 @@ test("space: what finds no room in time is refused, and is not in the log", asyn
   await opened.log.close();
 });
 
+test("space: with a block that finds no room those behind it are refused too, younger ones as well", async () => {
+  const scene = newScene();
+  const opened = await open(scene, { bytesMax: FOUR, storeTimeoutMs: 3_000 });
+  const results: string[] = [];
+  const begin = (text: string): void => {
+    const at = { channel: "c", position: Buffer.from(text) };
+    void store(opened, [text], at).then(
+      () => results.push(text),
+      (cause: unknown) => results.push((cause as { code: string }).code),
+    );
+  };
+  for (const text of numbered(60)) {
+    begin(text);
+    await scene.clock.settle();
+  }
+  const before = results.length;
+  ok(before < 60, `${before}`);
+  await scene.clock.advance(2_500);
+  begin("younger");
+  await scene.clock.advance(600);
+  equal(results.length, 61);
+  deepEqual(new Set(results.slice(before)), new Set(["LOG_FULL"]));
+  await opened.log.release(opened.log.durableEnd);
+  await scene.clock.advance(2_000);
+  const position = opened.log.position("meters", "c");
+  equal(Buffer.from(position ?? []).toString(), results[before - 1]);
+  await opened.log.close();
+});
+
 test("space: closing a full log does not wait, and says that the rest is not stored", async () => {
   const scene = newScene();
   const opened = await open(scene, { bytesMax: FOUR });

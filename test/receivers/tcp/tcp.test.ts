@@ -224,6 +224,7 @@ const frames: readonly [name: string, framing: TcpInput["framing"], bytes: strin
     { lengthPrefixed: { prefixBytes: 2, endian: "little" } },
     "\x02\0ab\x02\0cd",
   ],
+  ["octet counting as YAML has it", "octet-counting", "2 ab2 cd"],
   ["a framing value", lengthPrefixed({ prefixBytes: 1 }), "\x02ab\x02cd"],
 ];
 for (const [name, framing, bytes] of frames) {
