@@ -26,5 +26,12 @@ export { FaultProxy, type FaultProxyOptions, type ProxyFault } from "./fault-pro
 export type { ConnectionFault, FaultTrigger } from "./fault-proxy-connection.ts";
 export type { ProxyEvent, ProxyEventMatch, ProxySide } from "./fault-proxy-record.ts";
 export { type PipelineTest, type TestedLetter, testPipeline } from "./pipeline-test.ts";
+export {
+  type ConformanceTest,
+  receiverConformance,
+  type ReceiverSubject,
+  type TrialUpstream,
+} from "./receiver-conformance.ts";
+export { type Incarnation, ReceiverTrial } from "./receiver-trial.ts";
 export { createSeededRandom, type SeededRandom } from "./seeded-random.ts";
 export { VirtualClock } from "./virtual-clock.ts";
