@@ -9,4 +9,5 @@ test("kill -9 loop: 20 kills lose nothing that was acknowledged and repeat nothi
   for (const line of showReport(report).split("\n")) context.diagnostic(line);
   deepEqual(report.problems, [], `replay with: npm run test:crash -- --kills 20 --seed ${seed}`);
   ok(report.acknowledged > 0);
+  ok(report.resent > 0, "nothing was sent again");
 });

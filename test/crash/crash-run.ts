@@ -21,6 +21,7 @@ import {
 } from "./incarnation.ts";
 import { drawKill, type Kill } from "./kill-plan.ts";
 import { RecordBook } from "./record-book.ts";
+import { KeyClient, type ResendingOptions, SessionClient } from "./resending-clients.ts";
 import { runTcpClient } from "./tcp-client.ts";
 
 const tcpClients = 2;
@@ -42,6 +43,8 @@ export interface CrashOptions {
 /** What happened. The promise held when `problems` is empty. */
 export interface CrashReport extends Stored {
   readonly seed: number;
+  /** Records that came more than once, by sessions and keys. */
+  readonly resent: number;
   readonly kills: Readonly<Record<Kill["kind"], number>>;
   readonly directory: string;
 }
@@ -50,6 +53,9 @@ interface Run {
   readonly gateway: Gateway;
   readonly book: RecordBook;
   readonly random: SeededRandom;
+  /** They live through the whole run. */
+  readonly sessions: readonly SessionClient[];
+  readonly keys: readonly KeyClient[];
   /** Number of the incarnation, for the clients' names. */
   incarnation: number;
 }
@@ -62,13 +68,22 @@ export async function runCrashLoop(options: CrashOptions): Promise<CrashReport> 
   const directory = await mkdtemp(join(tmpdir(), "holdfast-crash-"));
   const random = createSeededRandom(options.seed);
   const gateway = await layOutGateway(directory, random);
-  const run: Run = { gateway, book: new RecordBook(), random, incarnation: 0 };
+  const book = new RecordBook();
+  const own = (name: string): ResendingOptions => ({
+    name,
+    book,
+    random: createSeededRandom(random.integer(0, 2 ** 31)),
+  });
+  const sessions = [new SessionClient(own("s0")), new SessionClient(own("s1"))];
+  const keys = [new KeyClient(own("k0"))];
+  const run: Run = { gateway, book, random, sessions, keys, incarnation: 0 };
   try {
     const kills = await killAgainAndAgain(run, options);
     await liveAndStop(run);
     const report = {
       ...(await countStored(run.gateway, run.book)),
       seed: options.seed,
+      resent: [...sessions, ...keys].reduce((sum, { resentCount }) => sum + resentCount, 0),
       kills,
       directory,
     };
@@ -166,7 +181,7 @@ interface Clients {
 }
 
 async function startClients(run: Run, program: RunningProgram): Promise<Clients> {
-  const { gateway, book, random } = run;
+  const { gateway, book, random, sessions, keys } = run;
   await listening(gateway, program);
   run.incarnation += 1;
   const control = new AbortController();
@@ -188,6 +203,8 @@ async function startClients(run: Run, program: RunningProgram): Promise<Clients>
     ...Array.from({ length: httpClients }, (_, index) =>
       runHttpClient(optionsOf("h", gateway.httpPort, index)),
     ),
+    ...sessions.map((client) => client.run({ port: gateway.tcpPort, stop: control.signal })),
+    ...keys.map((client) => client.run({ port: gateway.httpPort, stop: control.signal })),
   ]);
   return { ended, stop: () => control.abort() };
 }
@@ -204,6 +221,8 @@ async function liveAndStop(run: Run): Promise<void> {
     await acknowledged(run, program, lastAcknowledgements);
     clients.stop();
     await within(clientsDeadlineMs, "clean end of the clients", clients.ended);
+    for (const { openCount } of [...run.sessions, ...run.keys])
+      if (openCount > 0) run.book.problem(`${openCount} records were sent again in vain`);
     await processAndStop(run.gateway, program);
   } catch (cause) {
     throw new Error(`last start: the program printed:\n${program.output}`, { cause });
@@ -217,7 +236,7 @@ export function showReport(report: CrashReport): string {
   const kills = Object.entries(report.kills).map(([kind, times]) => `${times} ${kind}`);
   return [
     `seed ${report.seed}; kills: ${kills.join(", ")}`,
-    `${report.sent} records sent once, ${report.acknowledged} acknowledged, ${report.unacknowledgedStored} stored without an acknowledgement`,
+    `${report.sent} records, ${report.resent} of them sent again, ${report.acknowledged} acknowledged, ${report.unacknowledgedStored} stored without an acknowledgement`,
     `${report.inParts} ids in finished parts, ${report.inTable} in the table`,
     ...(report.problems.length === 0
       ? ["lost 0, repeated 0"]

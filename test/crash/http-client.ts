@@ -61,12 +61,20 @@ interface Post {
   readonly agent: Agent;
   readonly body: string;
   readonly type: string;
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** Resolves with the whole answer, or undefined when the connection broke before its end. */
-function post({ port, agent, body, type }: Post): Promise<Answer | undefined> {
+export function post({
+  port,
+  agent,
+  body,
+  type,
+  headers: more = {},
+}: Post): Promise<Answer | undefined> {
   return new Promise((resolve) => {
-    const headers = { "content-type": type, "content-length": Buffer.byteLength(body) };
+    const byteCount = Buffer.byteLength(body);
+    const headers = { "content-type": type, "content-length": byteCount, ...more };
     const outgoing = request({
       host: "127.0.0.1",
       port,
