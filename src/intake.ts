@@ -49,6 +49,9 @@ export interface IntakeStatus {
 
 type PauseReason = "log" | "inflight" | "rate";
 
+/** Share of `inflightBytesMax` at which a receiver is paused; at half it is resumed. */
+const PAUSE_SHARE = 3 / 4;
+
 /** Events tell of a pause only when it lasts: at full speed a receiver pauses at every commit. */
 const PAUSE_TOLD_MS = 1_000;
 
@@ -113,6 +116,7 @@ export class Intake {
   }
 
   pause(reason: PauseReason): void {
+    if (this.#pauses.has(reason)) return;
     this.#pauses.add(reason);
     if (this.#pauses.size > 1) return;
     for (const life of this.#lives) life.pause();
@@ -275,6 +279,8 @@ export class Intake {
       );
     }
     this.#inflightBytes += bytes;
+    // Before anything has to be refused: who pauses when told hears BUSY only for what was read already.
+    if (this.#inflightBytes >= inflightBytesMax * PAUSE_SHARE) this.pause("inflight");
     this.#rate?.spend(block.count);
     const startMs = host.clock.monotonicMs();
     return log.append(block, { receiver: receiver.name, epoch: unit.epoch }).then(

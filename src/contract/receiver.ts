@@ -121,7 +121,7 @@ export interface ReceiverOptions {
   readonly supervision?: Strategy;
   /** Records per second at most. @defaultValue no limit */
   readonly ingestRateMax?: number;
-  /** Bytes accepted and not yet durable; beyond it `store` rejects with BUSY. @defaultValue 8 MiB */
+  /** Bytes accepted and not yet durable: from 3/4 of it on the receiver is paused, beyond it `store` rejects with BUSY. @defaultValue 8 MiB */
   readonly inflightBytesMax?: number;
   /** How long `store` waits for room in a full log. @defaultValue 30,000 */
   readonly storeTimeoutMs?: number;
