@@ -1,9 +1,7 @@
 /**
  * `defineReceiver`: makes a factory of receivers from a type, a schema of options and an `open`.
  */
-import { NAME_PATTERN } from "./contract/name.ts";
 import type { StandardSchemaV1 } from "@standard-schema/spec";
-import { suggestion } from "./config/suggest.ts";
 import type {
   Receiver,
   ReceiverContext,
@@ -11,9 +9,9 @@ import type {
   ReceiverSession,
 } from "./contract/receiver.ts";
 import type { Strategy } from "./contract/unit.ts";
-import { type Code, HoldfastError } from "./errors.ts";
-import { checkOptions, detailsOf, extendObject, schema } from "./schema.ts";
-import type { IssueKind, SchemaIssue } from "./contract/schema-issue.ts";
+import { HoldfastError } from "./errors.ts";
+import { checkName, resolveOptions } from "./defined-options.ts";
+import { detailsOf, extendObject, schema } from "./schema.ts";
 
 /** What a type of receivers is. */
 export interface ReceiverDefinition<In, Out> {
@@ -92,8 +90,8 @@ function makeReceiver<In, Out, const Name extends string>(
     ...Object.keys(COMMON),
     "supervision",
   ];
-  const ownOptions = resolve<Out>(options, own, { owner, knownKeys });
-  const commonOptions = resolve(COMMON_SCHEMA, common, { owner, knownKeys });
+  const ownOptions = resolveOptions<Out>(options, own, { owner, knownKeys });
+  const commonOptions = resolveOptions(COMMON_SCHEMA, common, { owner, knownKeys });
   definition.check?.(ownOptions);
   return Object.freeze({
     kind: "receiver",
@@ -108,17 +106,6 @@ function makeReceiver<In, Out, const Name extends string>(
     // Decode boundary: the engine hands back `options` of this very receiver.
     open: (context: ReceiverContext<unknown>) => definition.open(context as ReceiverContext<Out>),
   });
-}
-
-function checkName(what: string, name: unknown): void {
-  if (typeof name === "string" && NAME_PATTERN.test(name)) return;
-  throw new HoldfastError(
-    "CONFIG_VALUE",
-    `name of ${what} is ${JSON.stringify(name)}, allowed is ${NAME_PATTERN.source}`,
-    {
-      fix: "small letters, digits and -, a letter first, at most 63",
-    },
-  );
 }
 
 interface SplitOptions {
@@ -155,53 +142,4 @@ function checkStrategy(owner: string, supervision: unknown): Strategy {
   throw new HoldfastError("CONFIG_TYPE", `${owner}: supervision is no strategy`, {
     fix: "oneForOne({ maxRestarts: 10, withinMs: 60_000 })",
   });
-}
-
-interface ResolveContext {
-  readonly owner: string;
-  readonly knownKeys: readonly string[];
-}
-
-const CODE_OF: Readonly<Record<IssueKind, Code>> = {
-  missing: "CONFIG_KEY_MISSING",
-  "unknown-key": "CONFIG_KEY_UNKNOWN",
-  type: "CONFIG_TYPE",
-  range: "CONFIG_OUT_OF_RANGE",
-  value: "CONFIG_VALUE",
-};
-
-function resolve<Out>(
-  options: StandardSchemaV1<unknown, Out>,
-  given: unknown,
-  context: ResolveContext,
-): Out {
-  const checked = checkOptions<Out>(options, given);
-  if (checked.issues === undefined) return checked.value;
-  const [first] = checked.issues;
-  if (first === undefined)
-    throw new HoldfastError(
-      "CONFIG_VALUE",
-      `${context.owner}: its schema refuses the options without a reason`,
-    );
-  throw new HoldfastError(CODE_OF[first.kind], messageOf(first, context), {
-    fix: fixOf(first, context),
-  });
-}
-
-function messageOf(
-  { kind, path, expected, got, message }: SchemaIssue,
-  { owner }: ResolveContext,
-): string {
-  const label = path.map(String).join(".");
-  if (kind === "unknown-key") return `${owner} has no option ${JSON.stringify(label)}`;
-  if (kind === "missing") return `${owner} lacks ${JSON.stringify(label)}: ${expected}`;
-  if (got === "") return `${owner}: ${label === "" ? message : `${label}: ${message}`}`;
-  return kind === "range"
-    ? `${owner}: ${label} is ${got}, allowed are ${expected}`
-    : `${owner}: ${label} is ${got}, wanted ${expected}`;
-}
-
-function fixOf({ kind, path, got, expected }: SchemaIssue, { knownKeys }: ResolveContext): string {
-  if (kind !== "unknown-key") return "";
-  return suggestion(got, path.length === 1 ? knownKeys : expected.split(", "));
 }

@@ -65,6 +65,7 @@ export type Code =
   | "CONNECTION_REFUSED"
   | "IDEMPOTENCY_MISMATCH"
   | "SESSION_INVALID"
+  | "SOURCE_CHANGED"
   | "HTTP_BAD_REQUEST"
   | "HTTP_UNSUPPORTED_MEDIA_TYPE"
   | "UNIT_DEADLINE"
@@ -147,6 +148,7 @@ export const CODES: Readonly<Record<Code, CodeRule>> = {
   CONNECTION_REFUSED: permanent,
   IDEMPOTENCY_MISMATCH: permanent,
   SESSION_INVALID: permanent,
+  SOURCE_CHANGED: permanent,
   HTTP_BAD_REQUEST: permanent,
   HTTP_UNSUPPORTED_MEDIA_TYPE: permanent,
   // Supervision

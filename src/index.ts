@@ -51,6 +51,7 @@ export type {
   SinkSession,
   WriteResult,
 } from "./contract/sink.ts";
+export type { BatchBounds, DirectSource, Source, SourceContext } from "./contract/source.ts";
 export type { Health, Snapshot } from "./contract/status.ts";
 export type {
   Backoff,
@@ -61,6 +62,7 @@ export type {
   UnitState,
 } from "./contract/unit.ts";
 export { defineReceiver, type ReceiverFactory } from "./define-receiver.ts";
+export { defineSource, type SourceFactory } from "./define-source.ts";
 export { type Code, CODES, HoldfastError } from "./errors.ts";
 export { delimited, type Framing, lengthPrefixed, lines, octetCounting } from "./framing/index.ts";
 export type { Clock } from "./host/clock.ts";

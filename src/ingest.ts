@@ -37,6 +37,7 @@ import { createEvents } from "./observe/events.ts";
 import { createLogger } from "./observe/logger.ts";
 import { createMetrics, type Metrics } from "./observe/metrics.ts";
 import { type IngestOptions, type ResolvedIngestOptions, resolveIngestOptions } from "./options.ts";
+import { Dialer } from "./pool/dialer.ts";
 import { createPools, type Pools } from "./pool/registry.ts";
 import { type DataPath, process, receive } from "./pipeline.ts";
 import { isRing, markOrphans, Releaser, slowestHolder } from "./retention.ts";
@@ -268,11 +269,14 @@ class RunningIngest implements Ingest {
   }
 
   #pipelineUnit(pipeline: Pipeline, path: DataPath): UnitDefinition {
+    const dialer = new Dialer(this.#host);
+    this.#dialers.push(dialer);
+    const committed = (): void => this.#releaser.release();
     return {
       name: pipeline.name,
       ...(pipeline.supervision === undefined ? {} : { strategy: pipeline.supervision }),
       open: async (unit) => {
-        const processor = await process(pipeline, path, unit, () => this.#releaser.release());
+        const processor = await process(pipeline, path, unit, { dialer, committed });
         this.#processors.set(pipeline.name, processor);
         return {
           run: async () => {
@@ -293,6 +297,7 @@ class RunningIngest implements Ingest {
   }
 
   readonly #done = new Set<string>();
+  readonly #dialers: Dialer[] = [];
 
   #logListener(): LogListener {
     return {
@@ -334,7 +339,7 @@ class RunningIngest implements Ingest {
     notStopped.push(...(await this.#tree.pipelines.stop()).notStopped);
     const { log, pipelines } = this.snapshot();
     notStopped.push(...(await this.#tree.root.stop()).notStopped);
-    for (const intake of this.#intakes.values()) intake.close();
+    for (const each of [...this.#intakes.values(), ...this.#dialers]) each.close();
     await this.#lock?.release();
     return {
       flushedRecords: this.#processedRecords - before,

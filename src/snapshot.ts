@@ -4,7 +4,7 @@
 import { LOG_PARTITION, LOG_SOURCE } from "./batch/log-source.ts";
 import type { Processor } from "./batch/processor.ts";
 import type { Pipeline } from "./contract/graph.ts";
-import type { PipelineStatus, Snapshot } from "./contract/status.ts";
+import type { Snapshot } from "./contract/status.ts";
 import { CLOSED_LOG, type LiveStorage } from "./live-log.ts";
 
 /** Where to look. */
@@ -22,21 +22,17 @@ export function takeSnapshot({ storage, pipelines, processors, units, pools }: L
     units,
     log,
     pools,
-    pipelines: pipelines.map(({ name }) => statusOf(name, processors.get(name), log.nextOffset)),
-  };
-}
-
-function statusOf(
-  pipeline: string,
-  processor: Processor | undefined,
-  nextOffset: number,
-): PipelineStatus {
-  const status = processor?.status();
-  const end = status?.ends[LOG_SOURCE]?.[LOG_PARTITION] ?? 0;
-  return {
-    pipeline,
-    batchId: status?.batchId ?? 0,
-    lagRecords: Math.max(0, nextOffset - end),
-    watermarkMs: undefined,
+    pipelines: pipelines.map(({ name, source }) => {
+      const processor = processors.get(name);
+      const status = processor?.status();
+      const end = status?.ends[LOG_SOURCE]?.[LOG_PARTITION] ?? 0;
+      return {
+        pipeline: name,
+        batchId: status?.batchId ?? 0,
+        lagRecords:
+          source === undefined ? Math.max(0, log.nextOffset - end) : (processor?.lagRecords ?? 0),
+        watermarkMs: undefined,
+      };
+    }),
   };
 }

@@ -167,12 +167,23 @@ export class BatchRunner {
 
   /** Reads the ranges and hands every slice to the sinks. Returns how many records were read. */
   async #feed(plan: Plan, lines: readonly Line[]): Promise<number> {
-    const { source } = this.#parts;
+    const { source, pipeline, emit } = this.#parts;
     let recordCount = 0;
     for (const [partition, [from, to]] of Object.entries(plan.ranges[source.name] ?? {})) {
       for await (const item of source.read({ partition, from, to }, this.#signal)) {
-        // A gap has no rows; the log has reported it with its exact range.
-        if (item.kind === "gap") continue;
+        // A gap has no rows. The log has reported its own with the exact range.
+        if (item.kind === "gap") {
+          if (pipeline.source !== undefined)
+            emit("source-gap", {
+              source: source.name,
+              pipeline: pipeline.name,
+              partition,
+              from: item.from,
+              to: item.to,
+              reason: item.reason,
+            });
+          continue;
+        }
         recordCount += item.block.count;
         await this.#feedBlock(item.block, lines);
       }

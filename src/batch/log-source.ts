@@ -20,6 +20,7 @@ export function logSource(log: Log): Source {
       Promise.resolve({ [LOG_PARTITION]: log.boundedEnd(at(from), recordsMax, bytesMax) }),
     waitFor: (from, signal) => log.waitFor(at(from), signal),
     read: ({ from, to }, signal) => log.read({ from, to }, signal),
+    lag: (ends) => Math.max(0, log.durableEnd - at(ends)),
     release: (upTo) => log.release(at(upTo)),
   };
 }

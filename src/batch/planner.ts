@@ -2,6 +2,7 @@
  * Plans: which ranges a batch reads. Pure; the processor makes a plan durable before it runs.
  */
 import type { Offsets, Plan, Ranges } from "../contract/log.ts";
+import { HoldfastError } from "../errors.ts";
 
 /** Start offsets of a batch: where the last one ended. Partitions that are new begin at their oldest offset. */
 export function startOf(ends: Offsets, oldest: Offsets): Offsets {
@@ -24,6 +25,19 @@ export function countOf(ranges: Ranges): number {
   for (const partitions of Object.values(ranges))
     for (const [from, to] of Object.values(partitions)) count += to - from;
   return count;
+}
+
+/**
+ * A plan over something else cannot be run: its records would be committed unread. @throws SOURCE_CHANGED
+ */
+export function checkSource(pipeline: string, source: string, open: Plan | undefined): void {
+  const other = Object.keys(open?.ranges ?? {}).find((name) => name !== source);
+  if (open === undefined || other === undefined) return;
+  throw new HoldfastError(
+    "SOURCE_CHANGED",
+    `${pipeline} reads ${source}, and its open batch ${open.batchId} is of ${other}`,
+    { fix: `let it read ${other} once more, or: holdfast pipelines forget ${pipeline}` },
+  );
 }
 
 /** Whether every partition of the target lies at or below these offsets. */

@@ -14,7 +14,7 @@ import type { Files } from "../host/files.ts";
 import type { HttpClient } from "../host/http-client.ts";
 import { type Random, randomHex } from "../host/random.ts";
 import { type BatchParts, BatchRunner } from "./batch-run.ts";
-import { countOf, planOf, rangesOf, reaches, startOf } from "./planner.ts";
+import { checkSource, countOf, planOf, rangesOf, reaches, startOf } from "./planner.ts";
 import { type SharedSinkContext, SinkRun } from "./sink-run.ts";
 import { dueAtMs, isFinite } from "./trigger.ts";
 
@@ -86,6 +86,7 @@ export class Processor implements UnitSession<never> {
       return processor;
     } catch (cause) {
       await processor.#closeSinks(unit.signal);
+      await parts.source.close?.();
       throw cause;
     }
   }
@@ -96,6 +97,11 @@ export class Processor implements UnitSession<never> {
       ends: this.#progress.ends,
       finishedParts: this.#finishedParts,
     };
+  }
+
+  /** Records that can be read and are not committed, as far as is known. */
+  get lagRecords(): number {
+    return this.#parts.source.lag(this.#standing());
   }
 
   run(): Promise<void> {
@@ -139,6 +145,7 @@ export class Processor implements UnitSession<never> {
       if (!this.#isBroken) await this.#flushSinks();
     } finally {
       await this.#closeSinks(signal);
+      await this.#parts.source.close?.();
       signal.removeEventListener("abort", force);
     }
   }
@@ -161,6 +168,7 @@ export class Processor implements UnitSession<never> {
     if (known.orphanedSinceMs !== undefined) await ledger.orphan(pipeline.name, undefined);
     const { committed, open, writerId, start } = known;
     this.#progress = { writerId, batchId: committed?.batchId ?? 0, ends: committed?.ends ?? start };
+    checkSource(pipeline.name, source.name, open);
     this.#openPlan = open;
     if (open !== undefined && open.graphHash !== graphHash)
       emit("pipeline-changed", { pipeline: pipeline.name, batchId: open.batchId });

@@ -78,6 +78,15 @@ export interface Events {
     readonly holder: string | undefined;
   };
   "log-gap": { readonly from: number; readonly to: number; readonly reason: GapReason };
+  /** A source that is read directly does not have these offsets any more, or never had them. */
+  "source-gap": {
+    readonly source: string;
+    readonly pipeline: string;
+    readonly partition: string;
+    readonly from: number;
+    readonly to: number;
+    readonly reason: GapReason;
+  };
   "log-quarantined": { readonly file: string; readonly bytes: number };
   "log-failed": { readonly error: Error };
   "log-reserved": ReserveProgress;

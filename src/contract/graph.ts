@@ -3,6 +3,7 @@
  * turns it into one loop per block, `src/batch/` runs that.
  */
 import type { Mode, Sink } from "./sink.ts";
+import type { DirectSource } from "./source.ts";
 import type { Strategy } from "./unit.ts";
 
 /** Bytes of one record to a value. A throw sets the record aside as a dead letter. */
@@ -29,10 +30,12 @@ export interface RecordOrigin {
   readonly header: (name: string) => string | undefined;
 }
 
-/** Records of these receivers, undecoded. */
+/** Records of these receivers, or of one source that is read directly, undecoded. */
 export interface FromNode {
   readonly kind: "from";
+  /** What blocks say where they are from: names of receivers, or the source's. */
   readonly receivers: readonly string[];
+  readonly source: DirectSource | undefined;
 }
 export interface DecodeNode {
   readonly kind: "decode";
@@ -84,7 +87,9 @@ export interface Pipeline<From extends string = string> {
   readonly name: string;
   readonly outputs: readonly Output<unknown, string>[];
   readonly trigger: Trigger;
-  /** Where a new pipeline begins in the log. */
+  /** What it reads instead of the log. */
+  readonly source: DirectSource | undefined;
+  /** Where a new pipeline begins in the log or source. */
   readonly startAt: "oldest" | "now";
   readonly batchRecordsMax: number;
   readonly batchBytesMax: number;

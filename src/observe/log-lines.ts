@@ -161,6 +161,16 @@ function logLines(logger: Logger): Listener {
       logger.warn("log full, receivers wait", { event: "log-full", bytes, bytesMax, holder }),
     onLogGap: ({ from, to, reason }) =>
       logger.error("records of the log cannot be read", { event: "log-gap", from, to, reason }),
+    onSourceGap: ({ source, pipeline, partition, from, to, reason }) =>
+      logger.error("records of a source cannot be read", {
+        event: "source-gap",
+        source,
+        pipeline,
+        partition,
+        from,
+        to,
+        reason,
+      }),
     onLogQuarantined: ({ file, bytes }) =>
       logger.warn("damaged part of the log was set aside", {
         event: "log-quarantined",

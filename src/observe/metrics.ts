@@ -110,10 +110,14 @@ class EventTotals {
   readonly schedulingDelaySeconds = new Series<Histogram>(seconds);
   readonly processingSeconds = new Series<Histogram>(seconds);
   readonly failedBatches = new Series<number>(zero);
+  readonly sourceGaps = new Series<number>(zero);
 
   listener(): Listener {
     return {
       onUnitRestarted: ({ unit }) => void this.restarts.at({ unit }).value++,
+      onSourceGap: ({ source, pipeline, from, to }) => {
+        this.sourceGaps.at({ source, pipeline }).value += to - from;
+      },
       onDeadLetter: ({ pipeline, error }) =>
         void this.deadLetters.at({ pipeline, reason: reasonOf(error) }).value++,
       onBatchFailed: ({ pipeline, error }) =>
@@ -329,6 +333,12 @@ function pipelineFamilies({ pipelines }: Snapshot, totals: EventTotals): readonl
       name: "holdfast_batch_failed_total",
       help: "Attempts at a batch that failed, by code.",
       samples: totals.failedBatches.samples(),
+    },
+    {
+      kind: "counter",
+      name: "holdfast_source_gap_records_total",
+      help: "Records that a source could not give any more.",
+      samples: totals.sourceGaps.samples(),
     },
     {
       kind: "counter",

@@ -2,7 +2,8 @@
  * `pipeline(...)`: outputs that move together, checked and frozen.
  */
 import { NAME_PATTERN } from "../contract/name.ts";
-import type { GraphNode, Output, Pipeline, Trigger } from "../contract/graph.ts";
+import type { FromNode, GraphNode, Output, Pipeline, Trigger } from "../contract/graph.ts";
+import type { DirectSource } from "../contract/source.ts";
 import type { Strategy } from "../contract/unit.ts";
 import { HoldfastError } from "../errors.ts";
 
@@ -59,6 +60,7 @@ export function pipeline<From extends string>(
     ...settings,
     kind: "pipeline",
     name,
+    source: sourceOf(name, settings.outputs),
     outputs: Object.freeze([...settings.outputs]),
   });
 }
@@ -90,13 +92,31 @@ function checkSinks(name: string, outputs: readonly Output<unknown, string>[]): 
   }
 }
 
-/** Names of the receivers that a pipeline reads, sorted. */
-export function receiversOf(pipeline: Pipeline): readonly string[] {
-  return [...new Set(pipeline.outputs.flatMap(({ input }) => fromOf(input)))].toSorted();
+/** One cursor goes over one thing: the log, or one source. */
+function sourceOf(
+  name: string,
+  outputs: readonly Output<unknown, string>[],
+): DirectSource | undefined {
+  const inputs = [...new Set(outputs.map(({ input }) => fromOf(input).source))];
+  if (inputs.length <= 1) return inputs[0];
+  const words = inputs.map((source) =>
+    source === undefined ? "the log" : `source ${source.name}`,
+  );
+  throw new HoldfastError(
+    "CONFIG_CONFLICT",
+    `${name} reads ${words.join(" and ")}, a pipeline reads the log or 1 source`,
+    { fix: "make a pipeline for each of them" },
+  );
 }
 
-function fromOf(node: GraphNode): readonly string[] {
-  return node.kind === "from" ? node.receivers : fromOf(node.input);
+/** Names of the receivers that a pipeline reads, sorted. */
+export function receiversOf(pipeline: Pipeline): readonly string[] {
+  if (pipeline.source !== undefined) return [];
+  return [...new Set(pipeline.outputs.flatMap(({ input }) => fromOf(input).receivers))].toSorted();
+}
+
+function fromOf(node: GraphNode): FromNode {
+  return node.kind === "from" ? node : fromOf(node.input);
 }
 
 /** Kinds, names and options of the graph as text: what the graph hash is taken of. No function bodies. */
@@ -115,7 +135,11 @@ export function describeGraph(pipeline: Pipeline): string {
 function describeNode(node: GraphNode): readonly unknown[] {
   switch (node.kind) {
     case "from":
-      return [["from", ...node.receivers]];
+      return [
+        node.source === undefined
+          ? ["from", ...node.receivers]
+          : ["source", node.source.type, node.source.name],
+      ];
     case "decode":
       return [...describeNode(node.input), ["decode", node.decoder.format]];
     case "filter":

@@ -13,6 +13,7 @@ import type {
 } from "../contract/graph.ts";
 import type { Receiver } from "../contract/receiver.ts";
 import type { Mode, OriginalBytes, Sink } from "../contract/sink.ts";
+import type { DirectSource } from "../contract/source.ts";
 import { HoldfastError } from "../errors.ts";
 
 /** What the compiler knows about a stream beside its row type. */
@@ -64,6 +65,13 @@ export interface Stream<T, F extends Facts> {
 /** The row type of a stream: `RowOf<typeof readings>`. */
 export type RowOf<S> = S extends Stream<infer T, infer _F> ? T : never;
 
+type Received<N extends string> = RawStream<{
+  from: N;
+  bytes: "original";
+  modes: "append";
+  origin: RecordOrigin;
+}>;
+
 /**
  * A stream of what these receivers stored, in log order.
  *
@@ -71,21 +79,32 @@ export type RowOf<S> = S extends Stream<infer T, infer _F> ? T : never;
  */
 export function from<N extends string>(
   ...receivers: readonly [Receiver<N>, ...Receiver<N>[]]
-): RawStream<{ from: N; bytes: "original"; modes: "append"; origin: RecordOrigin }> {
-  const names = receivers.map(({ name }) => name);
+): Received<N>;
+/** A stream of one source that is read directly, in the order of each of its partitions. */
+export function from(source: DirectSource): Received<never>;
+export function from(...inputs: readonly (Receiver | DirectSource)[]): Received<string> {
+  const names = inputs.map(({ name }) => name);
+  const source = inputs.find((input) => input.kind === "source");
+  if (source !== undefined && inputs.length > 1) {
+    throw new HoldfastError(
+      "CONFIG_CONFLICT",
+      `from() got source ${source.name} and ${inputs.length - 1} others; a source is read by itself`,
+    );
+  }
   if (names.length === 0 || new Set(names).size !== names.length) {
     throw new HoldfastError(
       "CONFIG_VALUE",
       `from() got ${names.length} receivers, ${new Set(names).size} different ones; it takes one or more, each once`,
     );
   }
-  const node: FromNode = Object.freeze({ kind: "from", receivers: Object.freeze(names) });
+  const node: FromNode = Object.freeze({ kind: "from", receivers: Object.freeze(names), source });
   return Object.freeze({
     decode: <T>(decoder: Decoder<T>) =>
-      rows<T, { from: N; bytes: "original"; modes: "append"; origin: RecordOrigin }>(
+      rows<T, { from: string; bytes: "original"; modes: "append"; origin: RecordOrigin }>(
         decodeNode(node, decoder),
       ),
-    writeTo: (sink: Sink<OriginalBytes, "append">) => output<Uint8Array, N>(node, sink, "append"),
+    writeTo: (sink: Sink<OriginalBytes, "append">) =>
+      output<Uint8Array, string>(node, sink, "append"),
   });
 }
 

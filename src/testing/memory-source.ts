@@ -52,6 +52,10 @@ export class MemorySource implements Source {
       yield { kind: "records", block: blockOf(sent, from + index) };
   }
 
+  lag(ends: Offsets): number {
+    return this.#sent.length - (ends[LOG_PARTITION] ?? 0);
+  }
+
   release(): Promise<void> {
     return Promise.resolve();
   }

@@ -68,6 +68,7 @@ test("events: a kind reaches the method of its name, and no other", () => {
     onLogRecovered: hear,
     onLogFull: hear,
     onLogGap: hear,
+    onSourceGap: hear,
     onLogQuarantined: hear,
     onLogFailed: hear,
     onLogReserved: hear,

@@ -50,6 +50,11 @@ const CASES: readonly (readonly [keyof Events, object, Line["level"] | ""])[] = 
   ["log-recovered", { nextOffset: 5, isClean: true, gapRecords: 2 }, "warn"],
   ["log-full", { bytes: 10, bytesMax: 10, holder: "p" }, "warn"],
   ["log-gap", { from: 1, to: 3, reason: "damaged" }, "error"],
+  [
+    "source-gap",
+    { source: "s", pipeline: "p", partition: "0", from: 1, to: 3, reason: "dropped" },
+    "error",
+  ],
   ["log-quarantined", { file: "f", bytes: 10 }, "warn"],
   ["log-failed", { error: failed }, "error"],
   ["log-reserved", { bytes: 1, bytesTarget: 2, spareBytes: 1 }, "info"],

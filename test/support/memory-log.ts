@@ -48,6 +48,10 @@ export class MemorySource implements Source {
     });
   }
 
+  lag(ends: Offsets): number {
+    return this.texts.length - (ends["0"] ?? 0);
+  }
+
   async *read({
     from,
     to,
