@@ -47,6 +47,18 @@ export const logOnly: Configuration = configuration({
   log: { keep: { bytes: "64MiB" } },
 });
 
+/** One receiver of any type and the log alone, as a ring. */
+export function receiveOnly(receiver: (place: GatewayPlace) => object): Configuration {
+  return (place) =>
+    JSON.stringify({
+      version: 1,
+      data: join(place.directory, "data"),
+      log: { bytesMax: logBytesMax, keep: { bytes: "64MiB" } },
+      receivers: { devices: receiver(place) },
+      console: { port: place.consolePort },
+    });
+}
+
 /** The bytes as they came, into files. */
 export const rawLines: Configuration = configuration({
   sinks: files("raw-lines"),

@@ -20,6 +20,7 @@ export interface Load {
   readonly port: number;
   readonly count: number;
   readonly connections: number;
+  readonly tls?: boolean;
   /** Records a second in all; full speed when left out. Paced records are written one by one. */
   readonly rate?: number;
   /** Seconds after which nothing more is sent, and seconds whose latencies are left out. */
@@ -51,6 +52,7 @@ export async function sendLoad(load: Load): Promise<LoadResult> {
     String(load.connections),
     ...paced,
   ];
+  if (load.tls === true) words.push("-tls");
   if (load.secondsMax !== undefined) words.push("-max", `${load.secondsMax}s`);
   if (load.warmupSeconds !== undefined) words.push("-warmup", `${load.warmupSeconds}s`);
   const ended = await runToEnd(tools.generator, words);
@@ -58,6 +60,36 @@ export async function sendLoad(load: Load): Promise<LoadResult> {
   if (ended.code !== 0) throw new Error(`generator: ${ended.errors.trim()} ${ended.output.trim()}`);
   // Decode boundary: our own program's line.
   return JSON.parse(ended.output) as LoadResult;
+}
+
+/** What the clients of other protocols are told. */
+export interface ClientLoad {
+  readonly protocol: "http" | "websocket" | "mqtt";
+  readonly port: number;
+  readonly count: number;
+  readonly connections: number;
+  /** Records per request of http. */
+  readonly batch?: number;
+  /** Records of a connection that are on their way, of websocket and mqtt. */
+  readonly window?: number;
+}
+
+/** Sends and waits for every acknowledgement; rejects when one is missing. Resolves with the seconds it took. */
+export async function runClients(load: ClientLoad): Promise<number> {
+  const { protocol, port, count, connections, batch = 1, window = 1_000 } = load;
+  const numbers = { count, conns: connections, batch, window };
+  const words = Object.entries(numbers).flatMap(([name, value]) => [`-${name}`, String(value)]);
+  const ended = await runToEnd(tools.clients, [
+    "-proto",
+    protocol,
+    "-addr",
+    `127.0.0.1:${port}`,
+    ...words,
+  ]);
+  if (ended.kind === "not-found") throw new Error(`${tools.clients} is not there`);
+  if (ended.code !== 0) throw new Error(`clients: ${ended.errors.trim()} ${ended.output.trim()}`);
+  // Decode boundary: our own program's line.
+  return (JSON.parse(ended.output) as { readonly seconds: number }).seconds;
 }
 
 /** What the control measured about itself. */

@@ -10,6 +10,7 @@ import { latency } from "./jobs/latency.ts";
 import { log } from "./jobs/log.ts";
 import { memory } from "./jobs/memory.ts";
 import { idle, paced } from "./jobs/paced.ts";
+import { receive } from "./jobs/receive.ts";
 import { sqlite } from "./jobs/sqlite.ts";
 import { start } from "./jobs/start.ts";
 import { supervision } from "./jobs/supervision.ts";
@@ -37,6 +38,7 @@ const jobs: readonly Job[] = [
   raw,
   json,
   sqlite,
+  receive,
   latency,
   paced,
   idle,

@@ -33,6 +33,8 @@ export const targets: Targets = {
     [rate]: { floor: 3_000_000, aim: 8_000_000 },
     [cpu]: { floor: 0.3, aim: 0.13 },
   },
+  "receive/http, 1,000 records a request, 4 connections": { [rate]: atLeast(400_000) },
+  "receive/http, 1 record a request, 32 connections": { [rate]: atLeast(8_000) },
   "raw/2 connections": {
     [rate]: { floor: 1_000_000, aim: 4_000_000 },
     [cpu]: { floor: 0.8, aim: 0.25 },

@@ -20,12 +20,14 @@ export function benchFile(name: string): string {
 /** Paths of the built programs. */
 export interface Tools {
   readonly generator: string;
+  readonly clients: string;
   readonly control: string;
   readonly durable: string;
 }
 
 export const tools: Tools = {
   generator: join(buildDirectory, "generator"),
+  clients: join(buildDirectory, "clients"),
   control: join(buildDirectory, "control"),
   durable: join(buildDirectory, "durable"),
 };
@@ -41,6 +43,12 @@ export async function buildTools(): Promise<void> {
     arguments: ["build", "-o", tools.generator, "."],
     directory: join(sourceDirectory, "generator"),
     need: "the load generator is written in Go (Debian: apt-get install golang-go)",
+  });
+  await compile({
+    command: "go",
+    arguments: ["build", "-o", tools.clients, "."],
+    directory: join(sourceDirectory, "clients"),
+    need: "the clients are written in Go (Debian: apt-get install golang-go)",
   });
   await compile({
     command: "gcc",

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -31,7 +32,7 @@ type client struct {
 }
 
 func dial(o options, index int) (*client, error) {
-	conn, err := net.DialTimeout("tcp", o.addr, 10*time.Second)
+	conn, err := connect(o)
 	if err != nil {
 		return nil, err
 	}
@@ -42,6 +43,14 @@ func dial(o options, index int) (*client, error) {
 		c.latenciesMs = make([]float64, 0, mine)
 	}
 	return c, nil
+}
+
+func connect(o options) (net.Conn, error) {
+	dialer := net.Dialer{Timeout: 10 * time.Second}
+	if o.tls {
+		return tls.DialWithDialer(&dialer, "tcp", o.addr, &tls.Config{InsecureSkipVerify: true})
+	}
+	return dialer.Dial("tcp", o.addr)
 }
 
 // send writes this client's records in blocks and then half-closes: a server that still owes a
@@ -66,7 +75,7 @@ func (c *client) send(start time.Time) {
 		_, c.sendErr = c.conn.Write(block)
 	}
 	c.sendSeconds = time.Since(start).Seconds()
-	if half, ok := c.conn.(*net.TCPConn); ok && c.sendErr == nil {
+	if half, ok := c.conn.(interface{ CloseWrite() error }); ok && c.sendErr == nil {
 		c.sendErr = half.CloseWrite()
 	}
 }

@@ -26,6 +26,7 @@ type options struct {
 	rate    int
 	block   int
 	latency bool
+	tls     bool
 	warmup  time.Duration
 	limit   time.Duration
 }
@@ -75,6 +76,7 @@ func parse() (options, error) {
 	flag.IntVar(&o.rate, "rate", 0, "records per second in all, 0 is full speed")
 	flag.IntVar(&o.block, "block", 256, "records per write")
 	flag.BoolVar(&o.latency, "latency", false, "stamp records with the time and report latencies")
+	flag.BoolVar(&o.tls, "tls", false, "encrypt; any certificate will do")
 	flag.DurationVar(&o.warmup, "warmup", 0, "leave out latencies of records sent before this")
 	flag.DurationVar(&o.limit, "max", 5*time.Minute, "stop sending after this, give up 30 s later")
 	flag.Parse()

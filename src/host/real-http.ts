@@ -76,9 +76,8 @@ class HttpServer implements HttpListener {
     if (upgrade !== undefined)
       server.on("upgrade", (request: IncomingMessage, stream: Duplex, head: Buffer) => {
         const { socket } = request;
-        const { path, query } = targetOf(request);
         const peer = { stream, peer: peerOf(socket), peerNames: namesOf(socket) };
-        upgrade({ request, path, query, stream: peer, head });
+        upgrade({ request, path: pathOf(request), query: queryOf(request), stream: peer, head });
       });
     this.#server = server;
   }
@@ -178,11 +177,9 @@ class HttpServer implements HttpListener {
     response: ServerResponse,
     body: Uint8Array,
   ): Promise<void> {
-    const gone = new AbortController();
-    response.once("close", () => gone.abort(new Error("the client went away")));
     let answer: HttpResponse;
     try {
-      answer = await this.#handle(requestOf(message, body, gone.signal));
+      answer = await this.#handle(new Request(message, response, body));
     } catch (cause) {
       this.#onError(toError(cause));
       answer = reason(500, "INTERNAL", "the server failed; nothing is known of the request");
@@ -192,29 +189,65 @@ class HttpServer implements HttpListener {
   }
 }
 
-function targetOf({ url = "/" }: IncomingMessage): Pick<HttpRequest, "path" | "query"> {
-  const at = url.indexOf("?");
-  return {
-    path: at === -1 ? url : url.slice(0, at),
-    query: new URLSearchParams(at === -1 ? "" : url.slice(at + 1)),
-  };
+/** What is rarely asked for is made when it is: an abort signal and a query take as long as a small request. */
+class Request implements HttpRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Uint8Array;
+  readonly #message: IncomingMessage;
+  readonly #response: ServerResponse;
+  #gone: AbortController | undefined;
+
+  constructor(message: IncomingMessage, response: ServerResponse, body: Uint8Array) {
+    this.#message = message;
+    this.#response = response;
+    this.method = message.method ?? "GET";
+    this.path = pathOf(message);
+    this.headers = headersOf(message);
+    this.body = body;
+  }
+
+  get query(): URLSearchParams {
+    return queryOf(this.#message);
+  }
+
+  get peer(): string {
+    return peerOf(this.#message.socket);
+  }
+
+  get peerNames(): readonly string[] {
+    return namesOf(this.#message.socket);
+  }
+
+  get signal(): AbortSignal {
+    if (this.#gone !== undefined) return this.#gone.signal;
+    const gone = new AbortController();
+    this.#gone = gone;
+    const abort = (): void => gone.abort(new Error("the client went away"));
+    if (this.#response.destroyed) abort();
+    else this.#response.once("close", abort);
+    return gone.signal;
+  }
 }
 
-function requestOf(message: IncomingMessage, body: Uint8Array, signal: AbortSignal): HttpRequest {
-  const { method = "GET", headers, socket } = message;
-  const entries = Object.entries(headers).map(([name, value = ""]) => [
-    name,
-    Array.isArray(value) ? value.join(", ") : value,
-  ]);
-  return {
-    method,
-    ...targetOf(message),
-    headers: Object.fromEntries(entries),
-    body,
-    peerNames: namesOf(socket),
-    peer: peerOf(socket),
-    signal,
-  };
+function pathOf({ url = "/" }: IncomingMessage): string {
+  const at = url.indexOf("?");
+  return at === -1 ? url : url.slice(0, at);
+}
+
+function queryOf({ url = "/" }: IncomingMessage): URLSearchParams {
+  const at = url.indexOf("?");
+  return new URLSearchParams(at === -1 ? "" : url.slice(at + 1));
+}
+
+function headersOf({ headers }: IncomingMessage): Readonly<Record<string, string>> {
+  const plain: Record<string, string> = {};
+  for (const name in headers) {
+    const value = headers[name] ?? "";
+    plain[name] = Array.isArray(value) ? value.join(", ") : value;
+  }
+  return plain;
 }
 
 function reason(status: number, code: Code, message: string): HttpResponse {

@@ -1,0 +1,3 @@
+module holdfast/bench/clients
+
+go 1.21
