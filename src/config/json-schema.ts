@@ -4,7 +4,7 @@
 import type { JsonSchema } from "./fields.ts";
 import { layout } from "./layout.ts";
 import { NAME_PATTERN } from "../contract/name.ts";
-import { receiverTypes, sinkTypes, type TypeRegistry } from "./registry.ts";
+import { receiverTypes, sinkTypes, sourceTypes, type TypeRegistry } from "./registry.ts";
 import { optionsProperties } from "./type-options.ts";
 
 /** The schema as plain data, with the types that come with Holdfast. */
@@ -20,8 +20,14 @@ export async function configJsonSchema(): Promise<JsonSchema> {
     properties: {
       ...(typeof properties === "object" ? properties : {}),
       receivers: await typedSchema(receiverTypes, "what brings records in, by name", shared),
+      sources: await typedSchema(sourceTypes, "what pipelines read directly, by name", {}),
       sinks: await typedSchema(sinkTypes, "where rows go, by name", {}),
     },
+    anyOf: ["receivers", "sources"].map((key) => ({
+      type: "object",
+      properties: { [key]: { type: "object" } },
+      required: [key],
+    })),
   };
 }
 

@@ -132,7 +132,11 @@ export const layout: ObjectField<FileConfig> = object("the configuration", {
     dictionary(strategy, "strategy"),
     "strategies for receivers and pipelines, by name",
   ),
-  receivers: required(dictionary(typed, "receiver"), "what brings records in, by name"),
+  receivers: optional(dictionary(typed, "receiver"), "what brings records in, by name"),
+  sources: optional(
+    dictionary(typed, "source"),
+    "what pipelines read directly, without the log, by name",
+  ),
   sinks: optional(dictionary(typed, "sink"), "where rows go, by name"),
   pipelines: optional(
     dictionary(lenient(pipelineField), "pipeline"),

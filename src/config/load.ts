@@ -10,10 +10,10 @@ import { layout } from "./layout.ts";
 import type { ConsoleConfig, FileConfig, LogConfig } from "./model.ts";
 import { type ImportModule, Modules } from "./modules.ts";
 import type { ConfigNode } from "./node.ts";
-import type { Partly } from "./objects.ts";
+import { type Partly, reportMissing } from "./objects.ts";
 import { type ProblemReport, Problems } from "./problems.ts";
 import { checkPipeline, type KnownNames, namesOf } from "./references.ts";
-import { receiverTypes, sinkTypes } from "./registry.ts";
+import { receiverTypes, sinkTypes, sourceTypes } from "./registry.ts";
 import { parseSource } from "./source.ts";
 import { buildStrategies, withPlace } from "./strategies.ts";
 import { buildPipeline, checkModules, type Defined } from "./streams.ts";
@@ -51,6 +51,7 @@ async function read(input: ConfigInput, problems: Problems): Promise<IngestOptio
   const config = layout.readParts(root, { path: "", problems });
   if (config === undefined) return undefined;
   const names = namesOf(root);
+  checkInputs(root, names, problems);
   const defined = await define(config, {
     names,
     problems,
@@ -63,13 +64,22 @@ async function read(input: ConfigInput, problems: Problems): Promise<IngestOptio
   return problems.count > 0 ? undefined : build(config, { defined, problems, root });
 }
 
+/** Something has to come in, and what comes in has one name. */
+function checkInputs(root: ConfigNode, names: KnownNames, problems: Problems): void {
+  const isMissing =
+    root.kind === "map" && !root.entries.has("receivers") && !root.entries.has("sources");
+  if (isMissing) reportMissing(root, { path: "", problems }, "receivers");
+  for (const name of names.sources.filter((each) => names.receivers.includes(each)))
+    problems.add("CONFIG_CONFLICT", `receiver and source are both called ${name}`, root.place);
+}
+
 interface DefineContext {
   readonly names: KnownNames;
   readonly problems: Problems;
   readonly modules: Modules;
 }
 
-/** Receivers, sinks and strategies: what pipelines refer to. */
+/** Receivers, sources, sinks and strategies: what pipelines refer to. */
 async function define(
   config: Partly<FileConfig>,
   { names, problems, modules }: DefineContext,
@@ -81,12 +91,17 @@ async function define(
     noun: "receiver",
     registry: receiverTypes,
   });
+  const sources = await readTyped(config.sources ?? [], {
+    ...shared,
+    noun: "source",
+    registry: sourceTypes,
+  });
   const sinks = await readTyped(config.sinks ?? [], {
     ...shared,
     noun: "sink",
     registry: sinkTypes,
   });
-  return { receivers, sinks, strategies, modules };
+  return { receivers, sources, sinks, strategies, modules };
 }
 
 interface BuildContext {

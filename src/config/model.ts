@@ -101,7 +101,7 @@ export interface PipelineConfig {
   readonly supervision: Placed<string> | undefined;
 }
 
-/** A receiver or sink whose options are read when its type is known. */
+/** A receiver, source or sink whose options are read when its type is known. */
 export type Typed = Placed<undefined>;
 
 /** The whole file. */
@@ -110,7 +110,8 @@ export interface FileConfig {
   readonly data: string | undefined;
   readonly log: LogConfig | undefined;
   readonly supervision: readonly Named<StrategyConfig>[] | undefined;
-  readonly receivers: readonly Named<Typed>[];
+  readonly receivers: readonly Named<Typed>[] | undefined;
+  readonly sources: readonly Named<Typed>[] | undefined;
   readonly sinks: readonly Named<Typed>[] | undefined;
   readonly pipelines: readonly Named<PipelineConfig>[] | undefined;
   readonly console: ConsoleConfig | undefined;

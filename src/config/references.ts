@@ -11,6 +11,7 @@ import { suggestion } from "./suggest.ts";
 /** Names that the file defines, whether or not what they name is right. */
 export interface KnownNames {
   readonly receivers: readonly string[];
+  readonly sources: readonly string[];
   readonly sinks: readonly string[];
   readonly strategies: readonly string[];
 }
@@ -19,6 +20,7 @@ export interface KnownNames {
 export function namesOf(root: ConfigNode): KnownNames {
   return {
     receivers: keysUnder(root, "receivers"),
+    sources: keysUnder(root, "sources"),
     sinks: keysUnder(root, "sinks"),
     strategies: keysUnder(root, "supervision"),
   };
@@ -68,16 +70,28 @@ class PipelineCheck {
     this.#problems = problems;
   }
 
+  /** What streams begin with. */
+  get #inputs(): readonly string[] {
+    return [...this.#known.receivers, ...this.#known.sources];
+  }
+
+  get #inputNoun(): string {
+    return this.#known.sources.length === 0 ? "receiver" : "receiver or source";
+  }
+
+  #checkInput(name: Placed<string>): void {
+    checkName(name, this.#inputNoun, this.#inputs, this.#problems);
+  }
+
   isLong(): boolean {
     return this.#has("streams") || this.#has("outputs");
   }
 
   shortForm(): void {
     const { from: receivers, sinks, steps } = this.#named.value;
-    if (!this.#has("from")) this.#missing("from", `[${this.#known.receivers.join(", ")}]`);
+    if (!this.#has("from")) this.#missing("from", `[${this.#inputs.join(", ")}]`);
     if (!this.#has("sinks")) this.#missing("sinks", `[${this.#known.sinks.join(", ")}]`);
-    for (const name of receivers ?? [])
-      checkName(name, "receiver", this.#known.receivers, this.#problems);
+    for (const name of receivers ?? []) this.#checkInput(name);
     for (const name of sinks ?? []) checkName(name, "sink", this.#known.sinks, this.#problems);
     this.#noneTwice(sinks ?? []);
     const [firstStep] = steps ?? [];
@@ -122,10 +136,10 @@ class PipelineCheck {
     }: { readonly streams: readonly Named<StreamConfig>[]; readonly names: readonly string[] },
   ): void {
     const { name, value, entry } = stream;
-    if (this.#known.receivers.includes(name)) {
+    if (this.#inputs.includes(name)) {
       this.#problems.add(
         "CONFIG_CONFLICT",
-        `stream and receiver are both called ${JSON.stringify(name)}`,
+        `stream and ${this.#known.receivers.includes(name) ? "receiver" : "source"} are both called ${JSON.stringify(name)}`,
         entry.place,
         "rename the stream",
       );
@@ -134,11 +148,11 @@ class PipelineCheck {
       if (value.from.length === 1)
         checkName(
           source,
-          "receiver or stream",
-          [...this.#known.receivers, ...names],
+          `${this.#inputNoun} or stream`,
+          [...this.#inputs, ...names],
           this.#problems,
         );
-      else checkName(source, "receiver", this.#known.receivers, this.#problems);
+      else this.#checkInput(source);
     }
     this.#rows(stream, streams);
   }
@@ -151,7 +165,7 @@ class PipelineCheck {
     { name, value, entry }: Named<StreamConfig>,
     streams: readonly Named<StreamConfig>[],
   ): void {
-    const chain = upstreams(value, streams, this.#known.receivers);
+    const chain = upstreams(value, streams, this.#inputs);
     if (chain.some((each) => each.name === name)) {
       this.#problems.add(
         "CONFIG_CONFLICT",
@@ -213,13 +227,13 @@ class PipelineCheck {
 }
 
 /**
- * The streams above one, nearest first; the chain ends at receivers, at an unknown name, or where
+ * The streams above one, nearest first; the chain ends at receivers and sources, at an unknown name, or where
  * it repeats.
  */
 function upstreams(
   stream: StreamConfig,
   streams: readonly Named<StreamConfig>[],
-  receivers: readonly string[],
+  inputs: readonly string[],
 ): readonly Named<StreamConfig>[] {
   const chain: Named<StreamConfig>[] = [];
   let current: StreamConfig | undefined = stream;
@@ -227,7 +241,7 @@ function upstreams(
     const source: string | undefined =
       current.from.length === 1 ? current.from[0]?.value : undefined;
     const next: Named<StreamConfig> | undefined = streams.find(
-      ({ name }) => name === source && !receivers.includes(name),
+      ({ name }) => name === source && !inputs.includes(name),
     );
     if (next === undefined || chain.includes(next)) return chain;
     chain.push(next);

@@ -1,9 +1,10 @@
 /**
- * Types of receivers and sinks that a file can name. Their modules are loaded when they are named,
+ * Types of receivers, sources and sinks that a file can name. Their modules are loaded when they are named,
  * not before.
  */
 import type { Receiver } from "../contract/receiver.ts";
 import type { Sink } from "../contract/sink.ts";
+import type { DirectSource } from "../contract/source.ts";
 import type { OptionsSchema } from "./type-options.ts";
 
 /** Makes values of one type. */
@@ -23,7 +24,7 @@ export interface TypeRegistry<T> {
   fromExport(value: unknown): TypeFactory<T> | undefined;
 }
 
-/** A factory as `defineReceiver` and the sinks make them: callable, with its definition. */
+/** A factory as `defineReceiver`, `defineSource` and the sinks make them: callable, with its definition. */
 interface DefinedFactory {
   (name: string, options: object): unknown;
   readonly definition: { readonly type: string; readonly options: OptionsSchema };
@@ -36,6 +37,8 @@ const RECEIVERS: Loaders<Receiver> = {
   http: async () => defined((await import("../../receivers/http/index.ts")).http, isReceiver),
   rate: async () => defined((await import("../../receivers/rate/index.ts")).rate, isReceiver),
 };
+
+const SOURCES: Loaders<DirectSource> = {};
 
 const SINKS: Loaders<Sink<never>> = {
   "json-lines": async () => {
@@ -60,6 +63,8 @@ const SINKS: Loaders<Sink<never>> = {
   },
 };
 
+/** Sources that come with Holdfast. */
+export const sourceTypes: TypeRegistry<DirectSource> = registry(SOURCES, isSource);
 /** Receivers that come with Holdfast. */
 export const receiverTypes: TypeRegistry<Receiver> = registry(RECEIVERS, isReceiver);
 /** Sinks that come with Holdfast. */
@@ -117,6 +122,10 @@ function isDefinedFactory(value: unknown): value is DefinedFactory {
 
 function isReceiver(value: unknown): value is Receiver {
   return kindOf(value) === "receiver";
+}
+
+function isSource(value: unknown): value is DirectSource {
+  return kindOf(value) === "source";
 }
 
 function isSink(value: unknown): value is Sink<never> {

@@ -7,6 +7,7 @@ import { asap, availableNow, interval, once } from "../batch/trigger.ts";
 import type { Decoder, Output, Pipeline, RecordOrigin, Trigger } from "../contract/graph.ts";
 import type { Receiver } from "../contract/receiver.ts";
 import type { Sink } from "../contract/sink.ts";
+import type { DirectSource } from "../contract/source.ts";
 import type { Strategy } from "../contract/unit.ts";
 import { HoldfastError } from "../errors.ts";
 import { pipeline } from "../operator/pipeline.ts";
@@ -30,6 +31,7 @@ import { suggestion } from "./suggest.ts";
 /** What the rest of the file defines. */
 export interface Defined {
   readonly receivers: ReadonlyMap<string, Receiver>;
+  readonly sources: ReadonlyMap<string, DirectSource>;
   readonly sinks: ReadonlyMap<string, Sink<never>>;
   readonly strategies: ReadonlyMap<string, Strategy>;
   readonly modules: Modules;
@@ -179,7 +181,15 @@ class StreamBuilder {
     if (first === undefined)
       throw new HoldfastError("CONFIG_VALUE", "a stream reads 0 receivers, it needs 1 or more");
     if (rest.length === 0 && this.#configs.has(first.value)) return this.#stream(first);
-    const { receivers } = this.#defined;
+    const { receivers, sources: direct } = this.#defined;
+    const source = names.map(({ value }) => direct.get(value)).find((each) => each !== undefined);
+    if (source !== undefined && rest.length > 0)
+      throw new HoldfastError(
+        "CONFIG_CONFLICT",
+        `a stream reads source ${source.name} and ${rest.length} others; a source is read by itself`,
+        { at: first.node.place, fix: "a stream and a pipeline of its own for each source" },
+      );
+    if (source !== undefined) return { kind: "raw", stream: from(source), isBytes: false };
     const sources = rest.map((name) => lookUp(receivers, name));
     return { kind: "raw", stream: from(lookUp(receivers, first), ...sources), isBytes: false };
   }

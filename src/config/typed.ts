@@ -1,5 +1,5 @@
 /**
- * Receivers and sinks of the file: the type is looked up, then its options are read and the value
+ * Receivers, sources and sinks of the file: the type is looked up, then its options are read and the value
  * is made.
  */
 import type { Strategy } from "../contract/unit.ts";
@@ -17,9 +17,16 @@ import { withPlace } from "./strategies.ts";
 import { suggestion } from "./suggest.ts";
 import { readOptions } from "./type-options.ts";
 
+/** What a module of one's own is to export. */
+const EXPORTS = {
+  receiver: "export what defineReceiver returns",
+  source: "export what defineSource returns",
+  sink: "",
+} as const;
+
 /** What typed entries are read with. */
 export interface TypedContext<T> {
-  readonly noun: "receiver" | "sink";
+  readonly noun: "receiver" | "source" | "sink";
   readonly registry: TypeRegistry<T>;
   readonly modules: Modules;
   readonly problems: Problems;
@@ -142,7 +149,7 @@ async function exported<T>(
     if (factory !== undefined) return factory;
     throw new HoldfastError("CONFIG_MODULE", `${reference} is no type of ${noun}s`, {
       at: place,
-      fix: noun === "receiver" ? "export what defineReceiver returns" : "",
+      fix: EXPORTS[noun],
     });
   } catch (error) {
     problems.addError(withPlace(error, place));

@@ -15,6 +15,7 @@ test("json schema: every type with its options under their names in the file", a
     "log",
     "supervision",
     "receivers",
+    "sources",
     "sinks",
     "pipelines",
     "console",
@@ -51,6 +52,7 @@ test("json schema: takes what the loader takes, and refuses what it refuses", as
     gateway,
     CONFIG_TEMPLATE,
     "version: 1\nreceivers: { m: { type: ./own.js#mine, anything: 1 } }",
+    "version: 1\nsources: { m: { type: ./own.js#mine, anything: 1 } }",
   ];
   const wrong = [
     "version: 2\nreceivers: {}",

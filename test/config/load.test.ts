@@ -6,6 +6,7 @@ import { loadConfig } from "../../src/config/load.ts";
 import { readDataDirectory } from "../../src/config/data-directory.ts";
 import { yamlName } from "../../src/config/type-options.ts";
 import { defineReceiver } from "../../src/define-receiver.ts";
+import { defineSource } from "../../src/define-source.ts";
 import { HoldfastError } from "../../src/errors.ts";
 import { describeGraph } from "../../src/operator/pipeline.ts";
 import { schema } from "../../src/schema.ts";
@@ -369,4 +370,30 @@ test("example: the gateway is valid", async () => {
     [log?.minCommitIntervalMs, port?.port, pipelines[0]?.trigger],
     [20, 9090, { kind: "asap", minIntervalMs: 100 }],
   );
+});
+
+test("load: a source of one's own is read directly by the pipelines that name it, and by nothing else", async () => {
+  const shelf = defineSource({
+    type: "shelf",
+    options: schema.object({ pollMs: schema.durationMs({ default: 100 }) }),
+    open: () => Promise.reject(new Error("never opened")),
+  });
+  const text = (from: string): string => `version: 1
+receivers: { r: { type: rate } }
+sources: { books: { type: ./own.js#shelf, poll: 2s } }
+sinks: { out: { type: console } }
+pipelines: { p: { from: ${from}, decode: json, sinks: [out] } }
+`;
+  const modules = { "/work/own.js": { shelf } };
+  const { pipelines } = await loaded(text("[books]"), modules);
+  deepEqual(
+    pipelines.map(({ source }) => [source?.name, source?.type, source?.options]),
+    [["books", "shelf", { pollMs: 2_000 }]],
+  );
+  const mixed = await load(text("[books, r]"), modules);
+  ok(mixed.kind === "invalid");
+  equal(mixed.problems[0]?.code, "CONFIG_CONFLICT");
+  const unknown = await load(text("[boks]"), modules);
+  ok(unknown.kind === "invalid");
+  equal(unknown.problems[0]?.message, 'no receiver or source is called "boks", there are r, books');
 });

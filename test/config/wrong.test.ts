@@ -24,13 +24,13 @@ h.yaml:3:62: CONFIG_KEY_UNKNOWN: tcp has no option "supervison"
   [
     "an empty file",
     "",
-    `h.yaml:1:1: CONFIG_TYPE: the file is empty, wanted a mapping with version, data, log, supervision, receivers, sinks, pipelines, console`,
+    `h.yaml:1:1: CONFIG_TYPE: the file is empty, wanted a mapping with version, data, log, supervision, receivers, sources, sinks, pipelines, console`,
   ],
   [
     "a list instead of a mapping",
     `- a
 `,
-    `h.yaml:1:1: CONFIG_TYPE: the file is a list, wanted a mapping with version, data, log, supervision, receivers, sinks, pipelines, console
+    `h.yaml:1:1: CONFIG_TYPE: the file is a list, wanted a mapping with version, data, log, supervision, receivers, sources, sinks, pipelines, console
 1 | - a
     ^^^`,
   ],
