@@ -105,14 +105,20 @@ export class Sessions {
   /** Resolves when those that had it before have settled: the session's count does not grow by them any more. */
   async take(name: string, holder: SessionHolder): Promise<void> {
     const before = this.#held.get(name);
-    const held = {
-      holder,
-      over: Promise.all([before?.over, holder.over]).then(() => {
-        if (this.#held.get(name) === held) this.#held.delete(name);
-      }),
-    };
+    const held = { holder, over: bothOver(before?.over, holder.over) };
     this.#held.set(name, held);
+    void this.#forgetAfter(name, held);
     before?.holder.supersede();
     await before?.over;
   }
+
+  async #forgetAfter(name: string, held: Held): Promise<void> {
+    await held.over;
+    if (this.#held.get(name) === held) this.#held.delete(name);
+  }
+}
+
+async function bothOver(before: Promise<void> | undefined, own: Promise<void>): Promise<void> {
+  await before;
+  await own;
 }

@@ -5,7 +5,7 @@
 import type { DeadLetterStore } from "../contract/dead-letters.ts";
 import type { Emit } from "../contract/events.ts";
 import type { Pipeline } from "../contract/graph.ts";
-import type { Plan } from "../contract/log.ts";
+import type { LogGap, Plan } from "../contract/log.ts";
 import type { StoredBlock } from "../contract/record.ts";
 import type { RejectedRow, RowChunk, WriteResult } from "../contract/sink.ts";
 import type { Source } from "../contract/source.ts";
@@ -167,21 +167,12 @@ export class BatchRunner {
 
   /** Reads the ranges and hands every slice to the sinks. Returns how many records were read. */
   async #feed(plan: Plan, lines: readonly Line[]): Promise<number> {
-    const { source, pipeline, emit } = this.#parts;
+    const { source } = this.#parts;
     let recordCount = 0;
     for (const [partition, [from, to]] of Object.entries(plan.ranges[source.name] ?? {})) {
       for await (const item of source.read({ partition, from, to }, this.#signal)) {
-        // A gap has no rows. The log has reported its own with the exact range.
         if (item.kind === "gap") {
-          if (pipeline.source !== undefined)
-            emit("source-gap", {
-              source: source.name,
-              pipeline: pipeline.name,
-              partition,
-              from: item.from,
-              to: item.to,
-              reason: item.reason,
-            });
+          this.#tellGap(partition, item);
           continue;
         }
         recordCount += item.block.count;
@@ -189,6 +180,20 @@ export class BatchRunner {
       }
     }
     return recordCount;
+  }
+
+  /** A gap has no rows. The log has told of its own, with the exact range. */
+  #tellGap(partition: string, { from, to, reason }: LogGap): void {
+    const { source, pipeline, emit } = this.#parts;
+    if (pipeline.source === undefined) return;
+    emit("source-gap", {
+      source: source.name,
+      pipeline: pipeline.name,
+      partition,
+      from,
+      to,
+      reason,
+    });
   }
 
   async #feedBlock(block: StoredBlock, lines: readonly Line[]): Promise<void> {

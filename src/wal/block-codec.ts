@@ -122,8 +122,8 @@ function headAt(
   const positionBytes = words[word + 3] ?? 0;
   const columns = ((words[word + 4] ?? 0) >>> 8) & 0xff;
   const columnBytes = words[word + 5] ?? 0;
-  if (count === 0 && (positionBytes === 0 || columns !== 0)) return undefined;
-  if (columnBytes % 8 !== 0 || columnBytes < columnBytesMin(columns, count)) return undefined;
+  const isEmpty = count === 0 && (positionBytes === 0 || columns !== 0);
+  if (isEmpty || !isColumnBytes(columnBytes, columns, count)) return undefined;
   return {
     channelId: words[word] ?? 0,
     epoch: words[word + 1] ?? 0,
@@ -135,6 +135,10 @@ function headAt(
     positionBytes,
     columnsStart: start.extras + padTo8(positionBytes),
   };
+}
+
+function isColumnBytes(bytes: number, columns: number, count: number): boolean {
+  return bytes % 8 === 0 && bytes >= columnBytesMin(columns, count);
 }
 
 /** Unknown columns would come with a feature bit, so they mean damage: no size is enough. */

@@ -95,7 +95,7 @@ test("examples/loggers: several loggers share a connection, each with its own nu
   const sent = [frame(1, 1, "a"), frame(2, 9, "b"), frame(1, 2, "c"), frame(2, 9, "b again")];
   socket.write(Buffer.concat(sent));
   await trial.until("two answers", () => Buffer.concat(answers).length === 8);
-  deepEqual([...Buffer.concat(answers)], [0, 0, 0, 2, 0, 0, 0, 9]);
+  deepEqual(Buffer.concat(answers), Buffer.of(0, 0, 0, 2, 0, 0, 0, 9));
   socket.destroy();
   deepEqual(await trial.records(), ["a", "c", "b", "b again"]);
 });
