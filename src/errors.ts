@@ -68,6 +68,12 @@ export type Code =
   | "SOURCE_CHANGED"
   | "HTTP_BAD_REQUEST"
   | "HTTP_UNSUPPORTED_MEDIA_TYPE"
+  | "KAFKA_TOPIC_UNKNOWN"
+  | "KAFKA_TOPIC_RESET"
+  | "KAFKA_UNAUTHORIZED"
+  | "KAFKA_GROUP_REFUSED"
+  | "KAFKA_CODEC_MISSING"
+  | "KAFKA_FAILED"
   | "UNIT_DEADLINE"
   | "UNIT_STOPPED"
   | "UNIT_PARKED"
@@ -151,6 +157,12 @@ export const CODES: Readonly<Record<Code, CodeRule>> = {
   SOURCE_CHANGED: permanent,
   HTTP_BAD_REQUEST: permanent,
   HTTP_UNSUPPORTED_MEDIA_TYPE: permanent,
+  KAFKA_TOPIC_UNKNOWN: permanent,
+  KAFKA_TOPIC_RESET: permanent,
+  KAFKA_UNAUTHORIZED: permanent,
+  KAFKA_GROUP_REFUSED: permanent,
+  KAFKA_CODEC_MISSING: permanent,
+  KAFKA_FAILED: transient,
   // Supervision
   UNIT_DEADLINE: transient,
   UNIT_STOPPED: permanent,

@@ -35,6 +35,7 @@ type Loaders<T> = Readonly<Record<string, () => Promise<TypeFactory<T>>>>;
 const RECEIVERS: Loaders<Receiver> = {
   tcp: async () => defined((await import("../../receivers/tcp/index.ts")).tcp, isReceiver),
   http: async () => defined((await import("../../receivers/http/index.ts")).http, isReceiver),
+  kafka: async () => defined((await import("../../receivers/kafka/index.ts")).kafka, isReceiver),
   rate: async () => defined((await import("../../receivers/rate/index.ts")).rate, isReceiver),
 };
 

@@ -1,0 +1,125 @@
+/**
+ * Asks the cluster about partitions: what the group has committed, where they begin and end, and the ids of their topics.
+ */
+import type { Broker, Cluster } from "kafkajs";
+import type { PartitionFacts } from "./start.ts";
+import { askTopicIds, type RequestSender, tellsTopicIds } from "./topic-ids.ts";
+
+/** A partition of a topic. */
+export interface TopicPartition {
+  readonly topic: string;
+  readonly partition: number;
+}
+
+/** Partitions by topic, as requests want them. */
+export function byTopic(
+  partitions: readonly TopicPartition[],
+): readonly { readonly topic: string; readonly partitions: readonly number[] }[] {
+  const topics = new Map<string, number[]>();
+  for (const { topic, partition } of partitions) {
+    const known = topics.get(topic);
+    if (known === undefined) topics.set(topic, [partition]);
+    else known.push(partition);
+  }
+  return [...topics].map(([topic, numbers]) => ({ topic, partitions: numbers }));
+}
+
+/** Whom to ask. */
+export interface Asked {
+  readonly cluster: Cluster;
+  /** Of the group. */
+  readonly coordinator: Broker;
+  readonly groupId: string;
+}
+
+/** The facts of each partition, by {@link keyOf}. One that the cluster no longer knows is left out. */
+export async function lookUp(
+  { cluster, coordinator, groupId }: Asked,
+  partitions: readonly TopicPartition[],
+): Promise<ReadonlyMap<string, PartitionFacts>> {
+  const topics = byTopic(partitions);
+  const asked = topics.map((each) => ({
+    topic: each.topic,
+    partitions: each.partitions.map((partition) => ({ partition })),
+  }));
+  const [ids, committed, lows, highs] = await Promise.all([
+    topicIds(
+      cluster,
+      topics.map(({ topic }) => topic),
+    ),
+    committedOffsets(coordinator, groupId, asked),
+    cluster.fetchTopicsOffset(asked.map((each) => ({ ...each, fromBeginning: true }))),
+    cluster.fetchTopicsOffset(asked.map((each) => ({ ...each, fromBeginning: false }))),
+  ]);
+  const [low, high] = [lows, highs].map(offsetsByKey);
+  const facts = new Map<string, PartitionFacts>();
+  for (const each of partitions) {
+    const key = keyOf(each);
+    const [lowest, highest] = [low?.get(key), high?.get(key)];
+    if (lowest === undefined || highest === undefined) continue;
+    facts.set(key, {
+      topicId: ids.get(each.topic),
+      groupOffset: committed.get(key),
+      low: lowest,
+      high: highest,
+    });
+  }
+  return facts;
+}
+
+/** The id of each topic; undefined where the brokers are too old to have ids. */
+export async function topicIds(
+  cluster: Cluster,
+  topics: readonly string[],
+): Promise<ReadonlyMap<string, string | undefined>> {
+  const [nodeId] = cluster.getNodeIds();
+  const sender = senderOf(await cluster.findBroker({ nodeId: String(nodeId) }));
+  return sender === undefined ? new Map() : await askTopicIds(sender, topics);
+}
+
+/** The name of a partition's channel and of its entry in maps: `orders-0`. */
+export function keyOf({ topic, partition }: TopicPartition): string {
+  return `${topic}-${partition}`;
+}
+
+/** How kafkajs's brokers send a request that is none of kafkajs's, where the broker answers ours. */
+function senderOf(broker: Broker): RequestSender | undefined {
+  if (!("versions" in broker) || !tellsTopicIds(broker.versions)) return undefined;
+  const pool = "connectionPool" in broker ? broker.connectionPool : undefined;
+  if (typeof pool !== "object" || pool === null || !("send" in pool)) return undefined;
+  // Decode boundary: what kafkajs's own requests are sent with.
+  return pool as RequestSender;
+}
+
+interface AskedTopic {
+  readonly topic: string;
+  readonly partitions: { partition: number }[];
+}
+
+async function committedOffsets(
+  coordinator: Broker,
+  groupId: string,
+  topics: readonly AskedTopic[],
+): Promise<ReadonlyMap<string, number>> {
+  // kafkajs declares that a question for offsets has offsets; only the numbers of partitions are sent.
+  const questions = topics.map(({ topic, partitions }) => ({
+    topic,
+    partitions: partitions.map(({ partition }) => ({ partition, offset: "" })),
+  }));
+  const { responses } = await coordinator.offsetFetch({ groupId, topics: questions });
+  return offsetsByKey(responses);
+}
+
+/** Offsets as numbers; negative ones stand for nothing. */
+function offsetsByKey(
+  topics: readonly {
+    readonly topic: string;
+    readonly partitions: readonly { readonly partition: number; readonly offset: string }[];
+  }[],
+): ReadonlyMap<string, number> {
+  const offsets = new Map<string, number>();
+  for (const { topic, partitions } of topics)
+    for (const { partition, offset } of partitions)
+      if (Number(offset) >= 0) offsets.set(keyOf({ topic, partition }), Number(offset));
+  return offsets;
+}
