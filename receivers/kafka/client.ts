@@ -13,7 +13,6 @@ import type { Clock } from "../../src/host/clock.ts";
 import type { ClientTls } from "../../src/host/tls.ts";
 import { lookUp, type TopicPartition } from "./lookup.ts";
 import type { KafkaOptions } from "./options.ts";
-import { calmRequestQueues } from "./request-queue.ts";
 import { BrokerSockets } from "./sockets.ts";
 import type { PartitionFacts } from "./start.ts";
 
@@ -123,8 +122,6 @@ export class KafkaClient {
     await this.consumer.connect();
     // Each partition is told where to start before it is read; should kafkajs ever choose, nothing is passed over.
     await this.consumer.subscribe({ topics: [...topics], fromBeginning: true });
-    const [nodeId] = this.cluster.getNodeIds();
-    calmRequestQueues(await this.cluster.findBroker({ nodeId: String(nodeId) }));
   }
 
   /** Leaves the group and disconnects; at the latest when `deadline` resolves every socket is gone. Never rejects. */

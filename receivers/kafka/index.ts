@@ -7,6 +7,7 @@ import { KafkaClient } from "./client.ts";
 import { registerCodecs } from "./codecs.ts";
 import { classify } from "./failures.ts";
 import { checkKafka, type KafkaInput, kafkaOptions } from "./options.ts";
+import { calmRequestQueues } from "./request-queue.ts";
 import { KafkaSession } from "./session.ts";
 
 export type { KafkaInput, KafkaOptions, KafkaSasl } from "./options.ts";
@@ -29,6 +30,7 @@ export const kafka: ReceiverFactory<KafkaInput> = defineReceiver({
   async open(context) {
     const { name, options, files, clock, logger, connections, dial } = context;
     registerCodecs();
+    calmRequestQueues();
     const tls =
       options.tls === undefined ? undefined : await readClientTls(name, files, options.tls);
     const group = options.group ?? `holdfast-${name}`;

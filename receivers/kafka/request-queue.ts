@@ -1,30 +1,27 @@
 /**
  * kafkajs 2.2.4 looks at every connection's queue each millisecond, for as long as it is open, whether or not a request
- * waits in it: 5 % of a core for a member that has nothing to do, and 0.7 % without. The queue is told to look when there
- * is something to look for. kafkajs's own users have proposed the same change.
+ * waits in it: 5 % of a core for a member that has nothing to do, and 0.7 % without; Node 24 also warns of it. The queue is
+ * told to look when there is something to look for. kafkajs's own users have proposed the same change.
  */
-import type { Broker } from "kafkajs";
+import { createRequire } from "node:module";
+
+/** Not exported by kafkajs, which declares no exports at all. */
+const MODULE = "kafkajs/src/network/requestQueue";
 
 /** What is touched of a queue. */
 interface RequestQueue {
   readonly pending: readonly unknown[];
-  /** When the broker's quota lets requests through again, milliseconds since 1970; -1 for now. */
-  readonly throttledUntil: number;
   scheduleCheckPendingRequests: () => void;
 }
 
-const calmed = new WeakSet<object>();
+let isCalm = false;
 
 /** Calms the queues of all connections of the process, once. Does nothing where kafkajs looks otherwise. */
-export function calmRequestQueues(broker: Broker): void {
-  const queue = queueOf(broker);
-  if (queue !== undefined) calm(Object.getPrototypeOf(queue));
-}
-
-/** `prototype` is that of a {@link RequestQueue}. */
-function calm(prototype: RequestQueue): void {
-  if (calmed.has(prototype)) return;
-  calmed.add(prototype);
+export function calmRequestQueues(): void {
+  if (isCalm) return;
+  isCalm = true;
+  const prototype = queuePrototype();
+  if (prototype === undefined) return;
   const { scheduleCheckPendingRequests } = prototype;
   prototype.scheduleCheckPendingRequests = function schedule(this: RequestQueue): void {
     // What is pushed later, or answered, asks again.
@@ -32,26 +29,23 @@ function calm(prototype: RequestQueue): void {
   };
 }
 
-function queueOf(broker: Broker): RequestQueue | undefined {
-  const pool = "connectionPool" in broker ? broker.connectionPool : undefined;
-  const connections = isObject(pool) && "pool" in pool ? pool.pool : undefined;
-  const [first]: readonly unknown[] = Array.isArray(connections) ? connections : [];
-  const queue = isObject(first) && "requestQueue" in first ? first.requestQueue : undefined;
-  return isQueue(queue) ? queue : undefined;
+function queuePrototype(): RequestQueue | undefined {
+  let queue: unknown;
+  try {
+    queue = createRequire(import.meta.url)(MODULE);
+  } catch {
+    // Another version keeps it elsewhere: it works as it is, at some cost.
+    return undefined;
+  }
+  const prototype: unknown = typeof queue === "function" ? queue.prototype : undefined;
+  return isQueuePrototype(prototype) ? prototype : undefined;
 }
 
-function isQueue(value: unknown): value is RequestQueue {
+function isQueuePrototype(value: unknown): value is RequestQueue {
   return (
-    isObject(value) &&
-    "pending" in value &&
-    Array.isArray(value.pending) &&
-    "throttledUntil" in value &&
-    typeof value.throttledUntil === "number" &&
+    typeof value === "object" &&
+    value !== null &&
     "scheduleCheckPendingRequests" in value &&
     typeof value.scheduleCheckPendingRequests === "function"
   );
-}
-
-function isObject(value: unknown): value is object {
-  return typeof value === "object" && value !== null;
 }
