@@ -26,6 +26,8 @@ export class PartitionState implements TopicPartition {
   durable: number | undefined;
   /** What the group has. */
   committed: number | undefined;
+  /** Whether kafkajs may have overwritten what the group had: the next start commits in any case. */
+  isGroupInDoubt = false;
   #flight: Promise<Outcome> | undefined;
 
   constructor({ topic, partition }: TopicPartition) {
@@ -59,7 +61,8 @@ export class PartitionState implements TopicPartition {
     this.topicId = start.topicId;
     this.next = start.next;
     this.durable = start.next;
-    this.committed = start.committed;
+    this.committed = this.isGroupInDoubt ? undefined : start.committed;
+    this.isGroupInDoubt = false;
   }
 
   /** Nothing up to `to` is left to be stored, but for what is on the way. */

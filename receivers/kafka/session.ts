@@ -47,6 +47,10 @@ export class KafkaSession implements ReceiverSession, BatchOwner {
   #isLeft = false;
   /** Resolves when it has joined for the first time, or never will. */
   #firstJoin: Promise<void> = Promise.resolve();
+  /** Pending while it is a member; rejects with what ended that. */
+  readonly #membership: Promise<void>;
+  #end: () => void = () => undefined;
+  #break: (cause: Error) => void = () => undefined;
   #topicTimer: Cancel | undefined;
   #closing: Promise<void> | undefined;
 
@@ -65,11 +69,22 @@ export class KafkaSession implements ReceiverSession, BatchOwner {
     // Until the first batch; its own way does without kafkajs's retries, which may be late for an assignment.
     this.#commits.send = (offsets) => this.#client.consumer.commitOffsets(flat(offsets));
     this.#batches = new Batches(this);
+    this.#membership = new Promise((resolve, reject) => {
+      this.#end = resolve;
+      this.#break = reject;
+    });
+    // It may break before anybody asks.
+    this.#membership.catch(() => undefined);
     // It has failed: `close` comes later, and by then more might have been handed over.
     context.signal.addEventListener("abort", () => this.gate.end(), { once: true });
   }
 
-  /** Joins the group, and goes on by itself; what fails is told to the context. */
+  /** Rejects when there is nothing to go on with: even a decision to resume has to open another one. */
+  run(): Promise<void> {
+    return this.#membership;
+  }
+
+  /** Joins the group, and goes on by itself until {@link run} rejects or it is closed. */
   begin(): void {
     const { consumer } = this.#client;
     const { events } = consumer;
@@ -147,9 +162,11 @@ export class KafkaSession implements ReceiverSession, BatchOwner {
     await this.#commits.flush();
   }
 
-  /** kafkajs has lost its way in one of them. */
+  /** kafkajs has lost its way in one of them, and has told the group that it has no offset there. */
   checkAll(): void {
-    this.#check([...this.#known.values()].filter(({ isOpen }) => isOpen));
+    const open = [...this.#known.values()].filter(({ isOpen }) => isOpen);
+    for (const partition of open) partition.isGroupInDoubt = true;
+    this.#check(open);
   }
 
   readonly stored = (): void => this.#commits.due();
@@ -315,13 +332,14 @@ export class KafkaSession implements ReceiverSession, BatchOwner {
   }
 
   #crashed(cause: unknown): void {
-    if (!this.gate.isEnded) this.context.fail(classify(this.label, cause));
+    if (!this.gate.isEnded) this.#break(classify(this.label, cause));
   }
 
   async #close(signal: AbortSignal): Promise<void> {
     this.#topicTimer?.();
     this.#commits.close();
     this.gate.end();
+    this.#end();
     const forced = new Promise<void>((resolve) => {
       if (signal.aborted) resolve();
       else signal.addEventListener("abort", () => resolve(), { once: true });

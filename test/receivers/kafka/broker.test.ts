@@ -6,6 +6,8 @@ import { after, before, test } from "node:test";
 import * as zlib from "node:zlib";
 import kafkajs from "kafkajs";
 import { type KafkaBroker, kafkaBroker, kafkaSkip, saslUser } from "../../services/kafka.ts";
+import { kafka } from "../../../receivers/kafka/index.ts";
+import { oneForOne } from "../../../src/index.ts";
 import { tlsPath } from "../../support/tls-files.ts";
 import { KafkaScene } from "./scene.ts";
 import { asAdmin, committedOf, kcat, produce, valuesOf } from "./topics.ts";
@@ -324,4 +326,63 @@ test("kafka: a session timeout that the broker forbids parks with KAFKA_GROUP_RE
   });
   await scene.start();
   assert.equal(await scene.untilParked(), "KAFKA_GROUP_REFUSED");
+});
+
+test("kafka: a broken connection opens another incarnation even with a decision to resume", {
+  skip,
+}, async (context) => {
+  await broker.createTopic("resumed");
+  await produce(broker, "resumed", [{ value: "1" }]);
+  const scene = await KafkaScene.make(
+    context,
+    { brokers: [broker.plain], topics: ["resumed"] },
+    {
+      supervision: {
+        receivers: oneForOne({ maxRestarts: 100, withinMs: 60_000, decide: () => "resume" }),
+      },
+    },
+  );
+  await scene.start();
+  await scene.untilStored(1);
+  await broker.kill();
+  await scene.until("the receiver fails", () =>
+    scene.events.some(({ kind }) => kind === "unit-failed"),
+  );
+  await broker.start();
+  await produce(broker, "resumed", [{ value: "2" }]);
+  await scene.untilStored(2);
+});
+
+test("kafka: records that expire while they are read are passed, and the group is told", {
+  skip,
+}, async (context) => {
+  await broker.createTopic("expiring");
+  await produce(broker, "expiring", [{ value: "1" }, { value: "2" }]);
+  const options = { brokers: [broker.plain], topics: ["expiring"], group: "expiring" };
+  const scene = await KafkaScene.make(context, options, {
+    receivers: [kafka("orders", { ...options, ingestRateMax: 1 })],
+  });
+  await scene.start();
+  await scene.untilStored(2);
+  // At 1 record/s it is paused for 2 s: time for what comes to be gone before it is fetched.
+  await produce(broker, "expiring", [{ value: "3" }, { value: "4" }]);
+  await asAdmin(broker, async (admin) => {
+    await admin.fetchTopicOffsets("expiring");
+    await admin.deleteTopicRecords({
+      topic: "expiring",
+      partitions: [{ partition: 0, offset: "4" }],
+    });
+  });
+  await produce(broker, "expiring", [{ value: "5" }]);
+  await scene.until(
+    "the group is behind the last record",
+    async () => (await committedOf(broker, "expiring", "expiring")) === "5",
+  );
+  await scene.stop();
+  const values = valuesOf(await scene.records());
+  // What was held in memory when it expired is there too.
+  assert.deepEqual(
+    values.filter((value) => value !== "3" && value !== "4"),
+    ["1", "2", "5"],
+  );
 });
