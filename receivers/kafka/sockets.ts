@@ -39,11 +39,14 @@ export class BrokerSockets {
     return socket;
   };
 
-  /** Ends all of them at once and allows no more; kafkajs hears an error from each. May be called twice. */
+  /**
+   * Ends all of them at once and allows no more; of those that it has not ended itself kafkajs hears an error, and lets go
+   * of what waits for an answer. May be called twice.
+   */
   close(): void {
     this.#isClosed = true;
-    for (const socket of this.#open)
-      socket.destroy(new HoldfastError("CONNECTION_FAILED", "the receiver has closed"));
+    const cause = new HoldfastError("CONNECTION_FAILED", "the receiver has closed");
+    for (const socket of this.#open) socket.destroy(socket.writableEnded ? undefined : cause);
   }
 
   #connect(host: string, port: number, onConnect: () => void): Socket {
