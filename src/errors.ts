@@ -57,6 +57,7 @@ export type Code =
   | "MESSAGE_TOO_LONG"
   | "FRAME_INVALID"
   | "MESSAGE_UNTERMINATED"
+  | "PROTOCOL_VIOLATION"
   | "CONNECTION_LIMIT"
   | "CONNECTION_IDLE"
   | "CONNECTION_FAILED"
@@ -146,6 +147,7 @@ export const CODES: Readonly<Record<Code, CodeRule>> = {
   MESSAGE_TOO_LONG: permanent,
   FRAME_INVALID: permanent,
   MESSAGE_UNTERMINATED: permanent,
+  PROTOCOL_VIOLATION: permanent,
   CONNECTION_LIMIT: transient,
   CONNECTION_IDLE: transient,
   CONNECTION_FAILED: transient,

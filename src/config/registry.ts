@@ -37,6 +37,10 @@ const RECEIVERS: Loaders<Receiver> = {
   http: async () => defined((await import("../../receivers/http/index.ts")).http, isReceiver),
   kafka: async () => defined((await import("../../receivers/kafka/index.ts")).kafka, isReceiver),
   rate: async () => defined((await import("../../receivers/rate/index.ts")).rate, isReceiver),
+  websocket: async () =>
+    defined((await import("../../receivers/websocket/index.ts")).websocket, isReceiver),
+  "websocket-client": async () =>
+    defined((await import("../../receivers/websocket/index.ts")).websocketClient, isReceiver),
 };
 
 const SOURCES: Loaders<DirectSource> = {};

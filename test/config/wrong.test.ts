@@ -1,6 +1,7 @@
 import { equal } from "node:assert/strict";
 import { test } from "node:test";
 import { type FakeModules, rendered } from "./support.ts";
+import { receiverTypes } from "../../src/config/registry.ts";
 
 const modules: FakeModules = { "/work/steps.js": { receipt: (row: unknown) => row, number: 5 } };
 
@@ -61,12 +62,12 @@ receivers:
     `h.yaml:3:11: CONFIG_KEY_MISSING: receivers.meters lacks "type"
 3 |   meters: { port: 9000 }
               ^
-    fix: type: tcp (or http, kafka, rate)
+    fix: type: tcp (or ${receiverTypes.names.slice(1).join(", ")})
 h.yaml:4:3: CONFIG_VALUE: receiver name is "Web", allowed are lower-case letters, digits and "-", beginning with a letter, at most 63
 4 |   Web: { type: htp, port: 1 }
       ^^^
     fix: web:
-h.yaml:4:16: CONFIG_REFERENCE: no type of receivers is called "htp", there are tcp, http, kafka, rate
+h.yaml:4:16: CONFIG_REFERENCE: no type of receivers is called "htp", there are ${receiverTypes.names.join(", ")}
 4 |   Web: { type: htp, port: 1 }
                    ^^^
     fix: did you mean "http"?

@@ -1,0 +1,26 @@
+/**
+ * The examples in the pages of receivers are what the program reads.
+ */
+import { ok } from "node:assert/strict";
+import { test } from "node:test";
+import { listFiles, readText, repositoryRoot } from "../support/repository.ts";
+import { loaded } from "./support.ts";
+
+const root = repositoryRoot();
+const pages = listFiles(root, "docs").filter((path) => /^docs\/receiver-[a-z-]+\.md$/.test(path));
+
+for (const page of pages) {
+  const examples = Array.from(
+    readText(root, page).matchAll(/^```yaml\n(.*?)^```$/gms),
+    ([, yaml = ""]) => yaml,
+  );
+  test(`${page}: has an example, and each is a valid configuration`, async () => {
+    ok(examples.length > 0);
+    for (const yaml of examples) {
+      const { receivers } = await loaded(
+        yaml.startsWith("version:") ? yaml : `version: 1\n${yaml}`,
+      );
+      ok(receivers.length > 0, yaml);
+    }
+  });
+}
