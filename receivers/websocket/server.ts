@@ -112,7 +112,7 @@ export class WebSocketListener implements ConnectionOwner, ReceiverSession {
   }
 
   close(signal: AbortSignal): Promise<void> {
-    this.#closing ??= this.#stop(signal);
+    this.#closing ??= this.#stop();
     const destroyAll = (): void => {
       for (const connection of this.#connections) connection.destroy(toError(signal.reason));
       this.#whenEmpty?.();
@@ -184,13 +184,16 @@ export class WebSocketListener implements ConnectionOwner, ReceiverSession {
     for (const connection of this.#connections) connection.stop();
   }
 
-  async #stop(signal: AbortSignal): Promise<void> {
+  async #stop(): Promise<void> {
     const empty = new Promise<void>((resolve) => {
       this.#whenEmpty = resolve;
     });
-    const closed = this.#listener?.close(signal);
+    const settled = new AbortController();
+    const closed = this.#listener?.close(settled.signal);
     this.#stopConnections();
     if (this.#connections.size > 0) await empty;
+    // Who is left has no websocket: nothing of it is worth a wait.
+    settled.abort();
     await closed;
   }
 }

@@ -39,6 +39,8 @@ const RECEIVERS: Loaders<Receiver> = {
   rate: async () => defined((await import("../../receivers/rate/index.ts")).rate, isReceiver),
   websocket: async () =>
     defined((await import("../../receivers/websocket/index.ts")).websocket, isReceiver),
+  "mqtt-listener": async () =>
+    defined((await import("../../receivers/mqtt-listener/index.ts")).mqttListener, isReceiver),
   "websocket-client": async () =>
     defined((await import("../../receivers/websocket/index.ts")).websocketClient, isReceiver),
 };

@@ -74,7 +74,7 @@ export class StoreQueue {
     return this.#pendingCount === 0 && this.#held.length === 0;
   }
 
-  /** Bytes of the values that wait for room. */
+  /** Bytes that wait for room. */
   get heldBytes(): number {
     return this.#heldBytes;
   }
@@ -95,7 +95,7 @@ export class StoreQueue {
     while (this.#held.length > 0 && !this.isBlocked) {
       const block = this.#held.shift();
       if (block === undefined) return;
-      this.#heldBytes -= block.values.length;
+      this.#heldBytes -= bytesOf(block);
       this.#store(block, block);
     }
   }
@@ -132,7 +132,7 @@ export class StoreQueue {
   }
 
   #hold(block: RecordBlock, place: "first" | "last"): void {
-    this.#heldBytes += block.values.length;
+    this.#heldBytes += bytesOf(block);
     if (place === "first") this.#held.unshift(block);
     else this.#held.push(block);
   }
@@ -212,4 +212,9 @@ export class StoreQueue {
     this.#pendingCount--;
     this.#owner.settledOne();
   }
+}
+
+/** What a copied block takes, but for its numbers. */
+function bytesOf({ values, keys, headers }: RecordBlock): number {
+  return values.length + (keys?.bytes.length ?? 0) + (headers?.bytes.length ?? 0);
 }

@@ -17,3 +17,24 @@ test("copyBlock: takes only the block's own bytes and counts its ends from them"
   assert.equal(Buffer.from(copy.values).toString(), "ab;cde;");
   assert.deepEqual([copy.valuesStart, [...copy.valueEnds], copy.channel], [0, [3, 7], "c"]);
 });
+
+test("copyBlock: takes keys and headers along", () => {
+  const column = { bytes: Buffer.from("ab??"), ends: Uint32Array.of(1, 2, 4) };
+  const block = {
+    count: 2,
+    values: Buffer.from("xy"),
+    valuesStart: 0,
+    valueEnds: Uint32Array.of(1, 2),
+    delimiterBytes: 0,
+    keys: column,
+    headers: column,
+    channel: "",
+  };
+  const copy = copyBlock(block);
+  column.bytes.fill(0);
+  column.ends.fill(0);
+  for (const each of [copy.keys, copy.headers]) {
+    assert.equal(Buffer.from(each?.bytes ?? []).toString(), "ab");
+    assert.deepEqual([...(each?.ends ?? [])], [1, 2]);
+  }
+});

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { connect } from "node:net";
 import { test } from "node:test";
 import { WebSocket } from "ws";
 import { websocket } from "../../../receivers/websocket/index.ts";
@@ -141,4 +142,14 @@ test("websocket with tls: a client certificate of the right name is let in, anot
     }
     assert.deepEqual(engine.durable, isLetIn ? ["21.5"] : []);
   }
+});
+
+test("websocket: who has no websocket does not hold up a stop", async () => {
+  const { engine } = await webSocketScene();
+  const silent = connect(engine.port, "127.0.0.1").on("error", () => undefined);
+  await once(silent, "connect");
+  const peers = await fetch(`http://127.0.0.1:${engine.port}/`);
+  await peers.text();
+  await engine.session.close(new AbortController().signal);
+  silent.destroy();
 });

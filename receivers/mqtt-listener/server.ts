@@ -1,0 +1,197 @@
+/**
+ * The listening side: lets clients in within the limits, holds them back under pressure, and ends them in order.
+ */
+import type { Aedes } from "aedes";
+import type { ReceiverContext, ReceiverSession } from "../../src/contract/receiver.ts";
+import { codeOf, HoldfastError, toError } from "../../src/errors.ts";
+import type { Clock } from "../../src/host/clock.ts";
+import type { Endpoint, Listener, PeerStream } from "../../src/host/sockets.ts";
+import { type Access, accessOf, refusalOfNames } from "../../src/access.ts";
+import { openBroker } from "./broker.ts";
+import { Device } from "./device.ts";
+import { Lane, type LaneOwner } from "./lane.ts";
+import type { MqttListenerOptions } from "./options.ts";
+import { type GateOwner, PacketGate } from "./packet-gate.ts";
+import { readPasswords } from "./passwords.ts";
+import { Sessions } from "./sessions.ts";
+import { listenForWebSockets } from "./websockets.ts";
+
+/** Connections that wait to be accepted. */
+const BACKLOG = 511;
+
+/** One incarnation of an mqtt-listener receiver. */
+export class MqttListener implements ReceiverSession, GateOwner, LaneOwner {
+  readonly context: ReceiverContext<MqttListenerOptions>;
+  readonly clock: Clock;
+  readonly guard: ReceiverContext<MqttListenerOptions>["guard"];
+  readonly inflightMax: number;
+  readonly messageBytesMax: number;
+  readonly #lane: Lane;
+  readonly #sessions: Sessions;
+  /** By the stream that aedes knows; a will is published when that is gone. */
+  readonly #devices = new WeakMap<object, Device>();
+  readonly #gates = new Map<PacketGate, Device>();
+  readonly #listeners: Pick<Listener, "close">[] = [];
+  #broker: Aedes | undefined;
+  #access: Access | undefined;
+  #address: Endpoint;
+  #isPaused = false;
+  #closing: Promise<void> | undefined;
+  #whenQuiet: (() => void) | undefined;
+
+  constructor(context: ReceiverContext<MqttListenerOptions>) {
+    const { options, clock, guard, signal, resumePosition } = context;
+    this.context = context;
+    this.clock = clock;
+    this.guard = guard;
+    this.inflightMax = options.inflightMax;
+    this.messageBytesMax = options.messageBytesMax;
+    this.#address = options;
+    this.#lane = new Lane(this);
+    this.#sessions = new Sessions(this.#lane, resumePosition);
+    // It has failed: what waits is refused, and its senders have no acknowledgement of it.
+    const fenced = guard(() => this.#lane.drop(toError(signal.reason)));
+    signal.addEventListener("abort", fenced, { once: true });
+  }
+
+  get address(): Endpoint {
+    return this.#address;
+  }
+
+  get isPaused(): boolean {
+    return this.#isPaused;
+  }
+
+  get hasRoom(): boolean {
+    return this.#closing === undefined && !this.context.signal.aborted && this.#lane.hasRoom;
+  }
+
+  /** Binds. @throws CONFIG_VALUE, PORT_IN_USE, ADDRESS_UNAVAILABLE */
+  async listen(): Promise<void> {
+    const { context } = this;
+    const { name, options, sockets, files, fail, guard } = context;
+    const access = await accessOf(context);
+    const { passwordFile } = options;
+    this.#access = access;
+    this.#broker = await openBroker({
+      context,
+      lane: this.#lane,
+      sessions: this.#sessions,
+      passwords:
+        passwordFile === undefined ? undefined : await readPasswords(name, files, passwordFile),
+      deviceOf: (stream) => this.#devices.get(stream),
+      isClosing: () => this.#closing !== undefined || context.signal.aborted,
+      refused: (device, cause) => this.refused(device.gate, cause),
+    });
+    const accept = guard((peer: PeerStream) => this.#accept(peer));
+    const { host, port, websocket } = options;
+    try {
+      const place = { host, port, backlog: BACKLOG };
+      const listener = await sockets.listenStreams({ ...place, ...access }, accept, fail);
+      this.#listeners.push(listener);
+      this.#address = listener.address;
+      if (websocket !== undefined)
+        this.#listeners.push(await listenForWebSockets(context, websocket, access, accept));
+    } catch (cause) {
+      await this.close(AbortSignal.abort(cause));
+      throw cause;
+    }
+  }
+
+  pause(): void {
+    // Messages of QoS 1 and 2 wait unacknowledged, up to the limits; the gates stop there.
+    this.#isPaused = true;
+  }
+
+  resume(): void {
+    this.#isPaused = false;
+    this.#lane.resume();
+  }
+
+  close(signal: AbortSignal): Promise<void> {
+    this.#closing ??= this.#stop();
+    const force = (): void => {
+      this.#lane.drop(toError(signal.reason));
+      this.#whenQuiet?.();
+    };
+    if (signal.aborted) force();
+    else signal.addEventListener("abort", force, { once: true });
+    return this.#closing.finally(() => signal.removeEventListener("abort", force));
+  }
+
+  /** Called by a gate, and for what aedes refuses. */
+  refused({ peer: { peer } }: PacketGate, cause: HoldfastError): void {
+    this.#access?.refused(peer, cause);
+  }
+
+  closed(gate: PacketGate): void {
+    if (!this.#gates.delete(gate)) return;
+    this.context.connections(this.#gates.size);
+  }
+
+  broke(cause: Error): void {
+    this.#sessions.forgetAll();
+    const code = codeOf(cause);
+    // A fenced incarnation is about to be closed; anything else is worth a line.
+    if (this.#gates.size > 0 && this.#closing === undefined && !this.context.signal.aborted)
+      this.context.logger.warn(
+        `${this.#gates.size} connections end, their messages are not stored: ${cause.message}`,
+        { code },
+      );
+    for (const { stream } of this.#gates.keys()) stream.destroy();
+  }
+
+  changed(): void {
+    if (this.#lane.isEmpty) this.#whenQuiet?.();
+    if (this.hasRoom) for (const gate of this.#gates.keys()) gate.resume();
+  }
+
+  #accept(peer: PeerStream): void {
+    const { stream } = peer;
+    // For as long as it lives: an error of a socket ends that socket only.
+    stream.on("error", () => stream.destroy());
+    const { context } = this;
+    const broker = this.#broker;
+    if (broker === undefined || this.#closing !== undefined || context.signal.aborted)
+      return void stream.destroy();
+    const refusal = this.#refusalOf(peer);
+    if (refusal !== undefined) {
+      stream.destroy();
+      return this.#access?.refused(peer.peer, refusal);
+    }
+    const gate = new PacketGate(this, peer);
+    const device = new Device(gate);
+    this.#gates.set(gate, device);
+    this.#devices.set(gate.stream, device);
+    broker.handle(gate.stream);
+    context.alive();
+    context.connections(this.#gates.size);
+  }
+
+  #refusalOf({ peerNames }: PeerStream): HoldfastError | undefined {
+    const { options } = this.context;
+    const { connectionsMax } = options;
+    if (this.#gates.size >= connectionsMax)
+      return new HoldfastError(
+        "CONNECTION_LIMIT",
+        `${this.#gates.size} are open, limit ${connectionsMax}`,
+      );
+    return refusalOfNames(options, peerNames);
+  }
+
+  /** What was taken is settled and acknowledged, then the connections end. */
+  async #stop(): Promise<void> {
+    const quiet = new Promise<void>((resolve) => {
+      this.#whenQuiet = resolve;
+    });
+    for (const listener of this.#listeners) await listener.close();
+    this.#lane.flush();
+    if (!this.#lane.isEmpty) await quiet;
+    // The acknowledgements are written at the end of the turn.
+    await this.clock.yield();
+    const broker = this.#broker;
+    if (broker !== undefined) await new Promise<void>((resolve) => broker.close(() => resolve()));
+    for (const { stream } of this.#gates.keys()) stream.destroy();
+    this.#lane.close();
+  }
+}

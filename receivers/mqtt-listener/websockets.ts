@@ -1,0 +1,103 @@
+/**
+ * MQTT over websockets: a listener of its own, because HTTP has to be read by what knows it.
+ */
+import { createWebSocketStream, type WebSocket, WebSocketServer } from "ws";
+import type { ReceiverContext } from "../../src/contract/receiver.ts";
+import { HoldfastError } from "../../src/errors.ts";
+import type { HttpUpgrade } from "../../src/host/http.ts";
+import type { Listener, PeerStream } from "../../src/host/sockets.ts";
+import type { Access } from "../../src/access.ts";
+import type { MqttListenerOptions, WebSocketTransport } from "./options.ts";
+
+/** Connections that have not asked for a websocket yet, beside those that have one. */
+const HANDSHAKES_MAX = 256;
+const HANDSHAKE_TIMEOUT_MS = 10_000;
+const HEADER_BYTES_MAX: number = 16 * 1024;
+/** A frame holds any piece of the stream of packets; the gate judges the packets. */
+const FRAME_BYTES_MAX: number = 4 * 2 ** 20;
+/** Names of MQTT as a subprotocol, the standard's first. */
+const SUBPROTOCOLS = ["mqtt", "mqttv3.1"];
+const STATUS_TEXTS = { 400: "Bad Request", 403: "Forbidden", 404: "Not Found" } as const;
+
+/** Accepts websockets that speak MQTT as streams. @throws PORT_IN_USE, ADDRESS_UNAVAILABLE, CONFIG_VALUE */
+export async function listenForWebSockets(
+  context: ReceiverContext<MqttListenerOptions>,
+  transport: WebSocketTransport,
+  access: Access,
+  accept: (peer: PeerStream) => void,
+): Promise<Pick<Listener, "close">> {
+  const { options, http, guard, fail, logger, clock } = context;
+  const handshakes = new WebSocketServer({
+    noServer: true,
+    clientTracking: false,
+    maxPayload: FRAME_BYTES_MAX,
+    perMessageDeflate: false,
+    handleProtocols: (offered) => SUBPROTOCOLS.find((name) => offered.has(name)) ?? false,
+  });
+  const upgrade = ({ request, path, stream: peer, head }: HttpUpgrade): void => {
+    const { stream } = peer;
+    stream.on("error", () => stream.destroy());
+    const { headers } = request;
+    const status = refusalOf(transport, path, headers);
+    if (status !== undefined) {
+      access.refused(peer.peer, new HoldfastError("CONNECTION_REFUSED", WHY[status]));
+      const cancel = clock.after(HANDSHAKE_TIMEOUT_MS, () => stream.destroy());
+      stream.once("close", cancel);
+      stream.resume();
+      stream.end(
+        `HTTP/1.1 ${status} ${STATUS_TEXTS[status]}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`,
+      );
+      return;
+    }
+    handshakes.handleUpgrade(request, stream, head, (socket: WebSocket) => {
+      const messages = createWebSocketStream(socket);
+      accept({ ...peer, stream: messages });
+    });
+  };
+  const listener = await http.listen(
+    {
+      host: options.host,
+      port: transport.port,
+      limits: {
+        connectionsMax: options.connectionsMax + HANDSHAKES_MAX,
+        bodyBytesMax: 0,
+        headerBytesMax: HEADER_BYTES_MAX,
+        requestTimeoutMs: HANDSHAKE_TIMEOUT_MS,
+        idleTimeoutMs: HANDSHAKE_TIMEOUT_MS,
+      },
+      ...access,
+      upgrade: guard(upgrade),
+    },
+    async () => ({ status: 426, headers: { upgrade: "websocket" }, body: "This is MQTT.\n" }),
+    fail,
+  );
+  const { host, port } = listener.address;
+  logger.info(`MQTT over websockets listens on ${host}:${port}`, { host, port });
+  return {
+    // Websockets end with their clients; who has none is not worth a wait.
+    close: () => {
+      void listener.close(AbortSignal.abort());
+      return Promise.resolve();
+    },
+  };
+}
+
+const WHY: Readonly<Record<keyof typeof STATUS_TEXTS, string>> = {
+  400: "its websocket does not offer the subprotocol mqtt",
+  403: "its page's origin is not in `origins`",
+  404: "it asked for another path",
+};
+
+function refusalOf(
+  { path, origins }: WebSocketTransport,
+  asked: string,
+  headers: Readonly<Record<string, string | readonly string[] | undefined>>,
+): keyof typeof STATUS_TEXTS | undefined {
+  const { origin } = headers;
+  if (asked !== path) return 404;
+  if (typeof origin === "string" && !origins.includes("*") && !origins.includes(origin)) return 403;
+  const offered = String(headers["sec-websocket-protocol"] ?? "")
+    .split(",")
+    .map((name) => name.trim());
+  return SUBPROTOCOLS.some((name) => offered.includes(name)) ? undefined : 400;
+}

@@ -1,0 +1,319 @@
+import assert from "node:assert/strict";
+import { after, test } from "node:test";
+import fc from "fast-check";
+import { generate } from "mqtt-packet";
+import { HoldfastError } from "../../../src/errors.ts";
+import { settle } from "../../support/receiver-harness.ts";
+import { dialled, endScenes, message, mqttWireScene, turns } from "../../support/mqtt-wire.ts";
+
+/** aedes has timers that keep the process. */
+after(endScenes);
+
+test("mqtt-listener: messages of one turn are one block over all clients, acknowledged in order", async () => {
+  const made = await mqttWireScene();
+  const { engine } = made;
+  const [a, b] = [await dialled(made, "a"), await dialled(made, "b")];
+  a.send(message("a1", 1, 7), message("a2", 1, 5), message("a3", 0));
+  b.send(message("b1", 1, 9));
+  await turns();
+  assert.equal(engine.inflightBlocks.length, 1);
+  assert.deepEqual([a.acknowledged("puback"), b.acknowledged("puback")], [[], []]);
+  await engine.commit();
+  await turns();
+  assert.deepEqual([a.acknowledged("puback"), b.acknowledged("puback")], [[7, 5], [9]]);
+  assert.deepEqual(engine.durable, ["a1", "a2", "a3", "b1"]);
+});
+
+const wrong: readonly [name: string, bytes: Uint8Array, code: string][] = [
+  ["no CONNECT first", generate(message("x", 1)), "PROTOCOL_VIOLATION"],
+  ["HTTP", Buffer.from("GET / HTTP/1.1\r\n\r\n"), "PROTOCOL_VIOLATION"],
+  ["a length of 5 bytes", Buffer.of(0x10, 0xff, 0xff, 0xff, 0xff, 0x01), "PROTOCOL_VIOLATION"],
+  ["a CONNECT of 1 MB", Buffer.of(0x10, 0xc0, 0x84, 0x3d), "MESSAGE_TOO_LONG"],
+  [
+    "a CONNECT of zeros",
+    Buffer.concat([Buffer.of(0x10, 12), Buffer.alloc(12)]),
+    "PROTOCOL_VIOLATION",
+  ],
+];
+for (const [name, bytes, code] of wrong) {
+  test(`mqtt-listener: ${name} ends the connection`, async () => {
+    const { engine, streams } = await mqttWireScene();
+    const wire = streams.dial();
+    wire.bytes(bytes);
+    await turns();
+    assert.deepEqual([wire.isClosed, engine.codes, engine.failures], [true, [code], []]);
+    assert.equal(engine.connectionCount, 0);
+  });
+}
+
+const wrongLater: readonly [name: string, bytes: Uint8Array, code: string][] = [
+  ["a second CONNECT", Buffer.of(0x10, 0), "PROTOCOL_VIOLATION"],
+  ["a reserved type", Buffer.of(0xf0, 0), "PROTOCOL_VIOLATION"],
+  ["QoS 3", Buffer.of(0x36, 5, 0, 1, 0x61, 0, 1), "PROTOCOL_VIOLATION"],
+  ["a topic with a wildcard", generate(message("x", 1, 1, "a/+")), "PROTOCOL_VIOLATION"],
+  ["a topic beyond its packet", Buffer.of(0x32, 4, 0xff, 0xff, 0, 1), "PROTOCOL_VIOLATION"],
+  ["a topic of the broker", generate(message("x", 1, 1, "$SYS/x")), "CONNECTION_REFUSED"],
+  ["a topic of 2,000 bytes", generate(message("x", 1, 1, "t".repeat(2_000))), "MESSAGE_TOO_LONG"],
+  ["100 levels and more", generate(message("x", 1, 1, "a/".repeat(200))), "PROTOCOL_VIOLATION"],
+  ["a message that is too long", generate(message("x".repeat(101), 1)), "MESSAGE_TOO_LONG"],
+  ["a length of 10 MB", Buffer.of(0x32, 0x80, 0xad, 0xe2, 0x04), "MESSAGE_TOO_LONG"],
+];
+for (const [name, bytes, code] of wrongLater) {
+  test(`mqtt-listener: ${name} ends its connection, and no other`, async () => {
+    const made = await mqttWireScene({ messageBytesMax: 100 });
+    const { engine } = made;
+    const [wire, other] = [await dialled(made, "a"), await dialled(made, "b")];
+    wire.publish("before", 1, 4);
+    await turns();
+    wire.bytes(bytes);
+    other.publish("ok", 1, 8);
+    await turns();
+    await engine.commit();
+    await turns();
+    assert.deepEqual([wire.isClosed, other.isClosed, engine.codes], [true, false, [code]]);
+    assert.deepEqual([other.acknowledged("puback"), engine.failures], [[8], []]);
+    assert.deepEqual(engine.durable, ["before", "ok"]);
+  });
+}
+
+test("mqtt-listener: any bytes at any point never fail the receiver or the process", async () => {
+  const made = await mqttWireScene({ acl: [{ publish: ["#"], subscribe: ["#"] }] });
+  const piece = fc.oneof(
+    fc.uint8Array({ maxLength: 30 }),
+    fc
+      .tuple(fc.integer({ min: 0, max: 255 }), fc.uint8Array({ maxLength: 60 }))
+      .map(([head, body]) => Buffer.concat([Buffer.of(head, body.length), body])),
+    fc.constantFrom(...wrong.map(([, bytes]) => bytes), ...wrongLater.map(([, bytes]) => bytes)),
+    fc.constantFrom(
+      generate(message("fine", 1)),
+      generate(message("twice", 2)),
+      generate({ cmd: "pubrel", messageId: 1 }),
+      generate({ cmd: "puback", messageId: 1 }),
+      generate({ cmd: "subscribe", messageId: 3, subscriptions: [{ topic: "#", qos: 1 }] }),
+      generate({ cmd: "unsubscribe", messageId: 4, unsubscriptions: ["#"] }),
+      generate({ cmd: "pingreq" }),
+    ),
+  );
+  await fc.assert(
+    fc.asyncProperty(
+      fc.boolean(),
+      fc.array(piece, { maxLength: 8 }),
+      fc.array(fc.nat(200), { maxLength: 4 }),
+      async (isConnected, pieces, cuts) => {
+        const wire = isConnected ? await dialled(made, "fuzz") : made.streams.dial();
+        const bytes = Buffer.concat(pieces);
+        let sent = 0;
+        for (const cut of [...cuts.toSorted((a, b) => a - b), bytes.length]) {
+          const end = Math.min(Math.max(sent, cut), bytes.length);
+          wire.bytes(bytes.subarray(sent, end));
+          sent = end;
+          await settle();
+        }
+        await made.engine.commit();
+        wire.destroy();
+        await made.engine.commit();
+        assert.deepEqual(made.engine.failures, []);
+      },
+    ),
+    { numRuns: 300 },
+  );
+  await made.engine.commit();
+  await turns();
+  assert.equal(made.engine.connectionCount, 0);
+});
+
+test("mqtt-listener: everything in one packet of the network, before CONNACK, is taken", async () => {
+  const { engine, streams } = await mqttWireScene();
+  const wire = streams.dial();
+  const connect = { cmd: "connect", protocolId: "MQTT", protocolVersion: 4, clean: true } as const;
+  wire.send(
+    { ...connect, keepalive: 0, clientId: "a" },
+    ...Array.from({ length: 200 }, (_, i) => message(String(i), 0)),
+    { cmd: "disconnect" },
+  );
+  wire.end();
+  await turns(20);
+  await engine.commit();
+  assert.deepEqual(
+    engine.durable,
+    Array.from({ length: 200 }, (_, i) => String(i)),
+  );
+});
+
+test("mqtt-listener: beyond inflightMax a client is not read, and goes on as messages are settled", async () => {
+  const made = await mqttWireScene({ inflightMax: 3 });
+  const { engine } = made;
+  const wire = await dialled(made);
+  wire.send(...Array.from({ length: 10 }, (_, i) => message(String(i + 1), 1, i + 1)));
+  await turns();
+  assert.deepEqual(engine.inflightBlocks.flat(), ["1", "2", "3"]);
+  for (let round = 0; round < 4; round++) {
+    await engine.commit();
+    await turns();
+  }
+  assert.deepEqual(
+    wire.acknowledged("puback"),
+    Array.from({ length: 10 }, (_, i) => i + 1),
+  );
+});
+
+test("mqtt-listener: under pressure QoS 0 is counted, QoS 1 waits unacknowledged and is stored later", async () => {
+  const made = await mqttWireScene();
+  const { engine } = made;
+  const wire = await dialled(made);
+  engine.pause();
+  wire.publish("dropped", 0).publish("kept", 1, 2);
+  await turns();
+  assert.deepEqual([engine.inflightBlocks, engine.droppedCount], [[], 1]);
+  assert.deepEqual([...engine.dropReasons], ["BUSY"]);
+  engine.resume();
+  await turns();
+  await engine.commit();
+  await turns();
+  assert.deepEqual([engine.durable, wire.acknowledged("puback")], [["kept"], [2]]);
+});
+
+test("mqtt-listener: what waits for room is bounded, then clients are not read", async () => {
+  const made = await mqttWireScene({ inflightMax: 1_000 });
+  const { engine } = made;
+  const wire = await dialled(made);
+  engine.pause();
+  const payload = "x".repeat(200_000);
+  for (let i = 1; i <= 60; i++) wire.publish(payload, 1, i);
+  await turns(60);
+  engine.resume();
+  // What the gate had taken before it stopped comes at once, the rest when that was settled.
+  await turns();
+  const first = engine.inflightBlocks.flat().length;
+  assert.ok(first < 60, `${first} messages were held`);
+  for (let round = 0; wire.acknowledged("puback").length < 60 && round < 50; round++) {
+    await engine.commit();
+    await turns();
+  }
+  assert.equal(engine.durable.length, 60);
+});
+
+test("mqtt-listener: what the log refuses ends the connections, and afterwards it goes on", async () => {
+  const made = await mqttWireScene();
+  const { engine } = made;
+  const [a, b] = [await dialled(made, "a"), await dialled(made, "b")];
+  a.publish("1", 1, 1);
+  await turns();
+  b.send(message("2", 1, 1), message("3", 0));
+  await turns();
+  await engine.failOldest(new HoldfastError("LOG_FULL", "no room for 30000 ms"));
+  await turns();
+  assert.deepEqual([a.isClosed, b.isClosed], [true, true]);
+  assert.deepEqual([engine.droppedCount, [...engine.dropReasons]], [1, ["LOG_FULL"]]);
+  await engine.commit();
+  await turns();
+  const again = await dialled(made, "a");
+  again.publish("1", 1, 1);
+  await turns();
+  await engine.commit();
+  await turns();
+  assert.deepEqual([again.acknowledged("puback"), engine.failures], [[1], []]);
+  // "2" was on its way: it is stored, not acknowledged, and comes again.
+  assert.deepEqual(engine.durable, ["2", "3", "1"]);
+});
+
+test("mqtt-listener: a newer connection of a client ends the older", async () => {
+  const made = await mqttWireScene();
+  const older = await dialled(made, "a");
+  const newer = await dialled(made, "a");
+  await turns();
+  assert.deepEqual([older.isClosed, newer.isClosed, newer.returnCode], [true, false, 0]);
+  assert.equal(made.engine.connectionCount, 1);
+});
+
+test("mqtt-listener: silence beyond the keep-alive ends a connection, but not while we are the ones who wait", async () => {
+  const made = await mqttWireScene({ inflightMax: 1 });
+  const { engine } = made;
+  const wire = await dialled(made, "a", { keepalive: 10 });
+  await engine.clock.advance(14_000);
+  wire.send({ cmd: "pingreq" });
+  await turns();
+  await engine.clock.advance(14_000);
+  assert.equal(wire.isClosed, false);
+  wire.publish("a", 1, 1);
+  await turns();
+  await engine.clock.advance(60_000);
+  assert.equal(wire.isClosed, false);
+  await engine.commit();
+  await turns();
+  await engine.clock.advance(15_000);
+  await turns();
+  assert.deepEqual([wire.isClosed, engine.codes], [true, ["CONNECTION_IDLE"]]);
+});
+
+test("mqtt-listener: who does not connect in time is ended", async () => {
+  const { engine, streams } = await mqttWireScene();
+  const wire = streams.dial();
+  wire.bytes(Buffer.of(0x10));
+  await engine.clock.advance(10_000);
+  await turns();
+  assert.deepEqual([wire.isClosed, engine.codes], [true, ["CONNECTION_STALLED"]]);
+});
+
+test("mqtt-listener: connections beyond the limit are closed at once", async () => {
+  const made = await mqttWireScene({ connectionsMax: 1 });
+  await dialled(made, "a");
+  const refused = made.streams.dial();
+  await turns();
+  assert.deepEqual([refused.isClosed, made.engine.codes], [true, ["CONNECTION_LIMIT"]]);
+});
+
+test("mqtt-listener: any interleaving of messages, commits, pauses and BUSY: acknowledged is stored, in order", async () => {
+  const step = fc.oneof(
+    fc.record({
+      kind: fc.constant("send"),
+      client: fc.nat(1),
+      count: fc.integer({ min: 1, max: 4 }),
+    }),
+    fc.record({
+      kind: fc.constantFrom("commit", "pause", "resume", "wait"),
+      client: fc.constant(0),
+      count: fc.constant(0),
+    }),
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 30 }), async (steps) => {
+      const made = await mqttWireScene({ inflightMax: 5 }, 16);
+      const { engine } = made;
+      const clients = [await dialled(made, "a"), await dialled(made, "b")];
+      const sent: string[][] = [[], []];
+      const check = (): void =>
+        clients.forEach((client, i) => {
+          const stored = engine.durable.filter((text) => text.startsWith(`${i}:`));
+          assert.deepEqual(stored, sent[i]?.slice(0, stored.length));
+          assert.ok(client.acknowledged("puback").length <= stored.length);
+        });
+      for (const each of steps) {
+        if (each.kind === "pause") engine.pause();
+        else if (each.kind === "resume") engine.resume();
+        else if (each.kind === "commit") await engine.commit(1);
+        else if (each.kind === "wait") await turns(1);
+        else
+          for (let i = 0; i < each.count; i++) {
+            const texts = sent[each.client] ?? [];
+            texts.push(`${each.client}:${texts.length}`);
+            clients[each.client]?.publish(texts.at(-1) ?? "", 1, texts.length);
+          }
+        check();
+      }
+      engine.resume();
+      const isDone = (): boolean =>
+        clients.every((client, i) => client.acknowledged("puback").length === sent[i]?.length);
+      for (let round = 0; round < 200 && !isDone(); round++) {
+        await engine.clock.advance(10);
+        await engine.commit();
+        await turns(1);
+        check();
+      }
+      assert.ok(isDone());
+      await engine.session.close(AbortSignal.abort(new Error("over")));
+      assert.deepEqual(engine.failures, []);
+    }),
+    { numRuns: 60 },
+  );
+});
