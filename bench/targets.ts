@@ -35,6 +35,8 @@ export const targets: Targets = {
   },
   "receive/http, 1,000 records a request, 4 connections": { [rate]: atLeast(400_000) },
   "receive/http, 1 record a request, 32 connections": { [rate]: atLeast(8_000) },
+  "receive/websocket, 4 connections": { [rate]: atLeast(150_000) },
+  "receive/mqtt-listener, QoS 1, 100 clients, 20 under way": { [rate]: atLeast(30_000) },
   "raw/2 connections": {
     [rate]: { floor: 1_000_000, aim: 4_000_000 },
     [cpu]: { floor: 0.8, aim: 0.25 },

@@ -66,6 +66,34 @@ function http(load: Pick<ClientLoad, "connections" | "batch" | "count">): Receiv
   };
 }
 
+/** Counts as JSON, once per group commit. */
+function websocket(): Receiving {
+  return {
+    count: 2_000_000,
+    configuration: receiveOnly(({ httpPort }) => ({
+      type: "websocket",
+      port: httpPort,
+      acknowledge: "count-json",
+    })),
+    load: ({ httpPort: port }, count) =>
+      runClients({ protocol: "websocket", port, count, connections: 4, window: 5_000 }),
+  };
+}
+
+/** QoS 1, so many messages of each of 100 clients under way. */
+function mqtt(window: number): Receiving {
+  return {
+    count: 300_000,
+    configuration: receiveOnly(({ tcpPort }) => ({
+      type: "mqtt-listener",
+      port: tcpPort,
+      anonymous: true,
+    })),
+    load: ({ tcpPort: port }, count) =>
+      runClients({ protocol: "mqtt", port, count, connections: 100, window }),
+  };
+}
+
 /** Every receiver, acknowledged. */
 export const receive: Job = {
   name: "receive",
@@ -78,5 +106,8 @@ export const receive: Job = {
       http({ count: 2_000_000, connections: 4, batch: 1_000 }),
     ),
     variant("http, 1 record a request, 32 connections", http({ count: 60_000, connections: 32 })),
+    variant("websocket, 4 connections", websocket()),
+    variant("mqtt-listener, QoS 1, 100 clients, 1 under way", mqtt(1)),
+    variant("mqtt-listener, QoS 1, 100 clients, 20 under way", mqtt(20)),
   ],
 };
