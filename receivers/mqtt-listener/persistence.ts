@@ -86,7 +86,7 @@ export class Persistence {
 
   async incomingGetPacket(client: KeptClient, packet: KeptPacket): Promise<KeptPacket> {
     if (this.#sessions.isKnown(client, packet.messageId ?? 0)) return packet;
-    throw new Error("no such packet");
+    throw NO_SUCH_PACKET;
   }
 
   async incomingStorePacket(client: KeptClient, { messageId = 0 }: KeptPacket): Promise<void> {
@@ -128,3 +128,6 @@ export class Persistence {
     return Readable.from([]);
   }
 }
+
+/** One for all: it is the answer for each new message of QoS 2, and nobody reads its stack. */
+const NO_SUCH_PACKET = new Error("no such packet");

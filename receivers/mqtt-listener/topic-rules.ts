@@ -22,10 +22,11 @@ export function faultOfFilter(filter: string): string | undefined {
 
 /** Whether everything that `wanted`, a topic or a filter, stands for lies within `allowed`. */
 export function covers(allowed: string, wanted: string): boolean {
-  const outer = allowed.split("/");
-  const inner = wanted.split("/");
   // What begins with $ is the broker's own: no wildcard stands for it.
   if (wanted.startsWith("$") && !allowed.startsWith("$")) return false;
+  if (allowed === "#") return true;
+  const outer = allowed.split("/");
+  const inner = wanted.split("/");
   for (const [i, level] of outer.entries()) {
     if (level === "#") return true;
     const asked = inner[i];
