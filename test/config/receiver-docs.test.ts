@@ -17,9 +17,9 @@ for (const page of pages) {
   test(`${page}: has an example, and each is a valid configuration`, async () => {
     ok(examples.length > 0);
     for (const yaml of examples) {
-      const { receivers } = await loaded(
-        yaml.startsWith("version:") ? yaml : `version: 1\n${yaml}`,
-      );
+      const variables = Array.from(yaml.matchAll(/\$\{(\w+)\}/g), ([, name = ""]) => [name, "x"]);
+      const text = yaml.startsWith("version:") ? yaml : `version: 1\n${yaml}`;
+      const { receivers } = await loaded(text, {}, Object.fromEntries(variables));
       ok(receivers.length > 0, yaml);
     }
   });
