@@ -9,7 +9,7 @@ import { after, test, type TestContext } from "node:test";
 import { mqttListener } from "../../../receivers/mqtt-listener/index.ts";
 import { readPasswords } from "../../../receivers/mqtt-listener/passwords.ts";
 import { realFiles } from "../../../src/host/real-files.ts";
-import { connected, mqttScene } from "../../support/mqtt-scene.ts";
+import { connected, mqttScene } from "../../support/mqtt-listener-scene.ts";
 import { dialled, endScenes, mqttWireScene, turns } from "../../support/mqtt-wire.ts";
 import { tlsFile, tlsPath } from "../../support/tls-files.ts";
 import { committingUntil, until } from "../../support/websocket-scene.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { committingUntil, until } from "../../support/websocket-scene.ts";
-import { mqttScene } from "../../support/mqtt-scene.ts";
+import { mqttScene } from "../../support/mqtt-listener-scene.ts";
 
 test("mqtt-listener: PUBACK comes after the commit, never before", async (t) => {
   const { engine, dial, end } = await mqttScene();

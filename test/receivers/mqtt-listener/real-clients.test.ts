@@ -8,7 +8,7 @@ import { Socket } from "node:net";
 import { test } from "node:test";
 import { WebSocket } from "ws";
 import { freePorts } from "../../support/free-port.ts";
-import { connected, mqttScene } from "../../support/mqtt-scene.ts";
+import { connected, mqttScene } from "../../support/mqtt-listener-scene.ts";
 import { committingUntil, until } from "../../support/websocket-scene.ts";
 
 const IS_CI = process.env["CI"] === "true";

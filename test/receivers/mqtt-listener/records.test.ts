@@ -14,7 +14,7 @@ import type { RecordBlock } from "../../../src/contract/record.ts";
 import { valueOf } from "../../../src/contract/record.ts";
 import { ReceiverTrial } from "../../../src/testing/index.ts";
 import { openLogReader } from "../../../src/wal/directory-reader.ts";
-import { connected } from "../../support/mqtt-scene.ts";
+import { connected } from "../../support/mqtt-listener-scene.ts";
 
 interface Shown {
   readonly key: string;
