@@ -21,6 +21,16 @@ export interface ReceiverDefinition<In, Out> {
   readonly options: StandardSchemaV1<In, Out>;
   /** Whether its upstream sends again what was not acknowledged; may depend on the options. */
   readonly redelivers: boolean | ((options: Out) => boolean);
+  /**
+   * Whether it connects to what may be away for weeks, as a broker: then it is tried for ever where nobody has chosen a
+   * strategy, and one that listens is parked after 10 restarts in a minute. @defaultValue false
+   */
+  readonly dials?: boolean;
+  /**
+   * For a receiver that hears from its upstream even when there is nothing to store: without a record or a call of
+   * `alive` for longer its incarnation fails with UNIT_STALLED. Milliseconds. @defaultValue it may be silent
+   */
+  readonly aliveWithinMs?: (options: Out) => number;
   /** What the schema cannot know: combinations that exclude each other. Throws CONFIG_CONFLICT. */
   readonly check?: (options: Out) => void;
   /** Connects or binds; rejects when that fails. Its deadline is the supervisor's. */
@@ -82,7 +92,7 @@ function makeReceiver<In, Out, const Name extends string>(
   name: Name,
   given: In & ReceiverOptions,
 ): Receiver<Name> {
-  const { type, options, redelivers } = definition;
+  const { type, options, redelivers, aliveWithinMs, dials } = definition;
   const owner = `${type} "${name}"`;
   const { own, common, supervision } = splitOptions(owner, given);
   const knownKeys = [
@@ -98,6 +108,8 @@ function makeReceiver<In, Out, const Name extends string>(
     name,
     type,
     redelivers: typeof redelivers === "function" ? redelivers(ownOptions) : redelivers,
+    ...(dials === undefined ? {} : { dials }),
+    ...(aliveWithinMs === undefined ? {} : { aliveWithinMs: aliveWithinMs(ownOptions) }),
     options: ownOptions,
     common: Object.freeze({
       ...commonOptions,

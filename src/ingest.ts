@@ -231,7 +231,7 @@ class RunningIngest implements Ingest {
     for (const receiver of opened) {
       const intake = receive(receiver, path);
       this.#intakes.set(receiver.name, intake);
-      this.#tree.receivers.start(intake.definition());
+      this.#tree.startReceiver(intake.definition(), receiver);
     }
     // Together: a slow store must not keep devices from being acknowledged.
     await this.#tree.settled(opened.map(({ name }) => `receivers/${name}`));

@@ -107,8 +107,10 @@ export class Intake {
   definition(): UnitDefinition {
     const { receiver } = this.#parts;
     const { supervision } = receiver.common;
+    const { aliveWithinMs } = receiver;
     return {
       name: receiver.name,
+      ...(aliveWithinMs === undefined ? {} : { aliveWithinMs }),
       ...(supervision === undefined ? {} : { strategy: supervision }),
       open: (unit) => this.#open(unit),
       fence: (nextEpoch) => this.#fence(nextEpoch),

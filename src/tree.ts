@@ -3,7 +3,15 @@
  */
 import { createSupervisor, equalJitter, oneForOne } from "../supervisors/index.ts";
 import type { Emit } from "./contract/events.ts";
-import type { Strategy, Supervisor, UnitEvent, UnitState } from "./contract/unit.ts";
+import type { Receiver } from "./contract/receiver.ts";
+import type {
+  Strategy,
+  Supervisor,
+  UnitDefinition,
+  UnitEvent,
+  UnitRef,
+  UnitState,
+} from "./contract/unit.ts";
 import { CODES, HoldfastError } from "./errors.ts";
 import type { Host } from "./host/host.ts";
 
@@ -32,6 +40,8 @@ export interface Tree {
   readonly root: Supervisor;
   readonly receivers: Supervisor;
   readonly pipelines: Supervisor;
+  /** Starts a receiver's unit with the strategy of its kind. @throws CONFIG_CONFLICT on a taken name */
+  startReceiver(definition: UnitDefinition, receiver: Pick<Receiver, "dials">): UnitRef;
   /**
    * Resolves when each unit has run or failed once, or after `withinMs`: what is down later is the supervisor's
    * business. Rejects when one failed for a reason that only a person can change: a taken port, a wrong configuration.
@@ -46,8 +56,8 @@ const MINUTE_MS = 60_000;
 const ROOT = oneForOne({ maxRestarts: 3, withinMs: MINUTE_MS, onExhausted: "escalate" });
 /** A device that keeps failing is set aside, visibly; the others go on. */
 const RECEIVERS = oneForOne({ maxRestarts: 10, withinMs: MINUTE_MS, onExhausted: "park" });
-/** A store may be away for weeks: its pipeline tries for ever. What trying cannot mend parks at once. */
-const PIPELINES = oneForOne({
+/** What is connected to may be away for weeks: it is tried for ever. What trying cannot mend parks at once. */
+const DIALLING = oneForOne({
   maxRestarts: Infinity,
   withinMs: MINUTE_MS,
   backoff: equalJitter({ minMs: 250, maxMs: 10_000, resetAfterMs: 30_000 }),
@@ -67,10 +77,18 @@ export function createTree({ host, emit, supervision, gaveUp }: TreeOptions): Tr
     },
     onEscalated: gaveUp,
   });
+  const receivers = root.group("receivers", supervision.receivers ?? RECEIVERS);
   return {
     root,
-    pipelines: root.group("pipelines", supervision.pipelines ?? PIPELINES),
-    receivers: root.group("receivers", supervision.receivers ?? RECEIVERS),
+    pipelines: root.group("pipelines", supervision.pipelines ?? DIALLING),
+    receivers,
+    startReceiver: (definition, { dials = false }) =>
+      // A strategy of its own, or one for all receivers, is what somebody has chosen.
+      receivers.start(
+        dials && supervision.receivers === undefined
+          ? { strategy: DIALLING, ...definition }
+          : definition,
+      ),
     settled: (paths, withinMs) => settledWithin(host, outcomes, { paths, withinMs }),
     isRunning: (path) => root.find(path)?.state().status === "running",
   };

@@ -45,6 +45,18 @@ test("defineReceiver: makes a frozen value with its name, options and what every
   assert.equal(probe("x", { port: 2, mode: "b" }).redelivers, false);
 });
 
+test("defineReceiver: how long it may be silent comes from its options", () => {
+  const pinged = defineReceiver({
+    type: "pinged",
+    redelivers: true,
+    options: schema.object({ pingMs: schema.durationMs({ default: 1_000 }) }),
+    aliveWithinMs: ({ pingMs }) => 3 * pingMs,
+    open: async () => ({ close: () => undefined }),
+  });
+  assert.equal(pinged("x", { pingMs: 500 }).aliveWithinMs, 1_500);
+  assert.equal("aliveWithinMs" in probe("x", { port: 1 }), false);
+});
+
 test("defineReceiver: open gets the context with the checked options", async () => {
   const harness = new ReceiverHarness({});
   await harness.open(probe("meters", { port: 9 }));

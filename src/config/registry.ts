@@ -36,6 +36,7 @@ const RECEIVERS: Loaders<Receiver> = {
   tcp: async () => defined((await import("../../receivers/tcp/index.ts")).tcp, isReceiver),
   http: async () => defined((await import("../../receivers/http/index.ts")).http, isReceiver),
   kafka: async () => defined((await import("../../receivers/kafka/index.ts")).kafka, isReceiver),
+  mqtt: async () => defined((await import("../../receivers/mqtt/index.ts")).mqtt, isReceiver),
   rate: async () => defined((await import("../../receivers/rate/index.ts")).rate, isReceiver),
   websocket: async () =>
     defined((await import("../../receivers/websocket/index.ts")).websocket, isReceiver),

@@ -137,6 +137,13 @@ export interface Receiver<Name extends string = string> {
    * accepted: they are dropped where it does, and stored first, or named, where it does not.
    */
   readonly redelivers: boolean;
+  /**
+   * Whether it connects to what may be away for weeks, as a broker: it is tried for ever then, where nobody has chosen a
+   * strategy. @defaultValue false
+   */
+  readonly dials?: boolean;
+  /** An incarnation without progress for longer fails with UNIT_STALLED, milliseconds. @defaultValue it may be silent */
+  readonly aliveWithinMs?: number;
   /** Its own options, checked; given to each incarnation. */
   readonly options: unknown;
   readonly common: Required<Pick<ReceiverOptions, "inflightBytesMax" | "storeTimeoutMs">> &

@@ -25,7 +25,7 @@ class Scene {
   opening: Promise<ReceiverSession> | undefined;
   session: Partial<ReceiverSession> = {};
 
-  constructor(redelivers: boolean) {
+  constructor(redelivers: boolean, aliveWithinMs?: number) {
     const { clock } = this;
     this.log = new PacedLog({
       clock,
@@ -39,6 +39,7 @@ class Scene {
       type: "push",
       name: "meters",
       redelivers,
+      ...(aliveWithinMs === undefined ? {} : { aliveWithinMs }),
       options: {},
       common: { inflightBytesMax: 1_000, storeTimeoutMs: 1_000 },
       open: (context) => this.#open(context),
@@ -251,3 +252,8 @@ for (const { redelivers, isResumed, isKept } of [
     ok(scene.intake.status().dropped.size === 0);
   });
 }
+
+test("intake: how long a receiver may be silent is its unit's limit, and has none unless it says so", () => {
+  equal(new Scene(true, 90_000).intake.definition().aliveWithinMs, 90_000);
+  equal("aliveWithinMs" in new Scene(true).intake.definition(), false);
+});
