@@ -34,6 +34,8 @@ export const targets: Targets = {
     [cpu]: { floor: 0.3, aim: 0.13 },
   },
   "receive/http, 1,000 records a request, 4 connections": { [rate]: atLeast(400_000) },
+  "receive/mqtt, QoS 1, 100 publishers at mosquitto": { [rate]: atLeast(30_000) },
+  "receive/kafka, 4 partitions": { [rate]: atLeast(250_000) },
   "receive/http, 1 record a request, 32 connections": { [rate]: atLeast(8_000) },
   "receive/websocket, 4 connections": { [rate]: atLeast(150_000) },
   "receive/mqtt-listener, QoS 1, 100 clients, 20 under way": { [rate]: atLeast(30_000) },

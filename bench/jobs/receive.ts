@@ -7,6 +7,7 @@ import { receiveOnly } from "../configurations.ts";
 import { type Job, type Measurement, type RunContext, scaled, type Variant } from "../job.ts";
 import { type ClientLoad, runClients, sendLoad, speed } from "../load.ts";
 import { BenchSite, type Configuration } from "../program.ts";
+import { brokerVariants } from "./receive-brokers.ts";
 
 const bytesPerMib = 1024 * 1024;
 
@@ -109,5 +110,6 @@ export const receive: Job = {
     variant("websocket, 4 connections", websocket()),
     variant("mqtt-listener, QoS 1, 100 clients, 1 under way", mqtt(1)),
     variant("mqtt-listener, QoS 1, 100 clients, 20 under way", mqtt(20)),
+    ...brokerVariants,
   ],
 };
