@@ -27,6 +27,7 @@ export interface RegistersOptions {
 export const registers: ReceiverFactory<RegistersOptions> = defineReceiver({
   type: "registers",
   redelivers: true,
+  dials: true, // a device that is switched off is tried for ever
   options: schema.object({
     host: schema.string(),
     port: schema.withDefault(schema.port(), 502),

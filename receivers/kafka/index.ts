@@ -25,6 +25,9 @@ export type { KafkaInput, KafkaOptions, KafkaSasl } from "./options.ts";
 export const kafka: ReceiverFactory<KafkaInput> = defineReceiver({
   type: "kafka",
   redelivers: true,
+  dials: true,
+  // The group has given the member up long before.
+  aliveWithinMs: ({ sessionTimeoutMs }) => 3 * sessionTimeoutMs,
   options: kafkaOptions,
   check: checkKafka,
   async open(context) {

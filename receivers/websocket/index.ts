@@ -58,6 +58,7 @@ export const websocket: ReceiverFactory<WebSocketInput> = defineReceiver({
 export const websocketClient: ReceiverFactory<WebSocketClientInput> = defineReceiver({
   type: "websocket-client",
   redelivers,
+  dials: true,
   options: webSocketClientOptions,
   check: checkWebSocketClient,
   async open(context) {
