@@ -11,6 +11,7 @@ import { codeOf, HoldfastError, toError } from "../../src/errors.ts";
 import type { BlockSplitter, Refusal, Split, Workspace } from "../../src/framing/index.ts";
 import type { Cancel } from "../../src/host/clock.ts";
 import type { Connection } from "../../src/host/sockets.ts";
+import type { ConnectionGroup, GroupedConnection } from "../../src/record/connection-group.ts";
 import { StoreQueue, type StoreQueueOwner } from "../../src/record/store-queue.ts";
 import { redelivers, type TcpOptions } from "./options.ts";
 import {
@@ -33,15 +34,10 @@ const STOP_LINGER_MS = 250;
 export interface ConnectionOwner {
   readonly context: ReceiverContext<TcpOptions>;
   readonly workspace: Workspace;
-  /** Between `pause` and `resume` of the engine. */
-  readonly isPaused: boolean;
-  /** Calls `acknowledge` of the connection once, after everything that resolved in this turn. */
-  acknowledgeSoon(connection: TcpConnection): void;
   /** Who has which session. */
   readonly sessions: Sessions;
-  /** The socket is gone; `settled` when the connection also has nothing left to store. */
-  disconnected(): void;
-  settled(connection: TcpConnection): void;
+  /** All connections of the receiver. */
+  readonly group: ConnectionGroup<TcpConnection>;
 }
 
 /**
@@ -51,7 +47,7 @@ export interface ConnectionOwner {
 type Phase = "reading" | "over" | "goodbye";
 
 /** See above. */
-export class TcpConnection implements StoreQueueOwner, SessionHolder {
+export class TcpConnection implements StoreQueueOwner, SessionHolder, GroupedConnection {
   readonly #owner: ConnectionOwner;
   readonly #connection: Connection;
   readonly #splitter: BlockSplitter;
@@ -95,7 +91,7 @@ export class TcpConnection implements StoreQueueOwner, SessionHolder {
     connection.onEnd(guard(() => this.#ended()));
     connection.onClose(guard((cause?: Error) => this.#disconnected(cause)));
     if (idleTimeoutMs > 0) this.#watchIdle(idleTimeoutMs);
-    if (owner.isPaused) connection.pause();
+    if (owner.group.isPaused) connection.pause();
   }
 
   get context(): ReceiverContext<TcpOptions> {
@@ -103,7 +99,7 @@ export class TcpConnection implements StoreQueueOwner, SessionHolder {
   }
 
   get isPaused(): boolean {
-    return this.#owner.isPaused;
+    return this.#owner.group.isPaused;
   }
 
   /** A client that gets counts sends again what they do not cover. */
@@ -155,7 +151,7 @@ export class TcpConnection implements StoreQueueOwner, SessionHolder {
   }
 
   stored(): void {
-    this.#owner.acknowledgeSoon(this);
+    this.#owner.group.acknowledgeSoon(this);
   }
 
   broke(cause: Error): void {
@@ -164,7 +160,7 @@ export class TcpConnection implements StoreQueueOwner, SessionHolder {
     // A fenced incarnation is about to be closed; anything else is worth a line.
     if (code !== "STORE_FENCED")
       this.#warn(`ends after ${this.#queue.storedCount} messages: ${cause.message}`, code);
-    this.#owner.acknowledgeSoon(this);
+    this.#owner.group.acknowledgeSoon(this);
   }
 
   settledOne(): void {
@@ -355,7 +351,7 @@ export class TcpConnection implements StoreQueueOwner, SessionHolder {
     this.#endInput(
       cause === undefined ? "the connection was closed" : `the connection broke (${cause.message})`,
     );
-    this.#owner.disconnected();
+    this.#owner.group.disconnected();
     this.#finishIfDone();
   }
 
@@ -363,7 +359,7 @@ export class TcpConnection implements StoreQueueOwner, SessionHolder {
     if (this.#isSettled) return;
     this.#isSettled = true;
     this.#queue.close();
-    this.#owner.settled(this);
+    this.#owner.group.settled(this);
   }
 
   #warn(what: string, code: string): void {

@@ -6,7 +6,7 @@ import type { ReceiverContext, ReceiverSession } from "../../src/contract/receiv
 import { HoldfastError, toError } from "../../src/errors.ts";
 import type { ConnectOptions, PeerStream } from "../../src/host/sockets.ts";
 import { readClientTls } from "../../src/tls-options.ts";
-import { Acknowledger } from "./acknowledger.ts";
+import { ConnectionGroup } from "../../src/record/connection-group.ts";
 import { CLOSE_LIMIT, type ConnectionOwner, WebSocketConnection } from "./connection.ts";
 import { deflateOptions } from "./deflate.ts";
 import { Gather } from "./gather.ts";
@@ -48,70 +48,40 @@ export function targetOf(url: string): Target {
 export class WebSocketSession implements ConnectionOwner, ReceiverSession {
   readonly context: ReceiverContext<WebSocketClientOptions>;
   readonly gather: Gather;
-  readonly #acknowledger: Acknowledger;
-  readonly #settled: Promise<void>;
-  #connection: WebSocketConnection | undefined;
-  #isPaused = false;
-  #isClosing = false;
-  #whenSettled: (() => void) | undefined;
+  /** Of one. */
+  readonly group: ConnectionGroup<WebSocketConnection>;
 
   constructor(context: ReceiverContext<WebSocketClientOptions>) {
-    const { guard, signal } = context;
     this.context = context;
-    this.gather = new Gather(guard);
-    this.#acknowledger = new Acknowledger(guard);
-    this.#settled = new Promise((resolve) => {
-      this.#whenSettled = resolve;
-    });
-    // It has failed: `close` comes later, and by then more might have been read.
-    const stop = guard(() => this.#connection?.stop());
-    signal.addEventListener("abort", stop, { once: true });
-  }
-
-  get isPaused(): boolean {
-    return this.#isPaused;
+    this.gather = new Gather(context.guard);
+    this.group = new ConnectionGroup(context);
   }
 
   /** @throws CONNECTION_FAILED, CONNECTION_UNTRUSTED, CONNECTION_REFUSED, CONNECTION_STALLED, CONFIG_VALUE */
   async connect(): Promise<void> {
-    const { name, options, files, dial, connections } = this.context;
+    const { name, options, files, dial } = this.context;
     const { host, port, isSecure } = targetOf(options.url);
     const tls = isSecure ? { tls: await readClientTls(name, files, options.tls ?? {}) } : {};
     // The connection begins in the same turn in which the handshake ends: no message comes before it.
-    this.#connection = await dial(`${host}:${port}`, () => this.#dial({ host, port, ...tls }));
-    connections(1);
+    await dial(`${host}:${port}`, () => this.#dial({ host, port, ...tls }));
   }
 
   pause(): void {
-    this.#isPaused = true;
-    this.#connection?.pause();
+    this.group.pause();
   }
 
   resume(): void {
-    this.#isPaused = false;
-    this.#connection?.resume();
+    this.group.resume();
   }
 
   close(signal: AbortSignal): Promise<void> {
-    this.#isClosing = true;
-    this.#connection?.stop();
-    const destroy = (): void => {
-      this.#connection?.destroy(toError(signal.reason));
-      this.#whenSettled?.();
-    };
-    if (signal.aborted) destroy();
-    else signal.addEventListener("abort", destroy, { once: true });
-    return this.#settled.finally(() => signal.removeEventListener("abort", destroy));
-  }
-
-  acknowledgeSoon(connection: WebSocketConnection): void {
-    this.#acknowledger.soon(connection);
+    return this.group.close(signal, async () => undefined);
   }
 
   disconnected(code: number, reason: string): void {
-    const { connections, fail, options } = this.context;
-    connections(0);
-    if (this.#isClosing) return;
+    const { fail, options } = this.context;
+    this.group.disconnected();
+    if (this.group.isOver) return;
     const { host } = targetOf(options.url);
     const isUnwanted = UNWANTED_CLOSES.has(code);
     const why = reason === "" ? "" : `: ${reason.slice(0, 123)}`;
@@ -124,18 +94,14 @@ export class WebSocketSession implements ConnectionOwner, ReceiverSession {
     );
   }
 
-  settled(): void {
-    this.#whenSettled?.();
-  }
-
-  async #dial(target: ConnectOptions): Promise<WebSocketConnection> {
+  async #dial(target: ConnectOptions): Promise<void> {
     const { sockets, signal } = this.context;
     const peer = await sockets.connectStream(target, signal);
     peer.stream.on("error", () => peer.stream.destroy());
-    return await this.#handshake(peer);
+    await this.#handshake(peer);
   }
 
-  #handshake(peer: PeerStream): Promise<WebSocketConnection> {
+  #handshake(peer: PeerStream): Promise<void> {
     const { options, signal, clock } = this.context;
     const { host } = targetOf(options.url);
     const socket = new WebSocket(options.url, [...options.subprotocols], {
@@ -171,9 +137,9 @@ export class WebSocketSession implements ConnectionOwner, ReceiverSession {
       );
       socket.once("open", () => {
         over();
-        const connection = new WebSocketConnection(this, socket, peer);
+        this.group.add(new WebSocketConnection(this, socket, peer));
         for (const message of options.greeting) socket.send(message);
-        resolve(connection);
+        resolve();
       });
     });
   }

@@ -11,6 +11,7 @@ import type { RecordBlock } from "../../src/contract/record.ts";
 import { codeOf, HoldfastError } from "../../src/errors.ts";
 import type { Cancel } from "../../src/host/clock.ts";
 import type { PeerStream } from "../../src/host/sockets.ts";
+import type { ConnectionGroup, GroupedConnection } from "../../src/record/connection-group.ts";
 import { StoreQueue, type StoreQueueOwner } from "../../src/record/store-queue.ts";
 import type { BlockTaker, Gather } from "./gather.ts";
 import { redelivers, type StreamOptions } from "./options.ts";
@@ -49,13 +50,10 @@ const NO_CODE = 1005;
 export interface ConnectionOwner {
   readonly context: ReceiverContext<StreamOptions>;
   readonly gather: Gather;
-  /** Between `pause` and `resume` of the engine. */
-  readonly isPaused: boolean;
-  /** Calls `acknowledge` of the connection once, after everything that resolved in this turn. */
-  acknowledgeSoon(connection: WebSocketConnection): void;
-  /** The socket is gone; `settled` when the connection also has nothing left to store. */
+  /** All connections of the receiver. */
+  readonly group: ConnectionGroup<WebSocketConnection>;
+  /** The socket is gone; the connection may have something left to store. */
   disconnected(code: number, reason: string): void;
-  settled(connection: WebSocketConnection): void;
 }
 
 /**
@@ -65,7 +63,7 @@ export interface ConnectionOwner {
 type Phase = "reading" | "over" | "goodbye";
 
 /** See above. */
-export class WebSocketConnection implements StoreQueueOwner, BlockTaker {
+export class WebSocketConnection implements StoreQueueOwner, BlockTaker, GroupedConnection {
   readonly #owner: ConnectionOwner;
   readonly #socket: WebSocket;
   readonly #peer: string;
@@ -111,7 +109,7 @@ export class WebSocketConnection implements StoreQueueOwner, BlockTaker {
       guard((code: number, reason: Buffer) => this.#disconnected(code, reason.toString())),
     );
     if (options.idleTimeoutMs > 0) this.#watchIdle(options.idleTimeoutMs);
-    if (owner.isPaused) socket.pause();
+    if (owner.group.isPaused) socket.pause();
   }
 
   get context(): ReceiverContext<StreamOptions> {
@@ -119,7 +117,7 @@ export class WebSocketConnection implements StoreQueueOwner, BlockTaker {
   }
 
   get isPaused(): boolean {
-    return this.#owner.isPaused;
+    return this.#owner.group.isPaused;
   }
 
   /** Who gets counts sends again what they do not cover. */
@@ -172,7 +170,7 @@ export class WebSocketConnection implements StoreQueueOwner, BlockTaker {
   }
 
   stored(): void {
-    this.#owner.acknowledgeSoon(this);
+    this.#owner.group.acknowledgeSoon(this);
   }
 
   broke(cause: Error): void {
@@ -181,7 +179,7 @@ export class WebSocketConnection implements StoreQueueOwner, BlockTaker {
     // A fenced incarnation is about to be closed; anything else is worth a line.
     if (code !== "STORE_FENCED")
       this.#warn(`ends after ${this.#queue.storedCount} messages: ${cause.message}`, code);
-    this.#owner.acknowledgeSoon(this);
+    this.#owner.group.acknowledgeSoon(this);
   }
 
   settledOne(): void {
@@ -317,7 +315,7 @@ export class WebSocketConnection implements StoreQueueOwner, BlockTaker {
     if (this.#isSettled) return;
     this.#isSettled = true;
     this.#queue.close();
-    this.#owner.settled(this);
+    this.#owner.group.settled(this);
   }
 
   #warn(what: string, code: string): void {

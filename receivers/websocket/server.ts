@@ -4,11 +4,11 @@
 import type { Duplex } from "node:stream";
 import { type WebSocket, WebSocketServer } from "ws";
 import type { ReceiverContext, ReceiverSession } from "../../src/contract/receiver.ts";
-import { HoldfastError, toError } from "../../src/errors.ts";
+import { HoldfastError } from "../../src/errors.ts";
 import type { HttpListener, HttpResponse, HttpUpgrade } from "../../src/host/http.ts";
 import type { Endpoint } from "../../src/host/sockets.ts";
+import { ConnectionGroup } from "../../src/record/connection-group.ts";
 import { type Access, accessOf, refusalOfNames } from "../../src/access.ts";
-import { Acknowledger } from "./acknowledger.ts";
 import { chosenProtocol, type Refusal, refusalOf } from "./admission.ts";
 import { CLOSE_LIMIT, type ConnectionOwner, WebSocketConnection } from "./connection.ts";
 import { Gather } from "./gather.ts";
@@ -36,22 +36,16 @@ const STATUS_TEXTS: Readonly<Record<Refusal["status"], string>> = {
 export class WebSocketListener implements ConnectionOwner, ReceiverSession {
   readonly context: ReceiverContext<WebSocketOptions>;
   readonly gather: Gather;
+  readonly group: ConnectionGroup<WebSocketConnection>;
   readonly #handshakes: WebSocketServer;
-  /** Connected, or with something left to store. */
-  readonly #connections = new Set<WebSocketConnection>();
-  readonly #acknowledger: Acknowledger;
-  #connectedCount = 0;
-  #isPaused = false;
   #listener: HttpListener | undefined;
   #access: Access | undefined;
-  #closing: Promise<void> | undefined;
-  #whenEmpty: (() => void) | undefined;
 
   constructor(context: ReceiverContext<WebSocketOptions>) {
-    const { signal, guard, options } = context;
+    const { guard, options } = context;
     this.context = context;
     this.gather = new Gather(guard);
-    this.#acknowledger = new Acknowledger(guard);
+    this.group = new ConnectionGroup(context);
     this.#handshakes = new WebSocketServer({
       noServer: true,
       ...CLOSE_LIMIT,
@@ -60,17 +54,10 @@ export class WebSocketListener implements ConnectionOwner, ReceiverSession {
       perMessageDeflate: deflateOptions(options),
       handleProtocols: (offered) => chosenProtocol(options, offered) ?? false,
     });
-    // It has failed: `close` comes later, and by then more might have been read.
-    const stop = guard(() => this.#stopConnections());
-    signal.addEventListener("abort", stop, { once: true });
   }
 
   get address(): Endpoint {
     return this.#listener?.address ?? this.context.options;
-  }
-
-  get isPaused(): boolean {
-    return this.#isPaused;
   }
 
   async listen(): Promise<void> {
@@ -98,42 +85,20 @@ export class WebSocketListener implements ConnectionOwner, ReceiverSession {
   }
 
   pause(): void {
-    this.#isPaused = true;
-    for (const connection of this.#connections) connection.pause();
+    this.group.pause();
   }
 
   resume(): void {
-    this.#isPaused = false;
-    for (const connection of this.#connections) {
-      // What is held may fill the log again: then `pause` was called inside.
-      if (this.#isPaused) return;
-      connection.resume();
-    }
+    this.group.resume();
   }
 
   close(signal: AbortSignal): Promise<void> {
-    this.#closing ??= this.#stop();
-    const destroyAll = (): void => {
-      for (const connection of this.#connections) connection.destroy(toError(signal.reason));
-      this.#whenEmpty?.();
-    };
-    if (signal.aborted) destroyAll();
-    else signal.addEventListener("abort", destroyAll, { once: true });
-    return this.#closing.finally(() => signal.removeEventListener("abort", destroyAll));
-  }
-
-  acknowledgeSoon(connection: WebSocketConnection): void {
-    this.#acknowledger.soon(connection);
+    // Who is left when all are settled has no websocket: nothing of it is worth a wait.
+    return this.group.close(signal, async (settled) => this.#listener?.close(settled));
   }
 
   disconnected(): void {
-    this.#connectedCount--;
-    this.context.connections(this.#connectedCount);
-  }
-
-  settled(connection: WebSocketConnection): void {
-    this.#connections.delete(connection);
-    if (this.#connections.size === 0) this.#whenEmpty?.();
+    this.group.disconnected();
   }
 
   #upgrade(upgrade: HttpUpgrade): void {
@@ -141,14 +106,12 @@ export class WebSocketListener implements ConnectionOwner, ReceiverSession {
     const { stream } = peer;
     // For as long as it lives: whatever becomes of the handshake, an error of a socket ends that socket only.
     stream.on("error", () => stream.destroy());
-    if (this.#closing !== undefined || this.context.signal.aborted) return void stream.destroy();
+    if (this.group.isOver) return void stream.destroy();
     const refusal = this.#refusalOf(upgrade);
     if (refusal !== undefined) return this.#refuse(peer.peer, stream, refusal);
     this.#handshakes.handleUpgrade(request, stream, head, (socket: WebSocket) => {
-      this.#connectedCount++;
-      this.#connections.add(new WebSocketConnection(this, socket, peer));
+      this.group.add(new WebSocketConnection(this, socket, peer));
       this.context.alive();
-      this.context.connections(this.#connectedCount);
     });
   }
 
@@ -159,8 +122,9 @@ export class WebSocketListener implements ConnectionOwner, ReceiverSession {
     const refusal = refusalOf(options, { headers, path, query });
     if (refusal !== undefined) return refusal;
     const { connectionsMax } = options;
-    if (this.#connectedCount < connectionsMax) return undefined;
-    const message = `${this.#connectedCount} are open, limit ${connectionsMax}`;
+    const { connectedCount } = this.group;
+    if (connectedCount < connectionsMax) return undefined;
+    const message = `${connectedCount} are open, limit ${connectionsMax}`;
     return { status: 503, cause: new HoldfastError("CONNECTION_LIMIT", message) };
   }
 
@@ -178,23 +142,6 @@ export class WebSocketListener implements ConnectionOwner, ReceiverSession {
     // What it sends is read and dropped: a socket that is closed over unread bytes is reset, and the answer lost.
     stream.resume();
     stream.end(`${head.join("\r\n")}\r\n\r\n${body}`);
-  }
-
-  #stopConnections(): void {
-    for (const connection of this.#connections) connection.stop();
-  }
-
-  async #stop(): Promise<void> {
-    const empty = new Promise<void>((resolve) => {
-      this.#whenEmpty = resolve;
-    });
-    const settled = new AbortController();
-    const closed = this.#listener?.close(settled.signal);
-    this.#stopConnections();
-    if (this.#connections.size > 0) await empty;
-    // Who is left has no websocket: nothing of it is worth a wait.
-    settled.abort();
-    await closed;
   }
 }
 
