@@ -16,11 +16,20 @@ const VERSIONS = ["20.19.0", "22", "24"];
 const NOT_SMOKE = [
   "--exclude=crash",
   "--exclude=faults/",
+  "--exclude=examples/kafka",
+  "--exclude=fleet",
+  "--exclude=kafka/broker",
+  "--exclude=kafka/direct-broker",
+  "--exclude=kafka/direct-kill",
   "--exclude=kafka/faults",
   "--exclude=kafka/older",
+  "--exclude=kafka/redelivery",
+  "--exclude=kill.test",
   "--exclude=properties",
+  "--exclude=restarts/",
   "--exclude=tidy",
   "--exclude=package.test",
+  "--exclude=torture",
 ];
 
 const quiet = { quiet: true };

@@ -335,7 +335,7 @@ test("kafka: a broken connection opens another incarnation even with a decision 
   await produce(broker, "resumed", [{ value: "1" }]);
   const scene = await KafkaScene.make(
     context,
-    { brokers: [broker.plain], topics: ["resumed"] },
+    { brokers: [broker.plain], topics: ["resumed"], sessionTimeoutMs: 3_000, heartbeatMs: 300 },
     {
       supervision: {
         receivers: oneForOne({ maxRestarts: 100, withinMs: 60_000, decide: () => "resume" }),
