@@ -1,19 +1,14 @@
 /**
- * kafkajs, as one incarnation uses it: made fresh, without restarts of its own, with our sockets and our logger.
+ * A consumer of kafkajs as one incarnation of a receiver uses it, and the cluster behind it.
  */
-import kafkajs, {
-  type Cluster,
-  type Consumer,
-  type LogEntry,
-  type PartitionAssigner,
-  type SASLOptions,
-} from "kafkajs";
+import kafkajs, { type Cluster, type Consumer, type PartitionAssigner } from "kafkajs";
 import type { Logger } from "../../src/contract/logger.ts";
 import type { Clock } from "../../src/host/clock.ts";
 import type { ClientTls } from "../../src/host/tls.ts";
+import { connectionOf, TRIES } from "./connection.ts";
 import { lookUp, type TopicPartition } from "./lookup.ts";
 import type { KafkaOptions } from "./options.ts";
-import { BrokerSockets } from "./sockets.ts";
+import type { BrokerSockets } from "./sockets.ts";
 import type { PartitionFacts } from "./start.ts";
 
 /** What a client is made of. */
@@ -30,20 +25,6 @@ export interface ClientParts {
   readonly beforeJoin: () => Promise<void>;
 }
 
-/** For a TCP connection and its TLS handshake. */
-const CONNECT_MS_MAX = 5_000;
-/** For an answer, beyond what the broker is told it may wait. */
-const REQUEST_MS_MAX = 10_000;
-/**
- * Within one attempt: the next broker of the list, a coordinator that is just moving, a join that another member's join
- * has overtaken. What takes longer fails, and the supervisor decides.
- */
-const TRIES = { retries: 5, initialRetryTime: 100, maxRetryTime: 1_000, factor: 0.2 } as const;
-/** The same text from kafkajs is passed on so often. */
-const TOLD_MS = 60_000;
-/** Texts that are remembered for that. */
-const TEXTS_MAX = 64;
-
 /** What kafkajs says, and tells nobody else, before it forgets an offset. Should the text change, the ids tell. */
 const OUT_OF_RANGE = "Offset out of range";
 
@@ -56,24 +37,14 @@ export class KafkaClient {
   #findCoordinator: Cluster["findGroupCoordinator"] | undefined;
 
   constructor(parts: ClientParts) {
-    const { options, group, tls, clock, logger, connections, reset, beforeJoin } = parts;
+    const { options, group, reset, beforeJoin } = parts;
     this.#group = group;
-    this.#sockets = new BrokerSockets(tls, connections);
-    const { sasl, brokers, clientId, maxWaitMs } = options;
-    const retries = Math.max(TRIES.retries, brokers.length);
-    const kafka = new kafkajs.Kafka({
-      brokers: [...brokers],
-      clientId,
-      connectionTimeout: CONNECT_MS_MAX,
-      authenticationTimeout: REQUEST_MS_MAX,
-      requestTimeout: REQUEST_MS_MAX + maxWaitMs,
-      retry: { ...TRIES, retries },
-      socketFactory: this.#sockets.create,
-      logLevel: kafkajs.logLevel.WARN,
-      logCreator: () => told(clock, logger, reset),
-      // The mechanism is one of kafkajs's, which declares a type for each.
-      ...(sasl === undefined ? {} : { sasl: { ...sasl } as SASLOptions }),
+    const { kafka, sockets } = connectionOf({
+      ...parts,
+      maxWaitMs: options.maxWaitMs,
+      heard: (text) => (text.startsWith(OUT_OF_RANGE) ? reset() : undefined),
     });
+    this.#sockets = sockets;
     // An assigner is told of the cluster: the only public way to ask it for positions and ids.
     const assigner: PartitionAssigner = (config) => {
       const { cluster } = config;
@@ -95,7 +66,7 @@ export class KafkaClient {
       heartbeatInterval: options.heartbeatMs,
       maxBytesPerPartition: options.partitionBytesMax,
       maxBytes: options.fetchBytesMax,
-      maxWaitTimeInMs: maxWaitMs,
+      maxWaitTimeInMs: options.maxWaitMs,
       allowAutoTopicCreation: false,
       readUncommitted: options.readUncommitted,
       retry: { ...TRIES, restartOnFailure: () => Promise.resolve(false) },
@@ -132,22 +103,4 @@ export class KafkaClient {
     await Promise.race([disconnected, deadline]);
     this.#sockets.close();
   }
-}
-
-/** kafkajs's warnings and errors, each text once a minute; what it means for the receiver its own error says. */
-function told(clock: Clock, logger: Logger, reset: () => void): (entry: LogEntry) => void {
-  const toldMs = new Map<string, number>();
-  return ({ log, namespace }) => {
-    if (log.message.startsWith(OUT_OF_RANGE)) reset();
-    const text = `kafkajs: ${namespace}: ${log.message}`;
-    const nowMs = clock.monotonicMs();
-    if (nowMs - (toldMs.get(text) ?? -Infinity) < TOLD_MS) return;
-    if (toldMs.size >= TEXTS_MAX) toldMs.clear();
-    toldMs.set(text, nowMs);
-    const { error, broker } = log;
-    logger.warn(text, {
-      ...(typeof error === "string" ? { error } : {}),
-      ...(broker === undefined ? {} : { broker }),
-    });
-  };
 }

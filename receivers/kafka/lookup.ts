@@ -3,7 +3,8 @@
  */
 import type { Broker, Cluster } from "kafkajs";
 import type { PartitionFacts } from "./start.ts";
-import { askTopicIds, type RequestSender, tellsTopicIds } from "./topic-ids.ts";
+import { askTopicIds, METADATA } from "./topic-ids.ts";
+import { senderOf } from "./wire.ts";
 
 /** A partition of a topic. */
 export interface TopicPartition {
@@ -73,22 +74,13 @@ export async function topicIds(
   topics: readonly string[],
 ): Promise<ReadonlyMap<string, string | undefined>> {
   const [nodeId] = cluster.getNodeIds();
-  const sender = senderOf(await cluster.findBroker({ nodeId: String(nodeId) }));
+  const sender = senderOf(await cluster.findBroker({ nodeId: String(nodeId) }), METADATA);
   return sender === undefined ? new Map() : await askTopicIds(sender, topics);
 }
 
 /** The name of a partition's channel and of its entry in maps: `orders-0`. */
 export function keyOf({ topic, partition }: TopicPartition): string {
   return `${topic}-${partition}`;
-}
-
-/** How kafkajs's brokers send a request that is none of kafkajs's, where the broker answers ours. */
-function senderOf(broker: Broker): RequestSender | undefined {
-  if (!("versions" in broker) || !tellsTopicIds(broker.versions)) return undefined;
-  const pool = "connectionPool" in broker ? broker.connectionPool : undefined;
-  if (typeof pool !== "object" || pool === null || !("send" in pool)) return undefined;
-  // Decode boundary: what kafkajs's own requests are sent with.
-  return pool as RequestSender;
 }
 
 interface AskedTopic {
@@ -110,8 +102,8 @@ async function committedOffsets(
   return offsetsByKey(responses);
 }
 
-/** Offsets as numbers; negative ones stand for nothing. */
-function offsetsByKey(
+/** Offsets as numbers, by {@link keyOf}; negative ones stand for nothing. */
+export function offsetsByKey(
   topics: readonly {
     readonly topic: string;
     readonly partitions: readonly { readonly partition: number; readonly offset: string }[];

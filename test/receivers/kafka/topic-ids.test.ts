@@ -4,11 +4,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import {
-  askTopicIds,
-  type RequestSender,
-  tellsTopicIds,
-} from "../../../receivers/kafka/topic-ids.ts";
+import { askTopicIds, tellsTopicIds } from "../../../receivers/kafka/topic-ids.ts";
+import type { RequestSender } from "../../../receivers/kafka/wire.ts";
 
 const ID = "000102030405060708090a0b0c0d0e0f";
 
