@@ -80,6 +80,7 @@ export type Code =
   | "KAFKA_UNAUTHORIZED"
   | "KAFKA_GROUP_REFUSED"
   | "KAFKA_CODEC_MISSING"
+  | "KAFKA_VERSION_UNSUPPORTED"
   | "KAFKA_FAILED"
   | "UNIT_DEADLINE"
   | "UNIT_STOPPED"
@@ -176,6 +177,7 @@ export const CODES: Readonly<Record<Code, CodeRule>> = {
   KAFKA_UNAUTHORIZED: permanent,
   KAFKA_GROUP_REFUSED: permanent,
   KAFKA_CODEC_MISSING: permanent,
+  KAFKA_VERSION_UNSUPPORTED: permanent,
   KAFKA_FAILED: transient,
   // Supervision
   UNIT_DEADLINE: transient,

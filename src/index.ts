@@ -51,7 +51,14 @@ export type {
   SinkSession,
   WriteResult,
 } from "./contract/sink.ts";
-export type { BatchBounds, DirectSource, Source, SourceContext } from "./contract/source.ts";
+export type {
+  BatchBounds,
+  DirectSource,
+  Source,
+  SourceContext,
+  SourceGapReason,
+  SourceItem,
+} from "./contract/source.ts";
 export type { Health, Snapshot } from "./contract/status.ts";
 export type {
   Backoff,

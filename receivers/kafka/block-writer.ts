@@ -7,18 +7,24 @@ import type { RecordBlock } from "../../src/contract/record.ts";
 import { HoldfastError } from "../../src/errors.ts";
 import type { KafkaOptions } from "./options.ts";
 
-/** A message as kafkajs decodes it. */
-export interface FetchedMessage {
+/** A record of Kafka. */
+export interface Message {
   readonly key: Buffer | null;
   readonly value: Buffer | null;
-  readonly timestamp: string;
-  readonly offset: string;
+  /** Milliseconds since 1970; below 0 for none. */
+  readonly timestamp: string | number;
+  readonly offset: string | number;
   readonly headers?: FetchedHeaders;
 }
 
+/** A message as kafkajs decodes it. */
+export interface FetchedMessage extends Message {
+  readonly offset: string;
+}
+
 /** Values of one header: several when its name comes more than once. */
-type HeaderValue = Buffer | string | undefined | null;
-type FetchedHeaders = Readonly<Record<string, HeaderValue | readonly HeaderValue[]>>;
+export type HeaderValue = Buffer | string | undefined | null;
+export type FetchedHeaders = Readonly<Record<string, HeaderValue | readonly HeaderValue[]>>;
 
 /** A block is closed before it grows over so many bytes; one record alone may be longer. */
 export const BLOCK_BYTES: number = 1024 * 1024;
@@ -61,7 +67,7 @@ export class BlockWriter {
   }
 
   /** Takes messages from `firstIndex` on, until a block is full or a message is refused. */
-  write(messages: readonly FetchedMessage[], firstIndex: number): Written {
+  write(messages: readonly Message[], firstIndex: number): Written {
     this.#clear();
     let droppedCount = 0;
     for (let index = firstIndex; index < messages.length; index++) {
@@ -109,14 +115,14 @@ export class BlockWriter {
     this.#headers.clear();
   }
 
-  #isFullFor({ value }: FetchedMessage): boolean {
+  #isFullFor({ value }: Message): boolean {
     if (this.#count === 0) return false;
     const bytes = this.#values.length + this.#keys.length + this.#headers.length;
     return this.#count === BLOCK_RECORDS_MAX || bytes + (value?.length ?? 0) > BLOCK_BYTES;
   }
 
   /** Why the message can be no record, if so: then nothing was added. */
-  #add({ value, key, headers, timestamp, offset }: FetchedMessage): HoldfastError | undefined {
+  #add({ value, key, headers, timestamp, offset }: Message): HoldfastError | undefined {
     const keyBytes = key === null ? EMPTY : keyOf(key, this.#options.keys);
     const headerText = headersOf(headers, value === null);
     const headerBytes = headerText === "" ? EMPTY : Buffer.from(headerText);

@@ -152,3 +152,26 @@ function broughtBy(create: (() => object) | undefined): object {
     return {};
   }
 }
+
+/** Codecs of kafkajs's table, as they are asked for. */
+interface ReadingCodec {
+  decompress(bytes: Buffer): Promise<Buffer>;
+}
+
+const UNPACKED = 0;
+
+/**
+ * The bytes of a batch that is packed with the codec of this number.
+ *
+ * @throws KAFKA_CODEC_MISSING, KAFKA_FAILED
+ */
+export async function unpack(type: number, bytes: Buffer): Promise<Buffer> {
+  if (type === UNPACKED) return bytes;
+  // Decode boundary: kafkajs declares the table as a value of any type.
+  const table = kafkajs.CompressionCodecs as CodecTable;
+  const found = broughtBy(table[type]);
+  if (!("decompress" in found))
+    throw new HoldfastError("KAFKA_FAILED", `a batch has codec ${type}, the last one known is 4`);
+  // Decode boundary: it has just been found.
+  return await (found as ReadingCodec).decompress(bytes);
+}

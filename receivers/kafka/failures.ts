@@ -69,6 +69,14 @@ function kindOf(error: Error): string {
   return "type" in error && typeof error.type === "string" ? error.type : error.name;
 }
 
+/** What kind of failure it is: `type` of the outermost error that has one, else a name. */
+export function errorTypeOf(thrown: unknown): string {
+  const chain = chainOf(thrown);
+  const typed = chain.find((error) => "type" in error && typeof error.type === "string");
+  const named = typed ?? chain.at(-1);
+  return named === undefined ? "" : kindOf(named);
+}
+
 /** Whether it only says that the group is joining again, or has moved to another coordinator. */
 export function isRebalancing(thrown: unknown): boolean {
   return chainOf(thrown).some((error) => REBALANCING.has(kindOf(error)));

@@ -1,5 +1,5 @@
 /**
- * `holdfast/receivers/kafka`: records of Kafka topics, as a member of a consumer group.
+ * `holdfast/receivers/kafka`: records of Kafka topics, as a member of a consumer group or read directly.
  */
 import { defineReceiver, type ReceiverFactory } from "../../src/define-receiver.ts";
 import { readClientTls } from "../../src/tls-options.ts";
@@ -10,7 +10,14 @@ import { checkKafka, type KafkaInput, kafkaOptions } from "./options.ts";
 import { calmRequestQueues } from "./request-queue.ts";
 import { KafkaSession } from "./session.ts";
 
-export type { KafkaInput, KafkaOptions, KafkaSasl } from "./options.ts";
+export { kafkaDirect } from "./direct.ts";
+export type {
+  KafkaDirectInput,
+  KafkaDirectOptions,
+  KafkaInput,
+  KafkaOptions,
+  KafkaSasl,
+} from "./options.ts";
 
 /**
  * Joins a consumer group and stores what its partitions hold; see {@link KafkaInput} for the options.

@@ -1,5 +1,5 @@
 /**
- * Options of the kafka receiver.
+ * Options of the kafka receiver, and of the source that reads topics directly.
  */
 import { MESSAGE_BYTES_DEFAULT, MESSAGE_BYTES_LIMIT } from "../../src/framing/index.ts";
 import { HoldfastError } from "../../src/errors.ts";
@@ -70,6 +70,24 @@ export interface KafkaOptions {
 /** What one writes: brokers, topics, and what differs from the defaults. */
 export type KafkaInput = Pick<KafkaOptions, "brokers" | "topics"> & Partial<KafkaOptions>;
 
+/** Options of a source, with their defaults. Those of the receiver mean here what they mean there. */
+export interface KafkaDirectOptions
+  extends Pick<
+    KafkaOptions,
+    "brokers" | "topics" | "clientId" | "sasl" | "tls" | "keys" | "tombstones" | "readUncommitted"
+  > {
+  /** How often brokers are asked for more while there is nothing, 10 ms .. 10 min. @defaultValue 250 */
+  readonly pollMs: number;
+  /** How often new partitions are looked for, 1 s .. 24 h. @defaultValue 30,000 */
+  readonly refreshMs: number;
+  /** Of one partition in one fetch, as it is on the broker, 1 KiB .. 64 MiB. @defaultValue 1 MiB */
+  readonly fetchBytesMax: number;
+}
+
+/** What one writes for a source: brokers, topics, and what differs from the defaults. */
+export type KafkaDirectInput = Pick<KafkaDirectOptions, "brokers" | "topics"> &
+  Partial<KafkaDirectOptions>;
+
 const KIB = 1_024;
 const MIB = 1_024 * KIB;
 const HOUR_MS = 3_600_000;
@@ -80,19 +98,24 @@ const sasl: ObjectSchema<KafkaSasl, KafkaSasl> = schema.object({
   password: schema.secret(),
 });
 
-/** See {@link KafkaOptions}. */
-export const kafkaOptions: ObjectSchema<KafkaInput, KafkaOptions> = schema.object({
+/** Fields of both. */
+const shared = {
   brokers: schema.list(schema.string({ pattern: /^[^\s,/@]+:\d{1,5}$/ })),
   topics: schema.list(schema.string({ pattern: /^[A-Za-z0-9._-]{1,249}$/ })),
-  group: schema.optional(schema.string({ pattern: /\S/, bytesMax: 255 })),
   clientId: schema.withDefault(schema.string({ pattern: /^\S+$/, bytesMax: 255 }), "holdfast"),
-  from: schema.withDefault(schema.oneOf("earliest", "latest"), "earliest"),
-  onTopicReset: schema.withDefault(schema.oneOf("park", "accept"), "park"),
   sasl: schema.optional(sasl),
   tls: schema.optional(tlsConnectOptions),
   keys: schema.withDefault(schema.oneOf("text", "base64", "hex"), "text"),
   tombstones: schema.withDefault(schema.oneOf("store", "drop"), "store"),
   readUncommitted: schema.withDefault(schema.boolean(), false),
+};
+
+/** See {@link KafkaOptions}. */
+export const kafkaOptions: ObjectSchema<KafkaInput, KafkaOptions> = schema.object({
+  ...shared,
+  group: schema.optional(schema.string({ pattern: /\S/, bytesMax: 255 })),
+  from: schema.withDefault(schema.oneOf("earliest", "latest"), "earliest"),
+  onTopicReset: schema.withDefault(schema.oneOf("park", "accept"), "park"),
   messageBytesMax: schema.sizeBytes({
     default: MESSAGE_BYTES_DEFAULT,
     min: 1,
@@ -107,20 +130,44 @@ export const kafkaOptions: ObjectSchema<KafkaInput, KafkaOptions> = schema.objec
   commitIntervalMs: schema.durationMs({ default: 1_000, min: 10, max: 600_000 }),
 });
 
+/** See {@link KafkaDirectOptions}. */
+export const kafkaDirectOptions: ObjectSchema<KafkaDirectInput, KafkaDirectOptions> = schema.object(
+  {
+    ...shared,
+    pollMs: schema.durationMs({ default: 250, min: 10, max: 600_000 }),
+    refreshMs: schema.durationMs({ default: 30_000, min: 1_000, max: 24 * HOUR_MS }),
+    fetchBytesMax: schema.sizeBytes({ default: MIB, min: KIB, max: 64 * MIB }),
+  },
+);
+
 /** What the schema cannot know. @throws CONFIG_CONFLICT, CONFIG_VALUE */
 export function checkKafka(options: KafkaOptions): void {
-  const { brokers, topics, tls, heartbeatMs, sessionTimeoutMs } = options;
-  for (const [name, list] of Object.entries({ brokers, topics })) {
-    if (list.length === 0)
-      throw new HoldfastError("CONFIG_VALUE", `kafka: ${name} has 0 entries, at least 1 is needed`);
-    if (new Set(list).size < list.length)
-      throw new HoldfastError("CONFIG_VALUE", `kafka: ${name} has an entry twice`);
-  }
+  const { heartbeatMs, sessionTimeoutMs } = options;
   if (heartbeatMs * 2 > sessionTimeoutMs)
     throw new HoldfastError(
       "CONFIG_CONFLICT",
       `kafka: heartbeat is ${heartbeatMs} ms, more than half of sessionTimeout, ${sessionTimeoutMs} ms`,
       { fix: "heartbeat: about a third of sessionTimeout, or less" },
     );
+  checkShared(options);
+}
+
+/** What the schema cannot know. @throws CONFIG_CONFLICT, CONFIG_VALUE */
+export function checkKafkaDirect(options: KafkaDirectOptions): void {
+  checkShared(options);
+}
+
+/** What no schema knows of either. */
+function checkShared({
+  brokers,
+  topics,
+  tls,
+}: Pick<KafkaOptions, "brokers" | "topics" | "tls">): void {
+  for (const [name, list] of Object.entries({ brokers, topics })) {
+    if (list.length === 0)
+      throw new HoldfastError("CONFIG_VALUE", `kafka: ${name} has 0 entries, at least 1 is needed`);
+    if (new Set(list).size < list.length)
+      throw new HoldfastError("CONFIG_VALUE", `kafka: ${name} has an entry twice`);
+  }
   if (tls !== undefined) checkTlsConnect("kafka", tls);
 }

@@ -5,10 +5,10 @@
 import type { DeadLetterStore } from "../contract/dead-letters.ts";
 import type { Emit } from "../contract/events.ts";
 import type { Pipeline } from "../contract/graph.ts";
-import type { LogGap, Plan } from "../contract/log.ts";
+import type { Plan } from "../contract/log.ts";
 import type { StoredBlock } from "../contract/record.ts";
 import type { RejectedRow, RowChunk, WriteResult } from "../contract/sink.ts";
-import type { Source } from "../contract/source.ts";
+import type { Source, SourceItem } from "../contract/source.ts";
 import type { Decider } from "../contract/unit.ts";
 import { HoldfastError } from "../errors.ts";
 import type { Clock } from "../host/clock.ts";
@@ -39,6 +39,8 @@ export interface BatchParts {
 
 /** What `written` and `already-written` leave for the commit. */
 export type Tokens = Readonly<Record<string, Uint8Array>>;
+
+type SourceGap = Extract<SourceItem, { readonly kind: "gap" }>;
 
 const EMPTY_TOKEN: Uint8Array = new Uint8Array(0);
 
@@ -182,10 +184,10 @@ export class BatchRunner {
     return recordCount;
   }
 
-  /** A gap has no rows. The log has told of its own, with the exact range. */
-  #tellGap(partition: string, { from, to, reason }: LogGap): void {
+  /** A gap has no rows. The log has told of its own, with the exact range; what never was there is no loss. */
+  #tellGap(partition: string, { from, to, reason }: SourceGap): void {
     const { source, pipeline, emit } = this.#parts;
-    if (pipeline.source === undefined) return;
+    if (pipeline.source === undefined || reason === "absent") return;
     emit("source-gap", {
       source: source.name,
       pipeline: pipeline.name,

@@ -46,7 +46,10 @@ const RECEIVERS: Loaders<Receiver> = {
     defined((await import("../../receivers/websocket/index.ts")).websocketClient, isReceiver),
 };
 
-const SOURCES: Loaders<DirectSource> = {};
+const SOURCES: Loaders<DirectSource> = {
+  kafka: async () =>
+    defined((await import("../../receivers/kafka/index.ts")).kafkaDirect, isSource),
+};
 
 const SINKS: Loaders<Sink<never>> = {
   "json-lines": async () => {

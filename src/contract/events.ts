@@ -3,6 +3,7 @@
  * and metric label.
  */
 import type { GapReason, ReserveProgress } from "./log.ts";
+import type { SourceGapReason } from "./source.ts";
 import type { Directive, DropReason } from "./unit.ts";
 
 /** What each event carries. */
@@ -85,7 +86,7 @@ export interface Events {
     readonly partition: string;
     readonly from: number;
     readonly to: number;
-    readonly reason: GapReason;
+    readonly reason: Exclude<SourceGapReason, "absent">;
   };
   "log-quarantined": { readonly file: string; readonly bytes: number };
   "log-failed": { readonly error: Error };

@@ -4,7 +4,7 @@
 import type { Clock } from "../host/clock.ts";
 import type { Files } from "../host/files.ts";
 import type { Random } from "../host/random.ts";
-import type { LogItem, Offsets } from "./log.ts";
+import type { GapReason, LogItem, Offsets } from "./log.ts";
 import type { Logger } from "./logger.ts";
 
 /** Limits of one batch of one source. */
@@ -12,6 +12,23 @@ export interface BatchBounds {
   readonly recordsMax: number;
   readonly bytesMax: number;
 }
+
+/**
+ * Why a source has no records at some offsets. Beside the reasons that a log has: `partition-gone`, the whole partition is
+ * no more, and whatever bears its name now is another one; `absent`, there never was a record to read, or its owner took it
+ * out on purpose (compaction, marks of transactions, aborted transactions). The last is no loss: nobody is told.
+ */
+export type SourceGapReason = GapReason | "partition-gone" | "absent";
+
+/** What reading a source gives, in offset order and without overlap. */
+export type SourceItem =
+  | Extract<LogItem, { readonly kind: "records" }>
+  | {
+      readonly kind: "gap";
+      readonly from: number;
+      readonly to: number;
+      readonly reason: SourceGapReason;
+    };
 
 /** Replayable: reading the same range again gives the same records. */
 export interface Source {
@@ -28,7 +45,7 @@ export interface Source {
   read(
     range: { readonly partition: string; readonly from: number; readonly to: number },
     signal: AbortSignal,
-  ): AsyncIterable<LogItem>;
+  ): AsyncIterable<SourceItem>;
   /** Committed by every pipeline: may be deleted. */
   release(upTo: Offsets): Promise<void>;
   /** Records beyond these offsets, as far as is known without asking anybody. */

@@ -3,7 +3,7 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { kafka, type KafkaInput } from "../../../receivers/kafka/index.ts";
+import { kafka, kafkaDirect, type KafkaInput } from "../../../receivers/kafka/index.ts";
 
 const REQUIRED = { brokers: ["broker:9092"], topics: ["orders"] };
 
@@ -27,6 +27,28 @@ test("kafka options: what is left out has its default", () => {
     fetchBytesMax: 8_388_608,
     commitIntervalMs: 1_000,
   });
+});
+
+test("kafka direct options: what is left out has its default, and the same things are wrong", () => {
+  const source = kafkaDirect("orders", REQUIRED);
+  assert.deepEqual(source.options, {
+    ...REQUIRED,
+    clientId: "holdfast",
+    keys: "text",
+    tombstones: "store",
+    readUncommitted: false,
+    pollMs: 250,
+    refreshMs: 30_000,
+    fetchBytesMax: 1_048_576,
+  });
+  for (const [options, code] of [
+    [{ brokers: [] }, "CONFIG_VALUE"],
+    [{ topics: ["a", "a"] }, "CONFIG_VALUE"],
+    [{ tls: { key: "key.pem" } }, "CONFIG_CONFLICT"],
+    [{ pollMs: 1 }, "CONFIG_OUT_OF_RANGE"],
+    [{ ["group" as never]: "a" }, "CONFIG_KEY_UNKNOWN"],
+  ] as const)
+    assert.throws(() => kafkaDirect("orders", { ...REQUIRED, ...options }), { code });
 });
 
 const WRONG: readonly (readonly [title: string, options: KafkaInput, code: string])[] = [

@@ -1,0 +1,161 @@
+/**
+ * What a broker keeps and sends as it is: batches of records, one behind the other. The fields of a batch that count here:
+ *
+ *      0 first offset i64 |  8 length behind here i32 | 16 format i8 (2) | 21 attributes i16 | 23 last offset, relative i32
+ *     27 first time i64   | 35 last time i64          | 43 producer i64  | 57 records i32    | 61 records
+ *
+ * kafkajs leaves out what a batch says of itself, and that is the only thing that tells what compaction took from a
+ * batch's end; it also cannot take batches of very many records.
+ */
+import { HoldfastError } from "../../src/errors.ts";
+import type { FetchedHeaders, HeaderValue, Message } from "./block-writer.ts";
+import { unpack } from "./codecs.ts";
+import { WireReader } from "./wire.ts";
+
+/** A record with its offset as a number. */
+export interface KafkaRecord extends Message {
+  readonly offset: number;
+  readonly timestamp: number;
+}
+
+/** A batch before its records are looked at. */
+export interface RecordBatch {
+  /** Offset of its first record when it was written. */
+  readonly firstOffset: number;
+  /** Behind the last one; compaction changes neither. */
+  readonly endOffset: number;
+  readonly producerId: bigint;
+  readonly isTransactional: boolean;
+  /** Marks of transactions, no records. */
+  readonly isControl: boolean;
+  /** In order. @throws KAFKA_CODEC_MISSING, KAFKA_FAILED */
+  records(): Promise<readonly KafkaRecord[]>;
+}
+
+const LENGTH_AT = 8;
+const LENGTH_END = 12;
+const FORMAT_AT = 16;
+const ATTRIBUTES_AT = 21;
+const LAST_DELTA_AT = 23;
+const FIRST_TIME_AT = 27;
+const LAST_TIME_AT = 35;
+const PRODUCER_AT = 43;
+const COUNT_AT = 57;
+const RECORDS_AT = 61;
+
+const FORMAT = 2;
+const CODEC_MASK = 0x07;
+const IS_APPEND_TIME = 0x08;
+const IS_TRANSACTIONAL = 0x10;
+const IS_CONTROL = 0x20;
+
+/** The batches of an answer. A broker cuts the last one where its limit is: that one is left out. */
+export function batchesOf(bytes: Buffer): readonly RecordBatch[] {
+  const batches: RecordBatch[] = [];
+  for (let at = 0; bytes.length - at >= RECORDS_AT; ) {
+    const length = LENGTH_END + bytes.readInt32BE(at + LENGTH_AT);
+    checkHead(bytes.subarray(at), length);
+    if (at + length > bytes.length) break;
+    batches.push(batchOf(bytes.subarray(at, at + length)));
+    at += length;
+  }
+  return batches;
+}
+
+function checkHead(head: Buffer, length: number): void {
+  const format = head.readInt8(FORMAT_AT);
+  if (format === FORMAT && length >= RECORDS_AT) return;
+  throw new HoldfastError(
+    "KAFKA_FAILED",
+    `the batch at offset ${head.readBigInt64BE(0)} has format ${format} and ${length} bytes, wanted ${FORMAT} and at least ${RECORDS_AT}`,
+    { fix: "what was written before Kafka 0.11 can only be read as a member of a group" },
+  );
+}
+
+function batchOf(bytes: Buffer): RecordBatch {
+  const firstOffset = Number(bytes.readBigInt64BE(0));
+  const format = bytes.readInt8(FORMAT_AT);
+  if (format !== FORMAT || bytes.length < RECORDS_AT)
+    throw new HoldfastError(
+      "KAFKA_FAILED",
+      `the batch at offset ${firstOffset} has format ${format} and ${bytes.length} bytes, wanted ${FORMAT} and at least ${RECORDS_AT}`,
+      {
+        fix: "records that were written before Kafka 0.11 can only be read as a member of a group",
+      },
+    );
+  const attributes = bytes.readInt16BE(ATTRIBUTES_AT);
+  return {
+    firstOffset,
+    endOffset: firstOffset + bytes.readInt32BE(LAST_DELTA_AT) + 1,
+    producerId: bytes.readBigInt64BE(PRODUCER_AT),
+    isTransactional: (attributes & IS_TRANSACTIONAL) !== 0,
+    isControl: (attributes & IS_CONTROL) !== 0,
+    async records() {
+      const packed = bytes.subarray(RECORDS_AT);
+      const unpacked = await unpack(attributes & CODEC_MASK, packed);
+      return readRecords(unpacked, bytes, attributes);
+    },
+  };
+}
+
+function readRecords(unpacked: Buffer, batch: Buffer, attributes: number): readonly KafkaRecord[] {
+  const firstOffset = Number(batch.readBigInt64BE(0));
+  const firstTime = Number(batch.readBigInt64BE(FIRST_TIME_AT));
+  const appendTime =
+    (attributes & IS_APPEND_TIME) === 0 ? undefined : Number(batch.readBigInt64BE(LAST_TIME_AT));
+  const reader = new WireReader(unpacked);
+  const records: KafkaRecord[] = [];
+  try {
+    for (let left = batch.readInt32BE(COUNT_AT); left > 0; left--)
+      records.push(readRecord(reader, firstOffset, firstTime, appendTime));
+  } catch (cause) {
+    throw new HoldfastError(
+      "KAFKA_FAILED",
+      `the batch at offset ${firstOffset} ends in its record ${records.length}, it should have ${batch.readInt32BE(COUNT_AT)}`,
+      { cause },
+    );
+  }
+  return records;
+}
+
+/** Length, attributes, time and offset, both relative; key, value, headers. */
+function readRecord(
+  reader: WireReader,
+  firstOffset: number,
+  firstTime: number,
+  appendTime: number | undefined,
+): KafkaRecord {
+  reader.signed();
+  reader.skip(1);
+  const time = firstTime + reader.signed();
+  const offset = firstOffset + reader.signed();
+  const key = nullable(reader);
+  const value = nullable(reader);
+  const headers = readHeaders(reader);
+  return {
+    key,
+    value,
+    offset,
+    timestamp: appendTime ?? time,
+    ...(headers === undefined ? {} : { headers }),
+  };
+}
+
+function nullable(reader: WireReader): Buffer | null {
+  const length = reader.signed();
+  return length < 0 ? null : reader.bytes(length);
+}
+
+function readHeaders(reader: WireReader): FetchedHeaders | undefined {
+  const count = reader.signed();
+  if (count <= 0) return undefined;
+  const headers = new Map<string, HeaderValue[]>();
+  for (let i = 0; i < count; i++) {
+    const name = reader.bytes(reader.signed()).toString();
+    const value = nullable(reader);
+    const known = headers.get(name);
+    if (known === undefined) headers.set(name, [value]);
+    else known.push(value);
+  }
+  return Object.fromEntries(headers);
+}

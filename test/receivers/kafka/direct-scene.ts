@@ -1,0 +1,103 @@
+/**
+ * An ingest whose one pipeline reads topics directly into a sink that remembers its rows.
+ */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { TestContext } from "node:test";
+import { kafkaDirect, type KafkaDirectInput } from "../../../receivers/kafka/index.ts";
+import type { AnyEvent } from "../../../src/contract/events.ts";
+import type { UnitState } from "../../../src/contract/unit.ts";
+import { codeOf } from "../../../src/errors.ts";
+import { createIngest, from, type Ingest, json, pipeline } from "../../../src/index.ts";
+import { eventually } from "../../support/deadline.ts";
+import { silentLogger } from "../../support/logger.ts";
+import { RecordingSink } from "../../support/sinks.ts";
+
+/** Longest wait for something to happen at a real broker. */
+const DEADLINE_MS = 60_000;
+
+/** See the file's head. Started again, it goes on with the same checkpoint and the same sink. */
+export class DirectScene {
+  readonly sink: RecordingSink = new RecordingSink("out");
+  readonly events: AnyEvent[] = [];
+  readonly #directory: string;
+  readonly #options: KafkaDirectInput;
+  readonly #batchRecordsMax: number;
+  #ingest: Ingest | undefined;
+
+  constructor(directory: string, options: KafkaDirectInput, batchRecordsMax: number) {
+    this.#directory = directory;
+    this.#options = options;
+    this.#batchRecordsMax = batchRecordsMax;
+  }
+
+  /** In a folder that is removed after the test, with its ingest stopped. */
+  static async make(
+    context: TestContext,
+    options: KafkaDirectInput,
+    batchRecordsMax = 10_000,
+  ): Promise<DirectScene> {
+    const directory = await mkdtemp(join(tmpdir(), "holdfast-direct-"));
+    const scene = new DirectScene(directory, { pollMs: 20, ...options }, batchRecordsMax);
+    context.after(async () => {
+      await scene.stop();
+      await rm(directory, { recursive: true, force: true });
+    });
+    return scene;
+  }
+
+  async start(): Promise<void> {
+    const orders = kafkaDirect("orders", this.#options);
+    this.#ingest = createIngest({
+      directory: this.#directory,
+      receivers: [],
+      pipelines: [
+        pipeline("rows", {
+          outputs: [from(orders).decode(json()).writeTo(this.sink)],
+          batchRecordsMax: this.#batchRecordsMax,
+        }),
+      ],
+      logger: silentLogger,
+      listeners: [{ onEvent: (event) => void this.events.push(event) }],
+    });
+    await this.#ingest.start();
+  }
+
+  async stop(): Promise<void> {
+    const ingest = this.#ingest;
+    this.#ingest = undefined;
+    await ingest?.stop({ timeoutMs: 5_000 });
+  }
+
+  /** Rows in the order of their numbers. */
+  get sorted(): readonly number[] {
+    return this.sink.rows.map(Number).toSorted((a, b) => a - b);
+  }
+
+  async untilRows(count: number): Promise<void> {
+    await this.until(`${count} rows are written`, () => this.sink.rows.length >= count);
+  }
+
+  async until(what: string, ask: () => boolean | Promise<boolean>): Promise<void> {
+    await eventually(what, ask, { everyMs: 20, deadlineMs: DEADLINE_MS }).catch(
+      (cause: unknown) => {
+        throw new Error(`${String(cause)}; ${JSON.stringify(this.events.slice(-10))}`, { cause });
+      },
+    );
+  }
+
+  /** Resolves with the code of the error with which the pipeline has parked. */
+  async untilParked(): Promise<string> {
+    const unit = (): UnitState | undefined =>
+      this.#ingest?.snapshot().units.find((each) => each.unit === "pipelines/rows");
+    await this.until("the pipeline parks", () => unit()?.status === "parked");
+    return codeOf(unit()?.lastError);
+  }
+
+  of<K extends AnyEvent["kind"]>(kind: K): readonly Extract<AnyEvent, { kind: K }>[] {
+    return this.events.filter(
+      (event): event is Extract<AnyEvent, { kind: K }> => event.kind === kind,
+    );
+  }
+}
