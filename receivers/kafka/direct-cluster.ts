@@ -244,8 +244,8 @@ export class KafkaCluster implements DirectCluster {
       try {
         return await work();
       } catch (cause) {
-        if (tries === LEADER_TRIES || !MOVING_TYPES.has(errorTypeOf(cause)))
-          throw classify(label, cause);
+        const isOver = tries === LEADER_TRIES || this.#closing !== undefined;
+        if (isOver || !MOVING_TYPES.has(errorTypeOf(cause))) throw classify(label, cause);
       }
       await clock.sleep(LEADER_WAIT_MS, signal);
       // What is wrong with it shows when the work is done again.

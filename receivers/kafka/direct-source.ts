@@ -32,6 +32,8 @@ export class KafkaSource implements Source {
   /** Where each began when it was found. */
   #begins: ReadonlyMap<string, number> = new Map();
   #ends: Ends = new Map();
+  /** Ends of partitions that are no more, with offsets that were not planned when they went: what is left is planned as a gap. */
+  readonly #gone = new Map<string, number>();
   #refreshedMs = -Infinity;
   #turn = 0;
 
@@ -65,6 +67,7 @@ export class KafkaSource implements Source {
 
   async bounded(from: Offsets, bounds: BatchBounds, signal: AbortSignal): Promise<Offsets> {
     const ends = await abortable(this.#endsFor(from), signal);
+    for (const [key, end] of this.#gone) if (this.#startOf(from, key) >= end) this.#forget(key);
     const starts = new Map([...ends.keys()].map((key) => [key, this.#startOf(from, key)]));
     const available = new Map(
       [...ends].map(([key, end]) => [key, end - (starts.get(key) ?? end)] as const),
@@ -158,15 +161,19 @@ export class KafkaSource implements Source {
 
   async #askEnds(): Promise<Ends> {
     await this.#refreshIfDue();
-    const ends = await this.#cluster.offsets([...this.#known.values()], "end");
-    if (ends.size === this.#known.size) {
-      this.#ends = ends;
-      return ends;
+    let ends = await this.#cluster.offsets([...this.#known.values()], "end");
+    if (ends.size < this.#known.size) {
+      // A topic was made again.
+      await this.#refresh();
+      ends = await this.#cluster.offsets([...this.#known.values()], "end");
     }
-    // A topic was made again.
-    await this.#refresh();
-    this.#ends = await this.#cluster.offsets([...this.#known.values()], "end");
+    this.#ends = new Map([...this.#gone, ...ends]);
     return this.#ends;
+  }
+
+  #forget(key: string): void {
+    this.#gone.delete(key);
+    this.#begins = new Map([...this.#begins].filter(([each]) => each !== key));
   }
 
   async #refreshIfDue(): Promise<void> {
@@ -186,13 +193,13 @@ export class KafkaSource implements Source {
       logger.warn(`${this.#label}: ${gone.length} partitions are no more, of topics made again`, {
         partitions: gone,
       });
+    for (const key of gone) this.#gone.set(key, this.#ends.get(key) ?? this.#beginOf(key));
     if (this.#known.size > 0 && begins.size > 0)
       logger.info(`${this.#label}: ${begins.size} partitions are new`, {
         partitions: [...begins.keys()],
       });
-    this.#begins = new Map(
-      kept.map(({ key }) => [key, this.#begins.get(key) ?? begins.get(key) ?? 0]),
-    );
+    const keys = [...kept.map(({ key }) => key), ...this.#gone.keys()];
+    this.#begins = new Map(keys.map((key) => [key, this.#begins.get(key) ?? begins.get(key) ?? 0]));
     this.#known = new Map(kept.map((partition) => [partition.key, partition]));
     this.#refreshedMs = clock.monotonicMs();
   }

@@ -180,12 +180,27 @@ test("kafka direct source: a topic that was made again has new partitions from t
   const from: Offsets = { [p0.key]: 4, [p1.key]: 0 };
   const again = keyed("orders", 0, NEW);
   cluster.kept = [{ partition: again, begin: 2, end: 40 }];
-  assert.deepEqual(await source.bounded(from, BOUNDS, never), { [again.key]: 40 });
-  assert.deepEqual(await source.latest(never), { [again.key]: 40 });
-  assert.equal(source.lag(from), 38);
+  // What was known of the old one and not planned is planned, as the gap that it is.
+  const ends = { [p0.key]: 10, [again.key]: 40 };
+  assert.deepEqual(await source.bounded(from, BOUNDS, never), ends);
+  assert.deepEqual(await source.latest(never), ends);
+  assert.equal(source.lag(from), 6 + 38);
   assert.deepEqual(await itemsOf(source, { partition: p0.key, from: 4, to: 10 }), [
     { kind: "gap", from: 4, to: 10, reason: "partition-gone" },
   ]);
+  await source.bounded({ ...from, [p0.key]: 10 }, BOUNDS, never);
+  assert.deepEqual(await source.latest(never), { [again.key]: 40 });
+  assert.deepEqual(await source.oldest(never), { [again.key]: 2 });
+});
+
+test("kafka direct source: a partition that goes with offsets that nobody planned begins where it did", async () => {
+  const cluster = new FakeCluster();
+  Object.assign(cluster.kept[0] ?? {}, { begin: 3, end: 10 });
+  const source = await sourceOf(cluster);
+  cluster.kept = [];
+  assert.deepEqual(await source.bounded({}, BOUNDS, never), { [p0.key]: 10 });
+  assert.equal((await source.oldest(never))[p0.key], 3);
+  await source.waitFor({}, never);
 });
 
 test("kafka direct source: an end before what is committed is asked for again, then it is KAFKA_TOPIC_RESET", async () => {
