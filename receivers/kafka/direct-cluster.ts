@@ -3,7 +3,7 @@
  *
  * A leader that moves is looked for here; everything else that fails is told, and the supervisor decides.
  */
-import type { Broker, Cluster, Consumer } from "kafkajs";
+import type { Broker, Cluster } from "kafkajs";
 import type { Logger } from "../../src/contract/logger.ts";
 import { HoldfastError } from "../../src/errors.ts";
 import type { Clock } from "../../src/host/clock.ts";
@@ -15,7 +15,6 @@ import { askFetch, FETCH, type FetchAnswer } from "./fetch.ts";
 import { byTopic, keyOf, offsetsByKey, topicIds } from "./lookup.ts";
 import type { KafkaDirectOptions } from "./options.ts";
 import { type KeyedPartition, keyed } from "./partition-key.ts";
-import type { BrokerSockets } from "./sockets.ts";
 import { METADATA } from "./topic-ids.ts";
 import { type Api, type RequestSender, senderOf } from "./wire.ts";
 
@@ -46,10 +45,10 @@ export interface ClusterParts {
 }
 
 /** While a leader moves: so often, and with such pauses, before that is a failure. */
-const LEADER_TRIES = 25;
+export const LEADER_TRIES = 25;
 const LEADER_WAIT_MS = 200;
 /** Another id has to be seen so often before the partition counts as gone: a broker may be behind. */
-const GONE_TRIES = 3;
+export const GONE_TRIES = 3;
 /** For the last answers, when it closes. */
 const CLOSE_MS_MAX = 3_000;
 
@@ -76,41 +75,14 @@ const MOVING_TYPES: ReadonlySet<string> = new Set([
 /** See the file's head. */
 export class KafkaCluster implements DirectCluster {
   readonly #parts: ClusterParts;
-  readonly #sockets: BrokerSockets;
-  readonly #consumer: Consumer;
+  readonly #client: ClusterClient;
   readonly #cluster: Cluster;
   #closing: Promise<void> | undefined;
 
-  constructor(parts: ClusterParts) {
+  constructor(parts: ClusterParts, client: ClusterClient = clientOf(parts)) {
     this.#parts = parts;
-    const { kafka, sockets } = connectionOf({
-      ...parts,
-      maxWaitMs: 0,
-      connections: () => undefined,
-      heard: () => undefined,
-    });
-    this.#sockets = sockets;
-    let found: Cluster | undefined;
-    // A consumer that never joins a group: its assigner is told of the cluster.
-    this.#consumer = kafka.consumer({
-      groupId: "holdfast-direct",
-      partitionAssigners: [
-        ({ cluster }) => {
-          found = cluster;
-          return {
-            name: "none",
-            version: 0,
-            assign: () => Promise.resolve([]),
-            protocol: () => ({ name: "none", metadata: Buffer.alloc(0) }),
-          };
-        },
-      ],
-      allowAutoTopicCreation: false,
-      readUncommitted: parts.options.readUncommitted,
-      retry: { ...TRIES, restartOnFailure: () => Promise.resolve(false) },
-    });
-    if (found === undefined) throw new TypeError("kafkajs has not made its assigner");
-    this.#cluster = found;
+    this.#client = client;
+    this.#cluster = client.cluster;
   }
 
   /** @throws KAFKA_VERSION_UNSUPPORTED, and what connecting throws */
@@ -258,13 +230,55 @@ export class KafkaCluster implements DirectCluster {
     const late = new Promise<void>((resolve) => {
       cancel = this.#parts.clock.after(CLOSE_MS_MAX, resolve);
     });
-    const disconnected = this.#consumer.disconnect().catch(() => {
+    const disconnected = this.#client.disconnect().catch(() => {
       // The brokers hear of it from the sockets.
     });
     await Promise.race([disconnected, late]);
     cancel();
-    this.#sockets.close();
+    this.#client.closeSockets();
   }
+}
+
+/** kafkajs, as one incarnation uses it. */
+export interface ClusterClient {
+  readonly cluster: Cluster;
+  disconnect(): Promise<void>;
+  /** Ends whatever is still open. */
+  closeSockets(): void;
+}
+
+function clientOf(parts: ClusterParts): ClusterClient {
+  const { kafka, sockets } = connectionOf({
+    ...parts,
+    maxWaitMs: 0,
+    connections: () => undefined,
+    heard: () => undefined,
+  });
+  let cluster: Cluster | undefined;
+  // A consumer that never joins a group: its assigner is told of the cluster.
+  const consumer = kafka.consumer({
+    groupId: "holdfast-direct",
+    partitionAssigners: [
+      (config) => {
+        cluster = config.cluster;
+        return {
+          name: "none",
+          version: 0,
+          assign: () => Promise.resolve([]),
+          protocol: () => ({ name: "none", metadata: Buffer.alloc(0) }),
+        };
+      },
+    ],
+    allowAutoTopicCreation: false,
+    readUncommitted: parts.options.readUncommitted,
+    retry: { ...TRIES, restartOnFailure: () => Promise.resolve(false) },
+  });
+  if (cluster === undefined) throw new TypeError("kafkajs has not made its assigner");
+  return {
+    cluster,
+    disconnect: () => consumer.disconnect(),
+    closeSockets: () => sockets.close(),
+  };
 }
 
 /** No leader is known, or no such partition. */
