@@ -121,6 +121,19 @@ test("kafka direct reader: retention that overtakes a range is one exact gap bef
   ]);
 });
 
+test("kafka direct reader: a begin that moves while an answer is made tells loss from holes", async () => {
+  const log = new ScriptedLog([
+    { kind: "vanished", count: 3 },
+    { kind: "batch", producer: 0, kept: [true] },
+  ]);
+  const pieces = await read({
+    from: 0,
+    to: 4,
+    fetch: (offset) => ({ ...log.fetch(offset, 9), begin: 2 }),
+  });
+  assert.deepEqual(linesOf(pieces, 0), ["dropped", "dropped", "absent", "value 3"]);
+});
+
 test("kafka direct reader: a partition that is gone in the middle is a gap from there on", async () => {
   const log = new ScriptedLog([
     { kind: "batch", producer: 0, kept: [true] },
