@@ -12,6 +12,7 @@ import kafkajs from "kafkajs";
 import { eventually, within } from "../support/deadline.ts";
 import { freePorts } from "../support/free-port.ts";
 import { tlsFile } from "../support/tls-files.ts";
+import { endWithUs } from "./servers.ts";
 
 /** Brokers that tests run against. */
 export type KafkaVersion = "3.9.2" | "4.4.0";
@@ -84,12 +85,6 @@ export function kafkaSkip(version: KafkaVersion = "4.4.0"): string | false {
   return false;
 }
 
-// A test run that is interrupted must not leave brokers behind.
-const running = new Set<ChildProcess>();
-process.once("exit", () => {
-  for (const child of running) child.kill("SIGKILL");
-});
-
 /** Starts a broker in a folder of its own; `remove` it at the end. */
 export async function kafkaBroker(options: KafkaOptions = {}): Promise<KafkaBroker> {
   const directory = await mkdtemp(join(tmpdir(), "holdfast-kafka-"));
@@ -157,12 +152,11 @@ class Node implements KafkaBroker {
       // Its own group: a Ctrl-C in the terminal reaches the tests, which then end it.
       { stdio: ["ignore", "pipe", "pipe"], detached: true },
     );
-    running.add(child);
+    endWithUs(child);
     const log = createWriteStream(logPath, { flags: "a" });
     child.stdout.pipe(log, { end: false });
     child.stderr.pipe(log, { end: false });
     child.once("close", () => {
-      running.delete(child);
       log.end();
     });
     this.#child = child;

@@ -10,6 +10,7 @@ import { createInterface } from "node:readline";
 import { within } from "../support/deadline.ts";
 import { freePorts } from "../support/free-port.ts";
 import { tlsPath } from "../support/tls-files.ts";
+import { endWithUs } from "./servers.ts";
 
 /** Debian puts it where only root's search path looks. */
 const PLACES = ["mosquitto", "/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto"];
@@ -43,12 +44,6 @@ export interface MosquittoOptions {
   readonly lines?: readonly string[];
 }
 
-// A test run that is interrupted must not leave brokers behind.
-const running = new Set<ChildProcess>();
-process.once("exit", () => {
-  for (const child of running) child.kill("SIGKILL");
-});
-
 /** One broker. */
 export class Mosquitto implements AsyncDisposable {
   readonly port: number;
@@ -80,7 +75,7 @@ export class Mosquitto implements AsyncDisposable {
     const child = spawn(found, ["-c", this.#path("mosquitto.conf")], {
       stdio: ["ignore", "ignore", "pipe"],
     });
-    running.add(child);
+    endWithUs(child);
     this.#child = child;
     const listening = new Promise<void>((resolve, reject) => {
       createInterface({ input: child.stderr }).on("line", (line) => {
@@ -90,7 +85,6 @@ export class Mosquitto implements AsyncDisposable {
       });
       child.once("error", reject);
       child.once("exit", (code) => {
-        running.delete(child);
         reject(new Error(`mosquitto ended with ${code}; it said:\n${this.log}`));
       });
     });
