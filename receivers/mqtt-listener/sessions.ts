@@ -33,7 +33,7 @@ class Session implements Channel {
   readonly name: string;
   readonly isDurable: boolean;
   readonly ids = new Map<number, IdState>();
-  /** Who sent a message again while it was on its way. */
+  /** Who sent a message, or its release, while that was on its way; the first one started it. */
   readonly waiting = new Map<number, Settle[]>();
 
   constructor(client: SessionClient) {
@@ -102,9 +102,10 @@ export class Sessions {
     );
   }
 
-  /** Whether aedes has heard of this message. */
+  /** Whether aedes has heard of this message, and its release is not on disk. */
   isKnown(client: SessionClient, id: number): boolean {
-    return this.#of(client).ids.get(id) === "stored";
+    const state = this.#of(client).ids.get(id);
+    return state === "stored" || state === "releasing";
   }
 
   /** aedes has heard of it now. */
@@ -120,13 +121,20 @@ export class Sessions {
       session.ids.delete(id);
       return settle();
     }
-    if (session.ids.get(id) === "releasing") return settle(tooEarly(id));
+    if (session.ids.get(id) === "releasing") {
+      // Asked again over a newer connection: PUBCOMP waits for the disk there, too.
+      const others = session.waiting.get(id);
+      return others === undefined ? settle(tooEarly(id)) : void others.push(settle);
+    }
     session.ids.set(id, "releasing");
+    const waiting = [settle];
+    session.waiting.set(id, waiting);
     this.#lane.move(session, (cause) => {
+      session.waiting.delete(id);
       if (cause === undefined) session.ids.delete(id);
       else session.ids.set(id, "stored");
       if (session.ids.size === 0) this.#durable.delete(client.id);
-      settle(cause);
+      for (const each of waiting) each(cause);
     });
   }
 

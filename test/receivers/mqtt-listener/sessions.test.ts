@@ -123,6 +123,22 @@ test("mqtt-listener: a release that is asked for after a crash is durable before
   assert.deepEqual(idsOf(later.engine.positions.get(CHANNEL)), []);
 });
 
+test("mqtt-listener: a release that is asked for again over a new connection waits for the disk, too", async () => {
+  const made = await mqttWireScene();
+  const wire = await dialled(made, "a", KEPT);
+  wire.publish("x", 2, 7);
+  await commit(made);
+  wire.send({ cmd: "pubrel", messageId: 7 });
+  await turns();
+  const again = await dialled(made, "a", KEPT);
+  again.send({ cmd: "pubrel", messageId: 7 });
+  await turns();
+  assert.deepEqual(again.acknowledged("pubcomp"), [], "a crash now would bring the id back");
+  await commit(made);
+  assert.deepEqual(again.acknowledged("pubcomp"), [7]);
+  assert.deepEqual(idsOf(made.engine.positions.get(CHANNEL)), []);
+});
+
 test("mqtt-listener: a release that cannot be stored is not answered, and its connection ends", async () => {
   const made = await mqttWireScene();
   const wire = await dialled(made, "a", KEPT);
