@@ -136,7 +136,6 @@ export class PacketGate {
 
   /** There may be room again. */
   resume(): void {
-    this.#heardMs = this.#owner.clock.monotonicMs();
     this.#pump();
   }
 
@@ -164,11 +163,17 @@ export class PacketGate {
     while (!this.#isOver && this.#hasWhole && this.#isWanted && !this.#isBlocked) this.#pass();
     if (this.#isOver) return;
     if (this.#hasWhole) this.#source.pause();
-    else if (!this.#isEnded) this.#source.resume();
+    else if (!this.#isEnded) this.#read();
     else if (this.#isWanted) {
       this.#isWanted = false;
       this.stream.push(null);
     }
+  }
+
+  #read(): void {
+    // What it said while it was not read comes now: until here it could not be heard.
+    if (this.#source.isPaused()) this.#heardMs = this.#owner.clock.monotonicMs();
+    this.#source.resume();
   }
 
   /** As far as is known. */

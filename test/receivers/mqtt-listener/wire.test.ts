@@ -246,6 +246,21 @@ test("mqtt-listener: silence beyond the keep-alive ends a connection, but not wh
   assert.deepEqual([wire.isClosed, engine.codes], [true, ["CONNECTION_IDLE"]]);
 });
 
+test("mqtt-listener: silence beyond the keep-alive ends a connection, however busy others are", async () => {
+  const made = await mqttWireScene();
+  const silent = await dialled(made, "silent", { keepalive: 10 });
+  const busy = await dialled(made, "busy", { keepalive: 10 });
+  for (let id = 1; id <= 4; id++) {
+    await made.engine.clock.advance(5_000);
+    busy.publish("x", 1, id);
+    await turns();
+    await made.engine.commit();
+    await turns();
+  }
+  assert.deepEqual([silent.isClosed, busy.isClosed], [true, false]);
+  assert.deepEqual(made.engine.codes, ["CONNECTION_IDLE"]);
+});
+
 test("mqtt-listener: who does not connect in time is ended", async () => {
   const { engine, streams } = await mqttWireScene();
   const wire = streams.dial();
