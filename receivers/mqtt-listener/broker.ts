@@ -59,7 +59,8 @@ export async function openBroker(parts: BrokerParts): Promise<Aedes> {
     persistence,
     connectTimeout: CONNECT_TIMEOUT_MS,
     drainTimeout: DRAIN_TIMEOUT_MS,
-    maxInflightInbound: options.inflightMax,
+    // The sessions have the limit: the releases of these may come behind messages that are further on.
+    maxInflightInbound: 0,
     preConnect: (client, packet, done) => {
       const device = deviceOf(client.conn);
       // The gate watches it: aedes would count silence against a client that we do not read.

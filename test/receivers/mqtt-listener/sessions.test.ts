@@ -61,6 +61,29 @@ test("mqtt-listener: several messages of QoS 2 in one turn are one block with al
   assert.deepEqual(idsOf(made.engine.positions.get(CHANNEL)), [1, 2, 3]);
 });
 
+test("mqtt-listener: a client may send far more of QoS 2 than inflightMax before its first release", async () => {
+  const made = await mqttWireScene({ inflightMax: 3 });
+  const wire = await dialled(made, "a", KEPT);
+  const ids = Array.from({ length: 50 }, (_, i) => i + 1);
+  wire.send(...ids.map((id) => message(`m${id}`, 2, id)));
+  for (let rounds = 0; rounds < 20; rounds++) await commit(made);
+  assert.deepEqual([wire.isClosed, wire.acknowledged("pubrec")], [false, ids]);
+  wire.send(...ids.map((messageId) => ({ cmd: "pubrel", messageId }) as const));
+  await commit(made);
+  assert.deepEqual(wire.acknowledged("pubcomp"), ids);
+  assert.deepEqual(idsOf(made.engine.positions.get(CHANNEL)), []);
+});
+
+test("mqtt-listener: beyond 1,000 messages of QoS 2 without a release a client is ended, and loses nothing", async () => {
+  const made = await mqttWireScene({ inflightMax: 1_000 });
+  const wire = await dialled(made, "a", KEPT);
+  const sent = Array.from({ length: 1_001 }, (_, i) => message(`m${i + 1}`, 2, i + 1));
+  wire.send(...sent);
+  for (let rounds = 0; rounds < 5; rounds++) await commit(made);
+  assert.deepEqual([wire.isClosed, made.engine.codes], [true, ["BUSY"]]);
+  assert.equal(made.engine.durable.length, 1_000);
+});
+
 for (const [name, again] of [
   ["over the same connection", (_made: MqttWireScene, wire: MqttWire) => Promise.resolve(wire)],
   ["over a new connection", (made: MqttWireScene) => dialled(made, "a", KEPT)],
