@@ -186,7 +186,10 @@ export class BrokerLink implements PacketConsumer, Acknowledger {
 
   #accept(packet: Buffer): void {
     if (this.#isAccepted) throw protocolError("a second CONNACK on one connection");
-    const [flags = 0, code = 0] = packet.subarray(packet.length > 127 ? 3 : 2);
+    // Behind the type and the bytes of the length, of which the last is below 0x80.
+    const [flags = 0, code = 0] = packet.subarray(
+      packet.findIndex((byte, i) => i > 0 && byte < 0x80) + 1,
+    );
     this.#isAccepted = true;
     if (code === 0) this.#parts.accepted((flags & 1) === 1);
   }

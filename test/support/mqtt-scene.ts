@@ -10,6 +10,8 @@ export interface Welcome {
   readonly isSessionPresent?: boolean;
   /** CONNACK's code. */
   readonly code?: number;
+  /** What CONNACK says beside that. */
+  readonly properties?: NonNullable<Extract<Packet, { cmd: "connack" }>["properties"]>;
   /** SUBACK's codes; those that were asked for when absent. */
   readonly granted?: readonly number[];
   /** Instead of a friendly welcome. */
@@ -27,7 +29,7 @@ export interface MqttScene {
 /** Answers CONNECT, SUBSCRIBE, UNSUBSCRIBE and pings as a friendly broker does. */
 export function welcome(
   side: BrokerSide,
-  { isSessionPresent = false, code = 0, granted }: Welcome = {},
+  { isSessionPresent = false, code = 0, granted, properties }: Welcome = {},
 ): void {
   const answer = (packet: Packet): void => {
     if (packet.cmd === "connect")
@@ -36,6 +38,7 @@ export function welcome(
         sessionPresent: isSessionPresent,
         returnCode: code,
         reasonCode: code,
+        ...(properties === undefined ? {} : { properties }),
       });
     else if (packet.cmd === "subscribe")
       side.send({

@@ -123,6 +123,22 @@ test("mqtt: a message that comes for two overlapping filters is two records, eac
   await engine.session.close(AbortSignal.abort());
 });
 
+test("mqtt QoS 2: the ids of a session are known whatever the length of its CONNACK", async () => {
+  const { engine, broker, peer } = await mqttScene(QOS2);
+  peer.send(publish("a/1", "once", [2, 4]));
+  await turns();
+  await engine.commit();
+  // Around 127 and 16,383 bytes, where the length takes one byte more.
+  for (const characters of [1, 118, 119, 120, 121, 122, 123, 17_000]) {
+    const properties = { reasonString: "x".repeat(characters) };
+    const { engine: next, peer: side } = await again(engine, broker, { ...QOS2, properties });
+    side.send(publish("a/1", "once", [2, 4], { dup: true }));
+    await turns();
+    assert.deepEqual([side.acks, next.inflightBlocks], [["pubrec 4"], []], `${characters}`);
+    await next.session.close(AbortSignal.abort());
+  }
+});
+
 test("mqtt: messages that come right behind CONNACK, before the subscriptions are answered, are stored", async () => {
   const broker = new MemoryBroker();
   const engine = new ReceiverHarness({ sockets: broker });
