@@ -8,6 +8,8 @@ import { subscriptionRefused } from "./refusals.ts";
 /** Delivery at most, at least, exactly once. */
 export type Qos = 0 | 1 | 2;
 
+const QOS_LEVELS = [0, 1, 2] as const;
+
 /** A topic filter; without a QoS it has that of the receiver. */
 export interface Subscription {
   readonly filter: string;
@@ -71,27 +73,28 @@ function qosOf(qos: number): Qos {
  * @throws MQTT_SUBSCRIPTION_REFUSED, MQTT_UNAVAILABLE
  */
 export async function subscribe(client: MqttClient, filters: Filters): Promise<void> {
-  const all = [...filters];
-  for (let at = 0; at < all.length; at += FILTERS_PER_PACKET) {
-    const some = all.slice(at, at + FILTERS_PER_PACKET);
-    const granted = await granting(client, some);
-    some.forEach(([filter, qos], index) => {
-      const refusal = subscriptionRefused(filter, qos, granted[index]);
-      if (refusal !== undefined) throw refusal;
-    });
+  for (const qos of QOS_LEVELS) {
+    const all = [...filters].filter(([, each]) => each === qos).map(([filter]) => filter);
+    for (let at = 0; at < all.length; at += FILTERS_PER_PACKET) {
+      const some = all.slice(at, at + FILTERS_PER_PACKET);
+      const granted = await granting(client, some, qos);
+      some.forEach((filter, index) => {
+        const refusal = subscriptionRefused(filter, qos, granted[index]);
+        if (refusal !== undefined) throw refusal;
+      });
+    }
   }
 }
 
-/** The broker's answer for each filter. Where the connection ends first the promise stays open: its end is told elsewhere. */
-function granting(
-  client: MqttClient,
-  filters: readonly (readonly [string, Qos])[],
-): Promise<readonly unknown[]> {
-  const request = Object.fromEntries(
-    filters.map(([filter, qos]) => [filter, { qos, rh: RETAINED_WHEN_NEW }]),
-  );
+/**
+ * The broker's answer for each filter. Where the connection ends first the promise stays open: its end is told elsewhere.
+ *
+ * A list has one QoS. An object could have several, but its names have an order of their own, in which `5` comes before
+ * `a/#`, and one of them, `resubscribe`, is an option of the library.
+ */
+function granting(client: MqttClient, filters: string[], qos: Qos): Promise<readonly unknown[]> {
   return new Promise((resolve) => {
-    client.subscribe(request, (cause, _granted, packet) => {
+    client.subscribe(filters, { qos, rh: RETAINED_WHEN_NEW }, (cause, _granted, packet) => {
       const answer = packet ?? (cause !== null && "packet" in cause ? cause.packet : undefined);
       if (isSuback(answer)) resolve(answer.granted);
     });

@@ -139,6 +139,27 @@ test("mqtt QoS 2: the ids of a session are known whatever the length of its CONN
   }
 });
 
+for (const [name, topics] of [
+  ["numbers, each with its QoS", [{ filter: "a/#", qos: 1 }, { filter: "5", qos: 2 }, "b"]],
+  ["any word", ["resubscribe", "__proto__", "constructor"]],
+] as const)
+  test(`mqtt: filters may be ${name}`, async () => {
+    const { engine, peer } = await mqttScene({ options: { topics: [...topics] } });
+    assert.deepEqual(
+      new Set(
+        peer
+          .of("subscribe")
+          .flatMap(({ subscriptions }) => subscriptions.map(({ topic, qos }) => `${topic} ${qos}`)),
+      ),
+      new Set(
+        topics.map((each) =>
+          typeof each === "string" ? `${each} 1` : `${each.filter} ${each.qos}`,
+        ),
+      ),
+    );
+    await engine.session.close(AbortSignal.abort());
+  });
+
 test("mqtt: messages that come right behind CONNACK, before the subscriptions are answered, are stored", async () => {
   const broker = new MemoryBroker();
   const engine = new ReceiverHarness({ sockets: broker });
