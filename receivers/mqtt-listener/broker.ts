@@ -14,7 +14,7 @@ import { TOPIC_BYTES_MAX } from "./packet-gate.ts";
 import type { Passwords } from "./passwords.ts";
 import { Persistence } from "./persistence.ts";
 import type { Sessions, SessionClient } from "./sessions.ts";
-import { faultOfFilter, isAllowed } from "./topic-rules.ts";
+import { faultOfFilter, faultOfTopic, isAllowed } from "./topic-rules.ts";
 
 /** Longest client id in bytes: it is a part of a channel's name. */
 const CLIENT_ID_BYTES_MAX = 200;
@@ -195,7 +195,11 @@ function publish(parts: BrokerParts, client: Client | null, packet: Packet, done
   };
   if (isWill && parts.isClosing()) return settle(new Error("the receiver stops"));
   const refused = refusalOf(parts, device, packet);
-  if (refused !== undefined) return settle(refused);
+  if (refused !== undefined) {
+    // Nobody else tells: its connection is gone.
+    if (isWill) parts.refused(device, refused);
+    return settle(refused);
+  }
   store(parts, { client, device, packet, isWill }, settle);
 }
 
@@ -230,6 +234,12 @@ function refusalOf(
   { identity }: Device,
   { topic, payload }: Packet,
 ): HoldfastError | undefined {
+  const fault = faultOfTopic(topic);
+  if (fault !== undefined)
+    return new HoldfastError(
+      "PROTOCOL_VIOLATION",
+      `${JSON.stringify(topic)} is no topic: ${fault}`,
+    );
   const topicBytes = Buffer.byteLength(topic);
   if (topicBytes > TOPIC_BYTES_MAX)
     return new HoldfastError(

@@ -20,6 +20,14 @@ export function faultOfFilter(filter: string): string | undefined {
   return levels.slice(0, -1).includes("#") ? "# stands for the last levels only" : undefined;
 }
 
+/** Why a text is no topic of a message; undefined where it is one. aedes looks at those of messages, not of wills. */
+export function faultOfTopic(topic: string): string | undefined {
+  if (/[+#]/.test(topic)) return "+ and # are for filters";
+  // What the parser puts there.
+  if (topic.includes("\ufffd")) return "it is not UTF-8";
+  return faultOfFilter(topic);
+}
+
 /** Whether everything that `wanted`, a topic or a filter, stands for lies within `allowed`. */
 export function covers(allowed: string, wanted: string): boolean {
   // What begins with $ is the broker's own: no wildcard stands for it.

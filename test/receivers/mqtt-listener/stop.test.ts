@@ -13,6 +13,23 @@ import {
 /** aedes has timers that keep the process. */
 after(endScenes);
 
+for (const topic of ["a/#", "+", "a\0", "$SYS/x"])
+  test(`mqtt-listener: a will for ${JSON.stringify(topic)} is not published, and that is told`, async () => {
+    const made = await mqttWireScene({ acl: [{ publish: ["#"], subscribe: ["#"] }] });
+    const other = await dialled(made, "other");
+    other.send({ cmd: "subscribe", messageId: 1, subscriptions: [{ topic: "#", qos: 0 }] });
+    await turns();
+    const will = { topic, payload: Buffer.from("bye"), qos: 0, retain: true } as const;
+    (await dialled(made, "a", { will })).destroy();
+    await turns();
+    await made.engine.commit();
+    assert.deepEqual([made.engine.durable, made.engine.codes.length], [[], 1]);
+    assert.deepEqual(
+      other.packets.map(({ cmd }) => cmd),
+      ["connack", "suback"],
+    );
+  });
+
 test("mqtt-listener: a will is stored when its client breaks, not when it says goodbye or we stop", async () => {
   const made = await mqttWireScene();
   const { engine } = made;

@@ -51,6 +51,8 @@ const wrongLater: readonly [name: string, bytes: Uint8Array, code: string][] = [
   ["a reserved type", Buffer.of(0xf0, 0), "PROTOCOL_VIOLATION"],
   ["QoS 3", Buffer.of(0x36, 5, 0, 1, 0x61, 0, 1), "PROTOCOL_VIOLATION"],
   ["a topic with a wildcard", generate(message("x", 1, 1, "a/+")), "PROTOCOL_VIOLATION"],
+  ["a topic with a zero character", generate(message("x", 1, 1, "a\0")), "PROTOCOL_VIOLATION"],
+  ["a topic that is not UTF-8", Buffer.of(0x32, 5, 0, 1, 0xff, 0, 1), "PROTOCOL_VIOLATION"],
   ["a topic beyond its packet", Buffer.of(0x32, 4, 0xff, 0xff, 0, 1), "PROTOCOL_VIOLATION"],
   ["a topic of the broker", generate(message("x", 1, 1, "$SYS/x")), "CONNECTION_REFUSED"],
   ["a topic of 2,000 bytes", generate(message("x", 1, 1, "t".repeat(2_000))), "MESSAGE_TOO_LONG"],
