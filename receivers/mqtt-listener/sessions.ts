@@ -147,8 +147,9 @@ export class Sessions {
     for (const id of left.ids.keys()) left.ids.set(id, "releasing");
     this.#lane.move(left, (cause) => {
       if (cause === undefined) {
-        left.ids.clear();
-        this.#durable.delete(client.id);
+        // What came behind it over yet another connection stays.
+        for (const [id, state] of left.ids) if (state === "releasing") left.ids.delete(id);
+        if (left.ids.size === 0) this.#durable.delete(client.id);
       }
       settle(cause);
     });

@@ -179,6 +179,25 @@ test("mqtt-listener: a release that cannot be stored is not answered, and its co
   assert.deepEqual(again.acknowledged("pubcomp"), [7]);
 });
 
+test("mqtt-listener: what comes while an older session ends is kept", async () => {
+  const made = await mqttWireScene();
+  const wire = await dialled(made, "a", KEPT);
+  wire.publish("x", 2, 1);
+  await commit(made);
+  const clean = made.streams.dial().connect("a");
+  await turns();
+  clean.destroy();
+  const kept = await dialled(made, "a", KEPT);
+  kept.publish("y", 2, 7);
+  await turns();
+  assert.deepEqual(made.engine.inflightBlocks, [[], ["y"]]);
+  await made.engine.commit(1);
+  const again = await dialled(made, "a", KEPT);
+  again.publish("y", 2, 7);
+  await commit(made);
+  assert.deepEqual([made.engine.durable, again.acknowledged("pubrec")], [["x", "y"], [7]]);
+});
+
 test("mqtt-listener: with a clean session ids end with the connection, and those of a session before it, too", async () => {
   const made = await mqttWireScene();
   const wire = await dialled(made, "a", KEPT);
