@@ -16,6 +16,8 @@ export const TOPIC_BYTES_MAX = 1_024;
 const OTHER_BYTES_MAX: number = 16 * 1024;
 /** Of a PUBLISH beside topic and payload: the length of the topic and the packet's id. */
 const PUBLISH_EXTRA_BYTES = 4;
+/** Pieces of one packet; beyond it they are joined, for each takes memory of its own, however short it is. */
+const PARTS_MAX = 1_024;
 /** For a whole CONNECT to arrive, and for it to be answered. */
 const CONNECT_TIMEOUT_MS = 10_000;
 /** A client has to say something within this many times its keep-alive [MQTT-3.1.2-24]. */
@@ -150,6 +152,7 @@ export class PacketGate {
     this.#heardMs = this.#owner.clock.monotonicMs();
     this.#parts.push(chunk);
     this.#partsBytes += chunk.length;
+    if (this.#parts.length > PARTS_MAX) this.#parts = [Buffer.concat(this.#parts)];
     this.#pump();
   }
 

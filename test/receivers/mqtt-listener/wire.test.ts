@@ -142,6 +142,23 @@ test("mqtt-listener: everything in one packet of the network, before CONNACK, is
   );
 });
 
+test("mqtt-listener: a message that comes byte by byte is kept in few pieces, and stored", async (t) => {
+  const made = await mqttWireScene();
+  const wire = await dialled(made);
+  const concat = t.mock.method(Buffer, "concat");
+  const text = "x".repeat(10_000);
+  for (const byte of generate(message(text, 1))) {
+    wire.bytes(Buffer.of(byte));
+    await settle();
+  }
+  const pieces = concat.mock.calls.map(({ arguments: [list] }) => list.length);
+  concat.mock.restore();
+  assert.ok(Math.max(...pieces) <= 1_025, `${Math.max(...pieces)} pieces`);
+  await made.engine.commit();
+  await turns();
+  assert.deepEqual([made.engine.durable, wire.acknowledged("puback")], [[text], [1]]);
+});
+
 test("mqtt-listener: beyond inflightMax a client is not read, and goes on as messages are settled", async () => {
   const made = await mqttWireScene({ inflightMax: 3 });
   const { engine } = made;
