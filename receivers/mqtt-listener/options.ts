@@ -43,7 +43,7 @@ export interface MqttListenerOptions extends AccessOptions {
   /** A further connection is closed at once; 1 .. 65,536. @defaultValue 1,000 */
   readonly connectionsMax: number;
   /** Messages of QoS 1 and 2 of one client that wait for the disk; then it is not read, 1 .. 1,000. @defaultValue 100 */
-  readonly inflightMax: number;
+  readonly inflightMessagesMax: number;
   /** Longest payload of a message, 1 byte .. 3 MiB. @defaultValue 256 KiB */
   readonly messageBytesMax: number;
 }
@@ -81,7 +81,7 @@ export const mqttListenerOptions: ObjectSchema<MqttListenerInput, MqttListenerOp
     anonymous: schema.withDefault(schema.boolean(), false),
     acl: schema.withDefault(schema.list(rule), [OPEN_RULE]),
     connectionsMax: schema.withDefault(schema.integer({ min: 1, max: 65_536 }), 1_000),
-    inflightMax: schema.withDefault(schema.integer({ min: 1, max: 1_000 }), 100),
+    inflightMessagesMax: schema.withDefault(schema.integer({ min: 1, max: 1_000 }), 100),
     messageBytesMax: schema.sizeBytes({ default: 256 * 1024, min: 1, max: 3 * 2 ** 20 }),
     ...accessFields,
   });

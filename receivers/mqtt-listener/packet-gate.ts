@@ -3,7 +3,7 @@
  *
  * aedes reads what it gets, however much waits for the disk, and its parser gathers whatever length a packet claims. So
  * what comes in is cut into packets here: a length is judged before its bytes are kept, the first packet has to be a
- * CONNECT, nothing follows it before it was answered, and beyond `inflightMax` messages nothing is read.
+ * CONNECT, nothing follows it before it was answered, and beyond `inflightMessagesMax` messages nothing is read.
  */
 import { Duplex } from "node:stream";
 import { type Code, HoldfastError } from "../../src/errors.ts";
@@ -34,7 +34,7 @@ export interface GateOwner {
   readonly guard: <A extends readonly unknown[]>(
     callback: (...args: A) => void,
   ) => (...args: A) => void;
-  readonly inflightMax: number;
+  readonly inflightMessagesMax: number;
   readonly messageBytesMax: number;
   /** Whether messages may come: not while too much waits, and not when it stops. */
   readonly hasRoom: boolean;
@@ -157,8 +157,8 @@ export class PacketGate {
   }
 
   get #isBlocked(): boolean {
-    const { hasRoom, inflightMax } = this.#owner;
-    return this.#state === "connecting" || !hasRoom || this.#inflight >= inflightMax;
+    const { hasRoom, inflightMessagesMax } = this.#owner;
+    return this.#state === "connecting" || !hasRoom || this.#inflight >= inflightMessagesMax;
   }
 
   /** Passes on what may go, and reads the socket only when nothing whole is left. */

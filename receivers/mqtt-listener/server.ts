@@ -24,7 +24,7 @@ export class MqttListener implements ReceiverSession, GateOwner, LaneOwner {
   readonly context: ReceiverContext<MqttListenerOptions>;
   readonly clock: Clock;
   readonly guard: ReceiverContext<MqttListenerOptions>["guard"];
-  readonly inflightMax: number;
+  readonly inflightMessagesMax: number;
   readonly messageBytesMax: number;
   readonly #lane: Lane;
   readonly #sessions: Sessions;
@@ -44,7 +44,7 @@ export class MqttListener implements ReceiverSession, GateOwner, LaneOwner {
     this.context = context;
     this.clock = clock;
     this.guard = guard;
-    this.inflightMax = options.inflightMax;
+    this.inflightMessagesMax = options.inflightMessagesMax;
     this.messageBytesMax = options.messageBytesMax;
     this.#address = options;
     this.#lane = new Lane(this);

@@ -5,6 +5,9 @@ import { parse } from "yaml";
 import { z } from "zod";
 import { CONFIG_TEMPLATE } from "../../src/cli/templates.ts";
 import { configJsonSchema } from "../../src/config/json-schema.ts";
+import { receiverTypes, sinkTypes } from "../../src/config/registry.ts";
+import { yamlName } from "../../src/config/type-options.ts";
+import { detailsOf } from "../../src/schema.ts";
 import { load } from "./support.ts";
 
 test("json schema: every type with its options under their names in the file", async () => {
@@ -41,6 +44,19 @@ test("json schema: every type with its options under their names in the file", a
   );
   equal(tcp.additionalProperties, false);
 });
+
+for (const [kind, types] of [
+  ["receivers", receiverTypes],
+  ["sinks", sinkTypes],
+] as const)
+  test(`json schema: options of ${kind} have a name each in the file`, async () => {
+    for (const type of types.names) {
+      const factory = await types.load(type);
+      const fields = factory === undefined ? undefined : detailsOf(factory.options).fields;
+      const names = Object.entries(fields ?? {}).map(([name, field]) => yamlName(name, field));
+      deepEqual(names, [...new Set(names)], type);
+    }
+  });
 
 test("json schema: takes what the loader takes, and refuses what it refuses", async () => {
   const editor = z.fromJSONSchema(JSON.parse(JSON.stringify(await configJsonSchema())));

@@ -241,7 +241,7 @@ test("mqtt-listener: options that make no sense are refused", () => {
     [{}, "CONFIG_CONFLICT"],
     [{ certificateIsUser: true }, "CONFIG_CONFLICT"],
     [{ anonymous: true, acl: [{ publish: ["a/#/b"] }] }, "CONFIG_VALUE"],
-    [{ anonymous: true, inflightMax: 0 }, "CONFIG_OUT_OF_RANGE"],
+    [{ anonymous: true, inflightMessagesMax: 0 }, "CONFIG_OUT_OF_RANGE"],
     [{ anonymous: true, allow: ["nonsense"] }, "CONFIG_VALUE"],
   ] as const)
     assert.throws(() => mqttListener("devices", { port: 0, ...options }), { code });
@@ -256,7 +256,7 @@ test("mqtt-listener: documented defaults are the defaults", () => {
     anonymous: true,
     acl: [{ publish: ["#"], subscribe: [] }],
     connectionsMax: 1_000,
-    inflightMax: 100,
+    inflightMessagesMax: 100,
     messageBytesMax: 256 * 1024,
   });
   assert.equal(redelivers, true);

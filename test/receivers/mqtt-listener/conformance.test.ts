@@ -11,7 +11,7 @@ for (const qos of [0, 1, 2] as const) {
         port: 0,
         anonymous: true,
         messageBytesMax: 2 ** 20,
-        inflightMax: 1_000,
+        inflightMessagesMax: 1_000,
         ...options,
       }),
     async connect(address) {

@@ -61,8 +61,8 @@ test("mqtt-listener: several messages of QoS 2 in one turn are one block with al
   assert.deepEqual(idsOf(made.engine.positions.get(CHANNEL)), [1, 2, 3]);
 });
 
-test("mqtt-listener: a client may send far more of QoS 2 than inflightMax before its first release", async () => {
-  const made = await mqttWireScene({ inflightMax: 3 });
+test("mqtt-listener: a client may send far more of QoS 2 than inflightMessagesMax before its first release", async () => {
+  const made = await mqttWireScene({ inflightMessagesMax: 3 });
   const wire = await dialled(made, "a", KEPT);
   const ids = Array.from({ length: 50 }, (_, i) => i + 1);
   wire.send(...ids.map((id) => message(`m${id}`, 2, id)));
@@ -75,7 +75,7 @@ test("mqtt-listener: a client may send far more of QoS 2 than inflightMax before
 });
 
 test("mqtt-listener: beyond 1,000 messages of QoS 2 without a release a client is ended, and loses nothing", async () => {
-  const made = await mqttWireScene({ inflightMax: 1_000 });
+  const made = await mqttWireScene({ inflightMessagesMax: 1_000 });
   const wire = await dialled(made, "a", KEPT);
   const sent = Array.from({ length: 1_001 }, (_, i) => message(`m${i + 1}`, 2, i + 1));
   wire.send(...sent);

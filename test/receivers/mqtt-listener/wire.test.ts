@@ -159,8 +159,8 @@ test("mqtt-listener: a message that comes byte by byte is kept in few pieces, an
   assert.deepEqual([made.engine.durable, wire.acknowledged("puback")], [[text], [1]]);
 });
 
-test("mqtt-listener: beyond inflightMax a client is not read, and goes on as messages are settled", async () => {
-  const made = await mqttWireScene({ inflightMax: 3 });
+test("mqtt-listener: beyond inflightMessagesMax a client is not read, and goes on as messages are settled", async () => {
+  const made = await mqttWireScene({ inflightMessagesMax: 3 });
   const { engine } = made;
   const wire = await dialled(made);
   wire.send(...Array.from({ length: 10 }, (_, i) => message(String(i + 1), 1, i + 1)));
@@ -193,7 +193,7 @@ test("mqtt-listener: under pressure QoS 0 is counted, QoS 1 waits unacknowledged
 });
 
 test("mqtt-listener: what waits for room is bounded, then clients are not read", async () => {
-  const made = await mqttWireScene({ inflightMax: 1_000 });
+  const made = await mqttWireScene({ inflightMessagesMax: 1_000 });
   const { engine } = made;
   const wire = await dialled(made);
   engine.pause();
@@ -246,7 +246,7 @@ test("mqtt-listener: a newer connection of a client ends the older", async () =>
 });
 
 test("mqtt-listener: silence beyond the keep-alive ends a connection, but not while we are the ones who wait", async () => {
-  const made = await mqttWireScene({ inflightMax: 1 });
+  const made = await mqttWireScene({ inflightMessagesMax: 1 });
   const { engine } = made;
   const wire = await dialled(made, "a", { keepalive: 10 });
   await engine.clock.advance(14_000);
@@ -312,7 +312,7 @@ test("mqtt-listener: any interleaving of messages, commits, pauses and BUSY: ack
   );
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 30 }), async (steps) => {
-      const made = await mqttWireScene({ inflightMax: 5 }, 16);
+      const made = await mqttWireScene({ inflightMessagesMax: 5 }, 16);
       const { engine } = made;
       const clients = [await dialled(made, "a"), await dialled(made, "b")];
       const sent: string[][] = [[], []];
