@@ -82,7 +82,7 @@ const Topic = schema.object({
 });
 
 const topic = customField(
-  "a topic filter, or { filter, qos }",
+  "a topic filter, or { filter, qos } with qos 0, 1 or 2",
   (value): Subscription | undefined => {
     if (typeof value === "string") return { filter: value };
     const checked = checkOptions(Topic, value);
@@ -163,7 +163,23 @@ export function brokerOf({ url, host, port, tls }: MqttOptions): Broker {
       { fix: "url: mqtt://broker:1883" },
     );
   if (url !== undefined) return fromUrl(url, port, tls);
-  return { host: host ?? "", port: port ?? (tls === undefined ? PORT_PLAIN : PORT_TLS), tls };
+  return {
+    host: plainHost(host ?? ""),
+    port: port ?? (tls === undefined ? PORT_PLAIN : PORT_TLS),
+    tls,
+  };
+}
+
+/** A name or an address: what comes with a scheme or a port would be looked up as a name, for ever. */
+function plainHost(host: string): string {
+  // Behind the % is an interface of this machine.
+  const isAddress6 = URL.canParse(`mqtt://[${host.replace(/%[^%]+$/, "")}]`);
+  if (isAddress6 || /^[^\s:/@[\]]+$/.test(host)) return host;
+  throw new HoldfastError(
+    "CONFIG_VALUE",
+    `mqtt: host is ${JSON.stringify(host)}, wanted a name or an address and nothing else`,
+    { fix: "host: broker.example, with port: 1883, or url: mqtt://broker.example:1883" },
+  );
 }
 
 function fromUrl(
@@ -196,6 +212,7 @@ function plainUrl(text: string): URL {
     url !== undefined &&
     /^mqtts?:$/.test(url.protocol) &&
     url.hostname !== "" &&
+    url.port !== "0" &&
     /^\/?$/.test(url.pathname) &&
     url.search + url.hash + url.username + url.password === "";
   if (isPlain) return url;

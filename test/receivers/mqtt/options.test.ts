@@ -80,6 +80,16 @@ test("mqtt options: the defaults are those that the docstrings name", () => {
   });
 });
 
+test("mqtt options: a host is a name or an address", () => {
+  for (const host of ["broker", "broker.example", "127.0.0.1", "::1", "fe80::1%eth0"])
+    assert.equal(resolved({ host, topics: ["a"] }).host, host);
+  for (const host of ["", " ", "mqtt://broker", "broker:1883", "[::1]", "user@broker", "broker/"])
+    assert.throws(() => mqtt("field", { host, topics: ["a"] }), { code: "CONFIG_VALUE" }, host);
+  assert.throws(() => mqtt("field", { url: "mqtt://broker:0", topics: ["a"] }), {
+    code: "CONFIG_VALUE",
+  });
+});
+
 test("mqtt options: filters", () => {
   for (const right of [
     "a",
