@@ -13,8 +13,10 @@ import type { MqttListenerOptions, WebSocketTransport } from "./options.ts";
 const HANDSHAKES_MAX = 256;
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 const HEADER_BYTES_MAX: number = 16 * 1024;
-/** A frame holds any piece of the stream of packets; the gate judges the packets. */
-const FRAME_BYTES_MAX: number = 4 * 2 ** 20;
+/** Longest frame, of small packets that a client writes together; it is kept until it is whole, before its CONNECT too. */
+const FRAME_BYTES: number = 2 ** 20;
+/** Beside the payload of a long message: what comes before and behind it in one frame. */
+const FRAME_EXTRA_BYTES: number = 64 * 1024;
 /** Names of MQTT as a subprotocol, the standard's first. */
 const SUBPROTOCOLS = ["mqtt", "mqttv3.1"];
 const STATUS_TEXTS = { 400: "Bad Request", 403: "Forbidden", 404: "Not Found" } as const;
@@ -30,7 +32,7 @@ export async function listenForWebSockets(
   const handshakes = new WebSocketServer({
     noServer: true,
     clientTracking: false,
-    maxPayload: FRAME_BYTES_MAX,
+    maxPayload: Math.max(FRAME_BYTES, options.messageBytesMax + FRAME_EXTRA_BYTES),
     perMessageDeflate: false,
     handleProtocols: (offered) => SUBPROTOCOLS.find((name) => offered.has(name)) ?? false,
   });

@@ -126,12 +126,15 @@ test("the mqtt package over websockets, by path, subprotocol and origin", async 
   assert.equal(answer.status, 426);
 });
 
+/** The beginning of a frame of 2 MiB. */
+const TWO_MIB = "82ff0000000000200000";
+
 test("over websockets, a malformed frame ends its connection, and no other", async (t) => {
   const [port = 0] = await freePorts(1);
   const { engine, end } = await mqttScene({ websocket: { port } });
   t.after(end);
   const fine = await connected(`ws://127.0.0.1:${port}/mqtt`, { clientId: "fine" });
-  for (const bytes of ["83800000000000", "c280", "8100", "82ff0fffffffffffffff"]) {
+  for (const bytes of ["83800000000000", "c280", "8100", "82ff0fffffffffffffff", TWO_MIB]) {
     const socket = new WebSocket(`ws://127.0.0.1:${port}/mqtt`, ["mqtt"]);
     socket.on("error", () => undefined);
     await once(socket, "open");
