@@ -168,8 +168,9 @@ async function userOf(
   { gate }: Device,
   { user, password }: Credentials,
 ): Promise<string | Error> {
-  const [name] = gate.peer.peerNames;
-  if (options.certificateIsUser && name !== undefined) return name;
+  // A certificate may have an empty name: that is nobody's.
+  const [name = ""] = gate.peer.peerNames;
+  if (options.certificateIsUser && name !== "") return name;
   if (user === "" && password === undefined && options.anonymous) return "";
   if (passwords === undefined)
     return options.anonymous ? "" : refusal(BAD_CREDENTIALS, "its certificate names nobody");

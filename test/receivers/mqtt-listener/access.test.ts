@@ -184,6 +184,25 @@ test("mqtt-listener: a subscriber that reads nothing holds nobody up", async () 
   assert.equal(wire.acknowledged("puback").length, 50);
 });
 
+test("mqtt-listener: a certificate with an empty name, or none, names nobody", async () => {
+  const tls = {
+    cert: tlsPath("first", "cert"),
+    key: tlsPath("first", "key"),
+    clientCa: tlsPath("first", "cert"),
+  };
+  const options = { anonymous: false, certificateIsUser: true, tls };
+  const { streams } = await mqttWireScene(options);
+  for (const [names, returnCode] of [
+    [[], 4],
+    [[""], 4],
+    [["meter-7"], 0],
+  ] as const) {
+    const wire = streams.dial(names).connect("a");
+    await turns();
+    assert.equal(wire.returnCode, returnCode, JSON.stringify(names));
+  }
+});
+
 test("mqtt-listener: a certificate's name is the user", async (t) => {
   const tls = {
     cert: tlsPath("first", "cert"),
