@@ -47,8 +47,6 @@ export interface Acknowledger {
 
 /** How long the queue is refused for: BUSY and LOG_FULL pass. */
 const PASSING: ReadonlySet<string> = new Set(["BUSY", "LOG_FULL"]);
-/** The incarnation is over, or the log is: what is held is the broker's still. */
-const OVER: ReadonlySet<string> = new Set(["STORE_FENCED", "LOG_CLOSED"]);
 
 /** The messages of one connection. */
 export class Deliveries {
@@ -326,7 +324,8 @@ export class Deliveries {
     this.#waiting.unshift(batch);
     if (PASSING.has(code)) return this.#tryAgain();
     this.end(cause);
-    if (!OVER.has(code)) this.#context.fail(cause);
+    // The log may be closed because it is opened again, so that this incarnation would take nothing any more.
+    if (code !== "STORE_FENCED") this.#context.fail(cause);
   }
 
   /** `resume` says that there is room. Where the pressure has gone already nobody will. */

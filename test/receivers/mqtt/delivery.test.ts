@@ -110,20 +110,21 @@ test("mqtt: BUSY and LOG_FULL are tried again, and nothing overtakes or is ackno
   await engine.session.close(AbortSignal.abort());
 });
 
-test("mqtt: a block that the log refuses for good fails the receiver, unacknowledged", async () => {
-  const { engine, peer } = await mqttScene();
-  peer.send(publish("a/1", "one", [1, 1]), publish("a/1", "zero", [0]));
-  await turns();
-  await engine.failOldest(new HoldfastError("LOG_FAILED", "the disk is gone"));
-  await turns();
-  assert.deepEqual(
-    engine.failures.map((each) => each.message),
-    ["the disk is gone"],
-  );
-  assert.deepEqual(peer.acks, []);
-  assert.equal(engine.droppedCount, 1, "QoS 0 does not come again");
-  await engine.session.close(AbortSignal.abort());
-});
+for (const code of ["LOG_FAILED", "LOG_CLOSED"] as const)
+  test(`mqtt: a block that the log refuses with ${code} fails the receiver, unacknowledged`, async () => {
+    const { engine, peer } = await mqttScene();
+    peer.send(publish("a/1", "one", [1, 1]), publish("a/1", "zero", [0]));
+    await turns();
+    await engine.failOldest(new HoldfastError(code, "the disk is gone"));
+    await turns();
+    assert.deepEqual(
+      engine.failures.map((each) => each.message),
+      ["the disk is gone"],
+    );
+    assert.deepEqual(peer.acks, []);
+    assert.equal(engine.droppedCount, 1, "QoS 0 does not come again");
+    await engine.session.close(AbortSignal.abort());
+  });
 
 test("mqtt: an acknowledgement goes to the connection that delivered, or nowhere", async () => {
   const { engine, peer } = await mqttScene();
