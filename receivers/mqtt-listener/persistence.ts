@@ -84,9 +84,17 @@ export class Persistence {
     return Readable.from([]);
   }
 
-  async incomingGetPacket(client: KeptClient, packet: KeptPacket): Promise<KeptPacket> {
-    if (this.#sessions.isKnown(client, packet.messageId ?? 0)) return packet;
-    throw NO_SUCH_PACKET;
+  /**
+   * Where it cannot be known, because the log is being opened again, nothing is answered and the connection ends: aedes
+   * would send PUBCOMP.
+   */
+  incomingGetPacket(client: KeptClient, packet: KeptPacket): Promise<KeptPacket> {
+    return new Promise((resolve, reject) => {
+      orEnd(client, () => {
+        if (this.#sessions.isKnown(client, packet.messageId ?? 0)) resolve(packet);
+        else reject(NO_SUCH_PACKET);
+      });
+    });
   }
 
   async incomingStorePacket(client: KeptClient, { messageId = 0 }: KeptPacket): Promise<void> {
@@ -99,10 +107,12 @@ export class Persistence {
    */
   incomingDelPacket(client: KeptClient, { messageId = 0 }: KeptPacket): Promise<void> {
     return new Promise((resolve) => {
-      this.#sessions.release(client, messageId, (cause) => {
-        if (cause === undefined) resolve();
-        else client.conn.destroy();
-      });
+      orEnd(client, () =>
+        this.#sessions.release(client, messageId, (cause) => {
+          if (cause === undefined) resolve();
+          else client.conn.destroy();
+        }),
+      );
     });
   }
 
@@ -126,6 +136,15 @@ export class Persistence {
 
   streamWill(): Readable {
     return Readable.from([]);
+  }
+}
+
+/** A throw ends the connection: the client asks again over the next one. */
+function orEnd({ conn }: KeptClient, act: () => void): void {
+  try {
+    act();
+  } catch {
+    conn.destroy();
   }
 }
 

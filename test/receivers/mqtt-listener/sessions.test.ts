@@ -162,6 +162,17 @@ test("mqtt-listener: a release that is asked for again over a new connection wai
   assert.deepEqual(idsOf(made.engine.positions.get(CHANNEL)), []);
 });
 
+test("mqtt-listener: a release is not answered where its session cannot be read", async () => {
+  // As it is of a newer program, or the log is being opened again.
+  const unreadable = new Map([[CHANNEL, Uint8Array.of(9)]]);
+  const made = await mqttWireScene({}, Infinity, unreadable);
+  const wire = await dialled(made, "a", KEPT);
+  wire.send({ cmd: "pubrel", messageId: 7 });
+  await turns();
+  assert.deepEqual([wire.acknowledged("pubcomp"), wire.isClosed], [[], true]);
+  assert.deepEqual(made.engine.failures, []);
+});
+
 test("mqtt-listener: a release that cannot be stored is not answered, and its connection ends", async () => {
   const made = await mqttWireScene();
   const wire = await dialled(made, "a", KEPT);
