@@ -43,6 +43,8 @@ export interface BrokerParts {
   /** Whether the listener stops: then wills are not published. */
   readonly isClosing: () => boolean;
   readonly refused: (device: Device, cause: HoldfastError) => void;
+  /** It was let in. */
+  readonly admitted: (device: Device) => void;
 }
 
 type Hook<Name extends keyof AedesOptions> = Required<AedesOptions>[Name];
@@ -93,7 +95,9 @@ export async function openBroker(parts: BrokerParts): Promise<Aedes> {
   forwardInTheBackground(broker, options);
   broker.on("clientReady", (client) => {
     const device = deviceOf(client.conn);
-    device?.gate.open(device.keepAliveSeconds);
+    if (device === undefined) return;
+    parts.admitted(device);
+    device.gate.open(device.keepAliveSeconds);
   });
   broker.on("unsubscribe", (topics, client) => {
     for (const topic of topics) deviceOf(client.conn)?.filters.delete(topic);

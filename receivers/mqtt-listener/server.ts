@@ -31,6 +31,8 @@ export class MqttListener implements ReceiverSession, GateOwner, LaneOwner {
   /** By the stream that aedes knows; a will is published when that is gone. */
   readonly #devices = new WeakMap<object, Device>();
   readonly #gates = new Map<PacketGate, Device>();
+  /** The newest connection of each client id. */
+  readonly #newest = new Map<string, PacketGate>();
   readonly #listeners: Pick<Listener, "close">[] = [];
   #broker: Aedes | undefined;
   #access: Access | undefined;
@@ -82,6 +84,7 @@ export class MqttListener implements ReceiverSession, GateOwner, LaneOwner {
       deviceOf: (stream) => this.#devices.get(stream),
       isClosing: () => this.#closing !== undefined || context.signal.aborted,
       refused: (device, cause) => this.refused(device.gate, cause),
+      admitted: (device) => this.#admitted(device),
     });
     const accept = guard((peer: PeerStream) => this.#accept(peer));
     const { host, port, websocket } = options;
@@ -125,7 +128,11 @@ export class MqttListener implements ReceiverSession, GateOwner, LaneOwner {
   }
 
   closed(gate: PacketGate): void {
-    if (!this.#gates.delete(gate)) return;
+    const device = this.#gates.get(gate);
+    if (device === undefined) return;
+    this.#gates.delete(gate);
+    const { clientId } = device.identity;
+    if (this.#newest.get(clientId) === gate) this.#newest.delete(clientId);
     this.context.connections(this.#gates.size);
   }
 
@@ -166,6 +173,15 @@ export class MqttListener implements ReceiverSession, GateOwner, LaneOwner {
     broker.handle(gate.stream);
     context.alive();
     context.connections(this.#gates.size);
+  }
+
+  /** aedes ends the older one, but forgets the newer one when the older breaks while that is let in. */
+  #admitted({ gate, identity: { clientId } }: Device): void {
+    // It may have ended while it was let in.
+    if (!this.#gates.has(gate)) return;
+    const older = this.#newest.get(clientId);
+    this.#newest.set(clientId, gate);
+    older?.stream.destroy();
   }
 
   #refusalOf({ peerNames }: PeerStream): HoldfastError | undefined {

@@ -3,6 +3,7 @@ import { after, test } from "node:test";
 import fc from "fast-check";
 import { generate } from "mqtt-packet";
 import { HoldfastError } from "../../../src/errors.ts";
+import { realClock } from "../../../src/host/clock.ts";
 import { settle } from "../../support/receiver-harness.ts";
 import { dialled, endScenes, message, mqttWireScene, turns } from "../../support/mqtt-wire.ts";
 
@@ -244,6 +245,22 @@ test("mqtt-listener: a newer connection of a client ends the older", async () =>
   assert.deepEqual([older.isClosed, newer.isClosed, newer.returnCode], [true, false, 0]);
   assert.equal(made.engine.connectionCount, 1);
 });
+
+for (const turn of [0, 1, 2])
+  test(`mqtt-listener: so it does when one before both broke ${turn} turns into the older one's CONNECT`, async () => {
+    const made = await mqttWireScene({ acl: [{ subscribe: ["#"] }] });
+    const first = await dialled(made);
+    first.send({ cmd: "subscribe", messageId: 1, subscriptions: [{ topic: "x", qos: 0 }] });
+    await turns();
+    const older = made.streams.dial().connect("a");
+    for (let i = 0; i < turn; i++) await realClock.yield();
+    first.destroy();
+    await turns();
+    const newer = await dialled(made);
+    await turns();
+    assert.deepEqual([older.isClosed, newer.isClosed], [true, false]);
+    assert.equal(made.engine.connectionCount, 1);
+  });
 
 test("mqtt-listener: silence beyond the keep-alive ends a connection, but not while we are the ones who wait", async () => {
   const made = await mqttWireScene({ inflightMessagesMax: 1 });
