@@ -53,6 +53,13 @@ export interface Bounds {
   readonly max?: number;
 }
 
+/** What a text has to be. */
+export interface TextRules {
+  readonly bytesMax?: number;
+  readonly pattern?: RegExp;
+  readonly wanted?: string;
+}
+
 /** The kit. All functions are pure; the schemas are frozen and may be shared. */
 export interface SchemaKit {
   /** An object. Keys that it does not name are left alone in rows and refused in options. */
@@ -63,8 +70,8 @@ export interface SchemaKit {
   list<T>(item: Field<T>): Field<readonly T[]>;
   /** An object with any keys, each value of which is this field. */
   mapping<T>(item: Field<T>): Field<Readonly<Record<string, T>>>;
-  /** Text; `bytesMax` counts UTF-8. */
-  string(options?: { readonly bytesMax?: number; readonly pattern?: RegExp }): Field<string>;
+  /** Text; `bytesMax` counts UTF-8. `wanted` says in words what `pattern` asks for: "a host and a port". */
+  string(options?: TextRules): Field<string>;
   /** A finite number. */
   number(options?: Bounds): Field<number>;
   /** A whole number that a double holds exactly. */
@@ -158,26 +165,17 @@ export const schema: SchemaKit = Object.freeze({
   list: <T>(item: Field<T>) => collection<readonly T[]>("list", item, (zod) => z.array(zod)),
   mapping: <T>(item: Field<T>) =>
     collection<Readonly<Record<string, T>>>("mapping", item, (zod) => z.record(z.string(), zod)),
-  string: ({
-    bytesMax,
-    pattern,
-  }: {
-    readonly bytesMax?: number;
-    readonly pattern?: RegExp;
-  } = {}) => {
+  string: ({ bytesMax, pattern, wanted }: TextRules = {}) => {
     let text = z.string();
     // A copy without flags that remember where the last search ended.
     if (pattern !== undefined)
       text = text.regex(new RegExp(pattern.source, pattern.flags.replace(/[gy]/g, "")));
     if (bytesMax !== undefined) text = text.refine((value) => Buffer.byteLength(value) <= bytesMax);
     const limits = [
-      ...(pattern === undefined ? [] : [`that matches ${pattern}`]),
+      wanted ?? (pattern === undefined ? "text" : `text that matches ${pattern}`),
       ...(bytesMax === undefined ? [] : [`of at most ${bytesMax} bytes`]),
     ];
-    return leaf<string>(
-      { kind: "string", expected: ["text", ...limits].join(" "), presence: "required" },
-      text,
-    );
+    return leaf<string>({ kind: "string", expected: limits.join(" "), presence: "required" }, text);
   },
   number: (bounds: Bounds = {}) =>
     leaf<number>(numeric("number", "a number", bounds), bounded(z.number(), bounds)),

@@ -125,6 +125,12 @@ const refused: readonly [
     ': expected text that matches /^a+$/, got "b"',
   ],
   [
+    "a pattern in words",
+    schema.string({ pattern: /^a+$/, wanted: "nothing but a", bytesMax: 9 }),
+    "b",
+    ': expected nothing but a of at most 9 bytes, got "b"',
+  ],
+  [
     "a secret",
     schema.object({ token: schema.secret() }),
     { token: 12345 },

@@ -100,9 +100,17 @@ const sasl: ObjectSchema<KafkaSasl, KafkaSasl> = schema.object({
 
 /** Fields of both. */
 const shared = {
-  brokers: schema.list(schema.string({ pattern: /^[^\s,/@]+:\d{1,5}$/ })),
-  topics: schema.list(schema.string({ pattern: /^[A-Za-z0-9._-]{1,249}$/ })),
-  clientId: schema.withDefault(schema.string({ pattern: /^\S+$/, bytesMax: 255 }), "holdfast"),
+  brokers: schema.list(schema.string({ pattern: /^[^\s,/@]+:\d{1,5}$/, wanted: "host:port" })),
+  topics: schema.list(
+    schema.string({
+      pattern: /^[A-Za-z0-9._-]{1,249}$/,
+      wanted: "a topic: 1 to 249 letters, digits, dots, _ and -",
+    }),
+  ),
+  clientId: schema.withDefault(
+    schema.string({ pattern: /^\S+$/, wanted: "text without blanks", bytesMax: 255 }),
+    "holdfast",
+  ),
   sasl: schema.optional(sasl),
   tls: schema.optional(tlsConnectOptions),
   keys: schema.withDefault(schema.oneOf("text", "base64", "hex"), "text"),
@@ -113,7 +121,7 @@ const shared = {
 /** See {@link KafkaOptions}. */
 export const kafkaOptions: ObjectSchema<KafkaInput, KafkaOptions> = schema.object({
   ...shared,
-  group: schema.optional(schema.string({ pattern: /\S/, bytesMax: 255 })),
+  group: schema.optional(schema.string({ pattern: /\S/, wanted: "a name", bytesMax: 255 })),
   from: schema.withDefault(schema.oneOf("earliest", "latest"), "earliest"),
   onTopicReset: schema.withDefault(schema.oneOf("park", "accept"), "park"),
   messageBytesMax: schema.sizeBytes({

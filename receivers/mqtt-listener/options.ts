@@ -54,7 +54,17 @@ export type MqttListenerInput = Pick<MqttListenerOptions, "port"> &
     readonly acl?: readonly Partial<AccessRule>[];
   };
 
-const filters = schema.withDefault(schema.list(schema.string({ bytesMax: 1_024 })), []);
+/** `%` stands for a name only as `%u` and `%c`: anything else is a mistake that would allow another topic. */
+const filters = schema.withDefault(
+  schema.list(
+    schema.string({
+      bytesMax: 1_024,
+      pattern: /^(?:[^%]|%[uc])*$/s,
+      wanted: "a topic filter, with %u or %c and no other %",
+    }),
+  ),
+  [],
+);
 /** Everybody publishes anywhere. */
 const OPEN_RULE: AccessRule = { publish: ["#"], subscribe: [] };
 
@@ -72,7 +82,10 @@ export const mqttListenerOptions: ObjectSchema<MqttListenerInput, MqttListenerOp
     websocket: schema.optional(
       schema.object({
         port: schema.port(),
-        path: schema.withDefault(schema.string({ pattern: /^\/[^?#]*$/ }), "/mqtt"),
+        path: schema.withDefault(
+          schema.string({ pattern: /^\/[^?#]*$/, wanted: "a path such as /readings" }),
+          "/mqtt",
+        ),
         origins: schema.withDefault(schema.list(schema.string()), []),
       }),
     ),

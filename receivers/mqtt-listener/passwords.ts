@@ -20,32 +20,35 @@ interface Kept {
   readonly hash: Buffer;
 }
 
-/** Checked against where there is no such user, so that both take the same time. */
-const NOBODY: Kept = { iterations: 101, salt: Buffer.alloc(12), hash: Buffer.alloc(HASH_BYTES) };
-
 /** What a check says; `busy`: too many others wait. */
 export type Verdict = "right" | "wrong" | "busy";
 
 /** Users of one file. */
 export class Passwords {
   readonly #users: ReadonlyMap<string, Kept>;
+  /** Checked against where there is no such user: as slow as the slowest of the file, so that time does not tell. */
+  readonly #nobody: Kept;
   #last: Promise<unknown> = Promise.resolve();
   #waiting = 0;
 
   constructor(users: ReadonlyMap<string, Kept>) {
     this.#users = users;
+    let iterations = 0;
+    for (const kept of users.values()) iterations = Math.max(iterations, kept.iterations);
+    this.#nobody = { iterations, salt: Buffer.alloc(12), hash: Buffer.alloc(HASH_BYTES) };
   }
 
   /** One after the other. Never rejects. */
   async check(user: string, password: Uint8Array): Promise<Verdict> {
     if (this.#waiting >= WAITING_MAX) return "busy";
     this.#waiting++;
-    const kept = this.#users.get(user);
-    const checked = this.#last.then(() => hashOf(password, kept ?? NOBODY));
+    const kept = this.#users.get(user) ?? this.#nobody;
+    const checked = this.#last.then(() => hashOf(password, kept));
     this.#last = checked.catch(() => undefined);
     try {
       const hash = await checked;
-      return timingSafeEqual(hash, (kept ?? NOBODY).hash) && kept !== undefined ? "right" : "wrong";
+      const isEqual = timingSafeEqual(hash, kept.hash);
+      return isEqual && kept !== this.#nobody ? "right" : "wrong";
     } catch {
       // Out of memory or threads: it says nothing about the password.
       return "busy";

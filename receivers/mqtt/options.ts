@@ -95,7 +95,11 @@ const version = customField("4 (MQTT 3.1.1) or 5", (value): 4 | 5 | undefined =>
 );
 
 const willFields = schema.object({
-  topic: schema.string({ bytesMax: WORD_MAX, pattern: /^[^+#\0]+$/ }),
+  topic: schema.string({
+    bytesMax: WORD_MAX,
+    pattern: /^[^+#\0]+$/,
+    wanted: "a topic without + and #",
+  }),
   payload: schema.withDefault(schema.string({ bytesMax: WORD_MAX }), ""),
   qos: schema.withDefault(schema.integer({ min: 0, max: 2 }), 0),
   retain: schema.withDefault(schema.boolean(), false),
@@ -107,7 +111,9 @@ export const mqttOptions: ObjectSchema<MqttInput, MqttOptions> = schema.object({
   host: schema.optional(schema.string()),
   port: schema.optional(schema.integer({ min: 1, max: WORD_MAX })),
   protocolVersion: schema.withDefault(version, 5),
-  clientId: schema.optional(schema.string({ bytesMax: WORD_MAX, pattern: /^[^\0]+$/ })),
+  clientId: schema.optional(
+    schema.string({ bytesMax: WORD_MAX, pattern: /^[^\0]+$/, wanted: "a name" }),
+  ),
   username: schema.optional(schema.string({ bytesMax: WORD_MAX })),
   password: schema.optional(schema.secret()),
   topics: schema.list(topic),

@@ -11,6 +11,7 @@
  *
  * Where the digests do not fit they are left out: then the id alone decides.
  */
+import { HoldfastError } from "../../src/errors.ts";
 import { protocolError } from "./packet-splitter.ts";
 
 const VERSION = 1;
@@ -104,10 +105,15 @@ export class UnreleasedIds {
     return runs;
   }
 
-  /** The set of a position. None, or one of another version, is an empty set. */
+  /** The set of a position; none is an empty set. @throws LOG_VERSION for one of a newer program */
   static decode(position: Uint8Array | undefined): UnreleasedIds {
     const ids = new UnreleasedIds();
-    if (position === undefined || position[0] !== VERSION) return ids;
+    if (position === undefined) return ids;
+    if (position[0] !== VERSION)
+      throw new HoldfastError(
+        "LOG_VERSION",
+        `packet ids of version ${position[0] ?? "none"}, this program reads ${VERSION}`,
+      );
     const bytes = Buffer.from(position.buffer, position.byteOffset, position.byteLength);
     const digestsAt = HEAD_BYTES + bytes.readUInt16BE(2) * RUN_BYTES;
     let digestAt = bytes[1] === 1 ? digestsAt : bytes.length;

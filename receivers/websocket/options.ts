@@ -105,7 +105,10 @@ const stream: {
 export const webSocketOptions: ObjectSchema<WebSocketInput, WebSocketOptions> = schema.object({
   port: schema.port(),
   host: schema.withDefault(schema.string(), "127.0.0.1"),
-  path: schema.withDefault(schema.string({ pattern: /^\/[^?#]*$/ }), "/"),
+  path: schema.withDefault(
+    schema.string({ pattern: /^\/[^?#]*$/, wanted: "a path such as /readings" }),
+    "/",
+  ),
   connectionsMax: schema.withDefault(schema.integer({ min: 1, max: 65_536 }), 1_000),
   origins: schema.withDefault(schema.list(schema.string()), []),
   token: schema.optional(schema.secret()),

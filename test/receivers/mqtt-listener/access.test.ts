@@ -260,6 +260,7 @@ test("mqtt-listener: options that make no sense are refused", () => {
     [{}, "CONFIG_CONFLICT"],
     [{ certificateIsUser: true }, "CONFIG_CONFLICT"],
     [{ anonymous: true, acl: [{ publish: ["a/#/b"] }] }, "CONFIG_VALUE"],
+    [{ anonymous: true, acl: [{ publish: ["devices/%i/#"] }] }, "CONFIG_VALUE"],
     [{ anonymous: true, inflightMessagesMax: 0 }, "CONFIG_OUT_OF_RANGE"],
     [{ anonymous: true, allow: ["nonsense"] }, "CONFIG_VALUE"],
   ] as const)
