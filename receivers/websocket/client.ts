@@ -98,7 +98,13 @@ export class WebSocketSession implements ConnectionOwner, ReceiverSession {
     const { sockets, signal } = this.context;
     const peer = await sockets.connectStream(target, signal);
     peer.stream.on("error", () => peer.stream.destroy());
-    await this.#handshake(peer);
+    try {
+      await this.#handshake(peer);
+    } catch (cause) {
+      // Also where ws did not even begin: nobody else would end it.
+      peer.stream.destroy();
+      throw cause;
+    }
   }
 
   #handshake(peer: PeerStream): Promise<void> {
@@ -125,18 +131,20 @@ export class WebSocketSession implements ConnectionOwner, ReceiverSession {
       const give = (cause: Error): void => {
         over();
         reject(cause);
-        peer.stream.destroy();
       };
+      const failed = (cause: Error): void =>
+        give(new HoldfastError("CONNECTION_FAILED", `${host}: ${cause.message}`, { cause }));
+      // Before anything can end it: an error that nobody hears ends the process.
+      socket.on("error", failed);
       if (signal.aborted) return aborted();
       signal.addEventListener("abort", aborted, { once: true });
-      socket.on("error", (cause) =>
-        give(new HoldfastError("CONNECTION_FAILED", `${host}: ${cause.message}`, { cause })),
-      );
       socket.once("unexpected-response", (_, { statusCode = 0 }) =>
         give(refusedWith(host, statusCode)),
       );
       socket.once("open", () => {
         over();
+        // From here on the connection answers for errors: it says goodbye in order.
+        socket.off("error", failed);
         this.group.add(new WebSocketConnection(this, socket, peer));
         for (const message of options.greeting) socket.send(message);
         resolve();

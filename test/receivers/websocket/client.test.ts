@@ -186,6 +186,20 @@ test("websocket-client: a lost server fails the incarnation, once, after what wa
   }
 });
 
+test("websocket-client: a message that is too long ends it with the last count and 1009", async (t) => {
+  const feed = await feedOf(t);
+  const engine = await connected(t, {
+    url: `ws://127.0.0.1:${feed.port}/`,
+    messageBytesMax: 100,
+  });
+  feed.socket.send("second");
+  feed.socket.send("x".repeat(101));
+  await committingUntil(engine, () => feed.closedWith !== undefined);
+  assert.deepEqual([feed.received.at(-1), feed.closedWith], ['{"stored":2}', 1009]);
+  await until(() => engine.failures.length === 1);
+  assert.deepEqual(engine.durable, ["at once", "second"]);
+});
+
 test("websocket-client: paused, it reads nothing, and goes on when resumed", async (t) => {
   const feed = await feedOf(t);
   const engine = await connected(t, { url: `ws://127.0.0.1:${feed.port}/` }, 1_000);
