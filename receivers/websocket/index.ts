@@ -71,6 +71,14 @@ export const websocketClient: ReceiverFactory<WebSocketClientInput> = defineRece
 function checkWebSocket(options: WebSocketOptions): void {
   checkAccess("websocket", options);
   checkIdle("websocket", options);
+  checkSubprotocols("websocket", options);
+  const origin = options.origins.find((each) => !isOrigin(each));
+  if (origin !== undefined)
+    throw new HoldfastError(
+      "CONFIG_VALUE",
+      `websocket: origins: ${JSON.stringify(origin)} is none, and no browser would name it so`,
+      { fix: 'origins: ["https://panel.example"], without a path; "*" for all' },
+    );
   if (options.token === "")
     throw new HoldfastError("CONFIG_VALUE", "websocket: token has 0 characters, wanted 1 or more");
   if (options.tokenInQuery && options.token === undefined)
@@ -80,6 +88,8 @@ function checkWebSocket(options: WebSocketOptions): void {
 function checkWebSocketClient(options: WebSocketClientOptions): void {
   const { isSecure } = targetOf(options.url);
   checkIdle("websocket-client", options);
+  checkSubprotocols("websocket-client", options);
+  checkHeaders(options);
   if (options.tls === undefined) return;
   checkTlsConnect("websocket-client", options.tls);
   if (!isSecure)
@@ -95,4 +105,48 @@ function checkIdle(type: string, { idleTimeoutMs }: { readonly idleTimeoutMs: nu
   if (idleTimeoutMs === 0 || idleTimeoutMs >= IDLE_MS_MIN) return;
   const message = `${type}: idleTimeoutMs is ${idleTimeoutMs}, allowed are 0 and ${IDLE_MS_MIN} .. 86400000`;
   throw new HoldfastError("CONFIG_OUT_OF_RANGE", message);
+}
+
+/** Each once: a second one is against the protocol. */
+function checkSubprotocols(
+  type: string,
+  { subprotocols }: { readonly subprotocols: readonly string[] },
+): void {
+  if (new Set(subprotocols).size === subprotocols.length) return;
+  throw new HoldfastError("CONFIG_VALUE", `${type}: subprotocols has an entry twice`);
+}
+
+/** As browsers write it: scheme, host and a port that is not the scheme's own; `null` for a page without one. */
+function isOrigin(text: string): boolean {
+  if (text === "*" || text === "null") return true;
+  if (!URL.canParse(text)) return false;
+  const { protocol, host, origin } = new URL(text);
+  // Of a scheme that is not the web's, as of an app's own, the standard knows no origin.
+  return text === (origin === "null" ? `${protocol}//${host}` : origin);
+}
+
+/** RFC 9110, 5.6.2: what a header may be called. */
+const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+/** Visible characters, spaces and tabs inside. */
+const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
+
+/** What cannot be sent would fail every connect. No message shows a value. */
+function checkHeaders({ headers, token = "" }: WebSocketClientOptions): void {
+  const name = Object.keys(headers).find((each) => !HEADER_NAME.test(each));
+  if (name !== undefined)
+    throw new HoldfastError(
+      "CONFIG_VALUE",
+      `websocket-client: ${JSON.stringify(name)} is no name of a header`,
+    );
+  const values = Object.entries(headers).map(
+    ([each, value]) => [`headers.${each}`, value] as const,
+  );
+  const [where] =
+    [["token", token] as const, ...values].find(([, value]) => !HEADER_VALUE.test(value)) ?? [];
+  if (where === undefined) return;
+  throw new HoldfastError(
+    "CONFIG_VALUE",
+    `websocket-client: ${where} has a character that no header may have`,
+    { fix: "look for a line break at its end" },
+  );
 }

@@ -254,6 +254,10 @@ test("websocket-client: options that make no sense are refused, without showing 
     [{ url: "ws://feed.example", tls: {} }, "CONFIG_CONFLICT"],
     [{ url: "wss://feed.example", tls: { cert: "a.pem" } }, "CONFIG_CONFLICT"],
     [{ url: "ws://feed.example", idleTimeoutMs: 1 }, "CONFIG_OUT_OF_RANGE"],
+    [{ url: "ws://feed.example", token: "hunter2\n" }, "CONFIG_VALUE"],
+    [{ url: "ws://feed.example", headers: { "x-site": "hunter2\n" } }, "CONFIG_VALUE"],
+    [{ url: "ws://feed.example", headers: { "x site": "hunter2" } }, "CONFIG_VALUE"],
+    [{ url: "ws://feed.example", subprotocols: ["a", "a"] }, "CONFIG_VALUE"],
   ] as const)
     assert.throws(
       () => websocketClient("feed", options),

@@ -257,6 +257,14 @@ test("websocket: a port that is taken is PORT_IN_USE", async (t) => {
   });
 });
 
+test("websocket: origins are taken as browsers write them", () => {
+  const origins = ["*", "null", "http://127.0.0.1:8080", "https://[::1]", "capacitor://localhost"];
+  assert.deepEqual(websocket("panel", { port: 1, origins }).options, {
+    ...Object(websocket("panel", { port: 1 }).options),
+    origins,
+  });
+});
+
 test("websocket: options that make no sense are refused", () => {
   for (const [options, code] of [
     [{ path: "no-slash" }, "CONFIG_VALUE"],
@@ -264,6 +272,11 @@ test("websocket: options that make no sense are refused", () => {
     [{ tokenInQuery: true }, "CONFIG_CONFLICT"],
     [{ idleTimeoutMs: 999 }, "CONFIG_OUT_OF_RANGE"],
     [{ subprotocols: ["a b"] }, "CONFIG_VALUE"],
+    [{ subprotocols: ["a", "a"] }, "CONFIG_VALUE"],
+    [{ origins: ["panel.example"] }, "CONFIG_VALUE"],
+    [{ origins: ["https://panel.example/"] }, "CONFIG_VALUE"],
+    [{ origins: ["https://panel.example:443"] }, "CONFIG_VALUE"],
+    [{ origins: ["https://Panel.example"] }, "CONFIG_VALUE"],
     [{ messageBytesMax: 4 * 2 ** 20 }, "CONFIG_OUT_OF_RANGE"],
   ] as const)
     assert.throws(
