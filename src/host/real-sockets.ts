@@ -34,6 +34,8 @@ const READ_BYTES = 256 * 1024;
 const HEADROOM_BYTES = 64 * 1024;
 /** A peer that is gone without a word is found out by then, where no idle limit does it earlier. */
 const KEEP_ALIVE_MS = 60_000;
+/** Peers in the middle of their handshake; a further one is closed at once. Nobody else counts them yet. */
+const HANDSHAKES_MAX = 1_024;
 
 /** Node's socket options, with those that it takes but does not declare. */
 type HandleOptions = SocketConstructorOpts & {
@@ -144,8 +146,20 @@ function serverOf(
     return { server, accepts: "connection" };
   }
   const server = createTlsServer({ ...SERVER_OPTIONS, ...serverOptions(tls, `${host}:${port}`) });
+  limitHandshakes(server);
   guardServer(server, options);
   return { server, accepts: "secureConnection" };
+}
+
+function limitHandshakes(server: TlsServer): void {
+  const shaking = new Set<string>();
+  server.prependListener("connection", (socket: Socket) => {
+    if (shaking.size >= HANDSHAKES_MAX) return void socket.destroy();
+    const peer = peerOf(socket);
+    shaking.add(peer);
+    socket.once("close", () => shaking.delete(peer));
+  });
+  server.on("secureConnection", (socket: TLSSocket) => shaking.delete(peerOf(socket)));
 }
 
 /** Keeps out who is not admitted, before anything else sees the connection, and tells of handshakes that failed. */

@@ -114,6 +114,33 @@ test("tcp with tls: who speaks no TLS ends alone, others go on", async () => {
   await engine.session.close(AbortSignal.abort());
 });
 
+test("tcp with tls: who never shakes hands is limited in number, and gives its place back", async () => {
+  const engine = await listening({ tls: SERVER });
+  const silent: Socket[] = [];
+  const closed = new Set<Socket>();
+  const dialSilent = async (): Promise<void> => {
+    const socket = connectPlain({ host: "127.0.0.1", port: engine.port });
+    silent.push(socket);
+    socket.on("close", () => closed.add(socket)).on("error", () => undefined);
+    await once(socket, "connect");
+    socket.resume();
+  };
+  for (let count = 0; count < 1_024; count++) await dialSilent();
+  assert.equal(closed.size, 0);
+  await dialSilent();
+  while (closed.size === 0) await engine.clock.settle();
+  assert.equal(await exchange(engine, dial(engine)), "");
+  for (const socket of silent) socket.resetAndDestroy();
+  while (closed.size < silent.length) await engine.clock.settle();
+  // The server hears of the ends a moment later.
+  let answer = "";
+  while (answer === "") answer = await exchange(engine, dial(engine));
+  assert.equal(answer, "1\n");
+  for (let count = 0; count < 30; count++)
+    assert.equal(await exchange(engine, dial(engine)), "1\n");
+  await engine.session.close(AbortSignal.abort());
+});
+
 test("tcp: an address outside of `allow` is closed at once, one inside is served", async () => {
   const outside = await listening({ allow: ["10.0.0.0/8", "::1"] });
   const refused = connectPlain({ host: "127.0.0.1", port: outside.port });
