@@ -3,6 +3,7 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
+import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { type Code, toError } from "../errors.ts";
 import { realClock } from "./clock.ts";
@@ -41,6 +42,10 @@ class HttpServer implements HttpListener {
   readonly #server: Server;
   #address: Endpoint = { host: "", port: 0 };
   #connectionCount = 0;
+  /** Sockets from which no request came yet, by their peers: Node does not take them for idle. */
+  readonly #silent = new Map<string, Socket>();
+  /** The others, as requests name them. */
+  readonly #heard = new WeakSet<Socket>();
   #bodiesBytes = 0;
   #isClosing = false;
 
@@ -68,14 +73,12 @@ class HttpServer implements HttpListener {
     server.on("request", (message, response) => this.#serve(message, response, false));
     // Otherwise the client would send a body that is refused anyway.
     server.on("checkContinue", (message, response) => this.#serve(message, response, true));
-    server.on("connection", (socket) => {
-      this.#connectionCount++;
-      socket.once("close", () => this.#connectionCount--);
-    });
+    server.on("connection", (socket) => this.#connected(socket));
     const { upgrade } = options;
     if (upgrade !== undefined)
       server.on("upgrade", (request: IncomingMessage, stream: Duplex, head: Buffer) => {
         const { socket } = request;
+        this.#spoke(socket);
         const peer = { stream, peer: peerOf(socket), peerNames: namesOf(socket) };
         upgrade({ request, path: pathOf(request), query: queryOf(request), stream: peer, head });
       });
@@ -111,6 +114,7 @@ class HttpServer implements HttpListener {
     this.#isClosing = true;
     return new Promise((resolve) => {
       const force = (): void => this.#server.closeAllConnections();
+      for (const socket of this.#silent.values()) socket.destroy();
       if (signal?.aborted === true) force();
       signal?.addEventListener("abort", force, { once: true });
       // Called back with an error when it was closed before: then there is nothing left to wait for.
@@ -121,7 +125,25 @@ class HttpServer implements HttpListener {
     });
   }
 
+  #connected(socket: Socket): void {
+    this.#connectionCount++;
+    const peer = peerOf(socket);
+    this.#silent.set(peer, socket);
+    socket.once("close", () => {
+      this.#connectionCount--;
+      if (this.#silent.get(peer) === socket) this.#silent.delete(peer);
+    });
+  }
+
+  /** With TLS it is another object than the one that connected: the peer is the same. */
+  #spoke(socket: Socket): void {
+    if (this.#heard.has(socket)) return;
+    this.#heard.add(socket);
+    this.#silent.delete(peerOf(socket));
+  }
+
   #serve(message: IncomingMessage, response: ServerResponse, asksFirst: boolean): void {
+    this.#spoke(message.socket);
     const refusal = this.#refusal(Number(message.headers["content-length"] ?? 0));
     if (refusal !== undefined) return refuse(message, response, refusal);
     if (asksFirst) response.writeContinue();

@@ -214,6 +214,18 @@ test("http: close takes no more, waits for running requests and ends kept connec
   await listener.close();
 });
 
+test("http: close waits for nobody who has not asked yet", async () => {
+  const { listener, url } = await serve(echo);
+  const { port } = listener.address;
+  const silent = net.connect({ host: "127.0.0.1", port });
+  const slow = net.connect({ host: "127.0.0.1", port });
+  slow.write("GET / HTTP/1.1\r\nhost: a");
+  await Promise.all([once(silent, "connect"), once(slow, "connect")]);
+  // Served behind them: they are known by then.
+  assert.equal((await fetch(url)).status, 200);
+  await Promise.all([listener.close(), once(silent, "close"), once(slow, "close")]);
+});
+
 test("http: close is forced when its signal aborts", async () => {
   const entered = deferred<void>();
   const { listener, url } = await serve(() => {

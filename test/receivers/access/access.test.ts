@@ -178,6 +178,31 @@ test("http with tls: a client of the right name is served, another one answered 
   }
 });
 
+test("http with tls: close waits for no handshake, and for a client that is answered it does", async () => {
+  const engine = new ReceiverHarness({ http: realHttp });
+  await engine.open(http("web", { port: 0, tls: SERVER }));
+  const silent = connectPlain({ host: "127.0.0.1", port: engine.port });
+  await once(silent, "connect");
+  silent.resume();
+  const asked = request({
+    host: "127.0.0.1",
+    port: engine.port,
+    method: "POST",
+    path: "/records",
+    ...TRUSTS,
+  });
+  asked.setHeader("content-type", "text/plain");
+  const answered = new Promise<number | undefined>((resolve) => {
+    asked.on("response", (response) => resolve(response.resume().statusCode));
+  });
+  asked.end("1");
+  while (engine.inflightBlocks.length === 0) await engine.clock.settle();
+  const closed = Promise.resolve(engine.session.close(new AbortController().signal));
+  await once(silent, "close");
+  assert.equal(await playing(engine, answered), 200);
+  await closed;
+});
+
 test("access: files that are missing or none are named when it opens", async () => {
   for (const [tls, message] of [
     [
