@@ -16,7 +16,7 @@ import {
   refusalOfNames,
 } from "../../src/access.ts";
 import { splitBody } from "./body.ts";
-import { inflate } from "./inflate.ts";
+import { Inflater } from "./inflate.ts";
 
 const MIB = 1024 * 1024;
 /** Seconds that a refused client is told to wait: the time in which a busy log usually catches up. */
@@ -80,11 +80,12 @@ export const http: ReceiverFactory<HttpInput> = defineReceiver({
       idleTimeoutMs,
     };
     const access = await accessOf(context);
+    const inflater = new Inflater(context.options);
     const listener = await context.http.listen(
       { host, port, limits, ...access },
       async (request) => {
         context.connections(listener.connectionCount);
-        return refusalOf(request, context, access) ?? (await answer(request, context));
+        return refusalOf(request, context, access) ?? (await answer(request, context, inflater));
       },
       context.fail,
     );
@@ -106,6 +107,7 @@ function refusalOf(
 async function answer(
   request: HttpRequest,
   context: ReceiverContext<HttpOptions>,
+  inflater: Inflater,
 ): Promise<HttpResponse> {
   const { path } = context.options;
   const { method, headers, body } = request;
@@ -123,7 +125,7 @@ async function answer(
   }
   if (context.pressure === "full") return busy("BUSY", "the log is full or busy");
   try {
-    const inflated = await inflate(headers["content-encoding"], body, context.options);
+    const inflated = await inflater.inflate(headers["content-encoding"], body);
     const records = splitBody(headers["content-type"] ?? "", inflated);
     const stored = await context.store(
       records.map((value) => ({ value })),
