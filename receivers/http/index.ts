@@ -82,11 +82,9 @@ export const http: ReceiverFactory<HttpInput> = defineReceiver({
     const access = await accessOf(context);
     const inflater = new Inflater(context.options);
     const listener = await context.http.listen(
-      { host, port, limits, ...access },
-      async (request) => {
-        context.connections(listener.connectionCount);
-        return refusalOf(request, context, access) ?? (await answer(request, context, inflater));
-      },
+      { host, port, limits, ...access, connections: context.connections },
+      async (request) =>
+        refusalOf(request, context, access) ?? (await answer(request, context, inflater)),
       context.fail,
     );
     return { address: listener.address, close: (signal) => listener.close(signal) };

@@ -50,6 +50,8 @@ export interface HttpListenOptions extends Endpoint {
   readonly admits?: (address: string) => boolean;
   /** A peer that did not get through its handshake, and why. */
   readonly refused?: (peer: string, cause: Error) => void;
+  /** Hears how many connections are open whenever that changes. */
+  readonly connections?: (count: number) => void;
   /** Takes requests to change the protocol, and their streams. @defaultValue they are answered as any other request */
   readonly upgrade?: (upgrade: HttpUpgrade) => void;
 }

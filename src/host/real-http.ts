@@ -73,7 +73,7 @@ class HttpServer implements HttpListener {
     server.on("request", (message, response) => this.#serve(message, response, false));
     // Otherwise the client would send a body that is refused anyway.
     server.on("checkContinue", (message, response) => this.#serve(message, response, true));
-    server.on("connection", (socket) => this.#connected(socket));
+    server.on("connection", (socket) => this.#connected(socket, options.connections));
     const { upgrade } = options;
     if (upgrade !== undefined)
       server.on("upgrade", (request: IncomingMessage, stream: Duplex, head: Buffer) => {
@@ -125,12 +125,12 @@ class HttpServer implements HttpListener {
     });
   }
 
-  #connected(socket: Socket): void {
-    this.#connectionCount++;
+  #connected(socket: Socket, told: (count: number) => void = () => undefined): void {
+    told(++this.#connectionCount);
     const peer = peerOf(socket);
     this.#silent.set(peer, socket);
     socket.once("close", () => {
-      this.#connectionCount--;
+      told(--this.#connectionCount);
       if (this.#silent.get(peer) === socket) this.#silent.delete(peer);
     });
   }

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { connect } from "node:net";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { http, type HttpInput } from "../../../receivers/http/index.ts";
@@ -187,6 +188,15 @@ test("http: a block that no log can take is 413, a bug is 500 and fails the unit
     ["a bug"],
   );
   assert.deepEqual(engine.offending, ["1"]);
+  await close();
+});
+
+test("http: connections are counted while they are open, whether or not they ask", async () => {
+  const { engine, close } = await scene();
+  const sockets = [1, 2].map(() => connect({ host: "127.0.0.1", port: engine.port }));
+  while (engine.connectionCount < 2) await engine.clock.settle();
+  for (const socket of sockets) socket.destroy();
+  while (engine.connectionCount > 0) await engine.clock.settle();
   await close();
 });
 
