@@ -31,6 +31,13 @@ export interface Fetched {
   readonly heartbeat: () => Promise<void>;
 }
 
+/** What kafkajs says of a batch without records. */
+export interface Passed {
+  readonly topic: string;
+  readonly partition: number;
+  readonly lastOffset: string;
+}
+
 /** Who takes batches. */
 export interface BatchOwner {
   readonly context: ReceiverContext<KafkaOptions>;
@@ -80,6 +87,21 @@ export class Batches {
     }
   }
 
+  /** A batch without records: marks of transactions, or what compaction has left. */
+  passed({ topic, partition: number, lastOffset }: Passed): void {
+    const { find, check, stored } = this.#owner;
+    const partition = find(topic, number);
+    const to = Number(lastOffset) + 1;
+    if (partition?.isOpen !== true || to <= (partition.next ?? 0)) return;
+    if (partition.isLate) {
+      // It may have been fetched before the partition went back, and then lies behind records that are still to come.
+      partition.isLate = false;
+      return check(partition);
+    }
+    partition.pass(to);
+    stored();
+  }
+
   get #isOver(): boolean {
     return this.#owner.gate.isEnded;
   }
@@ -92,6 +114,8 @@ export class Batches {
     await this.#settled(partition, payload);
     // What it has fetched for another assignment is left alone.
     if (this.#isOver || !partition.isOpen) return;
+    // Of each partition kafkajs fetches one batch at a time: nothing from before this one is left.
+    partition.isLate = false;
     // kafkajs went on from somewhere else: after a block was refused, or after it had found its offset out of range.
     if (Number(batch.fetchedOffset) !== partition.next) return check(partition);
     await this.#takeMessages(partition, payload);
@@ -178,10 +202,14 @@ export class Batches {
 
   /** kafkajs goes on behind the block: should it be refused after all, it has to come back. */
   #comeBackFor(partition: PartitionState, outcome: Promise<Outcome>): void {
-    const { check } = this.#owner;
     void outcome.then((result) =>
-      result === "refused" && partition.isOpen ? check(partition) : undefined,
+      result === "refused" && partition.isOpen ? this.#goBack(partition) : undefined,
     );
+  }
+
+  #goBack(partition: PartitionState): void {
+    partition.isLate = true;
+    this.#owner.check(partition);
   }
 
   async #outcomeOf(stored: Promise<unknown>): Promise<Outcome> {

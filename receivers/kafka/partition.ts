@@ -28,6 +28,8 @@ export class PartitionState implements TopicPartition {
   committed: number | undefined;
   /** Whether kafkajs may have overwritten what the group had: the next start commits in any case. */
   isGroupInDoubt = false;
+  /** Whether it was sent elsewhere while kafkajs may have held a batch of it: that one comes after the new start. */
+  isLate = false;
   #flight: Promise<Outcome> | undefined;
 
   constructor({ topic, partition }: TopicPartition) {

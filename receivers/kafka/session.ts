@@ -96,7 +96,7 @@ export class KafkaSession implements ReceiverSession, BatchOwner {
     consumer.on(
       events.END_BATCH_PROCESS,
       guard(({ payload }) => {
-        if (payload.batchSize === 0) this.#passed(payload);
+        if (payload.batchSize === 0) this.#batches.passed(payload);
       }),
     );
     consumer.on(
@@ -165,7 +165,10 @@ export class KafkaSession implements ReceiverSession, BatchOwner {
   /** kafkajs has lost its way in one of them, and has told the group that it has no offset there. */
   checkAll(): void {
     const open = [...this.#known.values()].filter(({ isOpen }) => isOpen);
-    for (const partition of open) partition.isGroupInDoubt = true;
+    for (const partition of open) {
+      partition.isGroupInDoubt = true;
+      partition.isLate = true;
+    }
     this.#check(open);
   }
 
@@ -279,19 +282,6 @@ export class KafkaSession implements ReceiverSession, BatchOwner {
     });
   }
 
-  /** A batch without records: marks of transactions, or what compaction has left. */
-  #passed(payload: {
-    readonly topic: string;
-    readonly partition: number;
-    readonly lastOffset: string;
-  }): void {
-    const partition = this.find(payload.topic, payload.partition);
-    const to = Number(payload.lastOffset) + 1;
-    if (partition?.isOpen !== true || to <= (partition.next ?? 0)) return;
-    partition.pass(to);
-    this.#commits.due();
-  }
-
   #watchTopics(): void {
     const { clock, options } = this.context;
     this.#topicTimer = clock.after(TOPIC_CHECK_MS, () => {
@@ -311,6 +301,7 @@ export class KafkaSession implements ReceiverSession, BatchOwner {
       const id = ids.get(topic);
       return isOpen && id !== undefined && topicId !== undefined && id !== topicId;
     });
+    for (const partition of changed) partition.isLate = true;
     this.#check(changed);
   }
 

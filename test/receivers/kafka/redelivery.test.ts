@@ -119,6 +119,11 @@ class World {
     await settle();
   }
 
+  /** The client says that there are no records from where it fetched up to this offset. */
+  pass(lastOffset: number): void {
+    this.#batches.passed({ topic: "orders", partition: 0, lastOffset: String(lastOffset) });
+  }
+
   /** The client went back, or forward, by itself. */
   rewind(offset: number): void {
     if (!this.#isTaking) this.cursor = Math.min(offset, this.end - 1);
@@ -238,3 +243,35 @@ test("kafka properties: each record is stored once, in order, whatever is fetche
     ),
     manyRuns,
   ));
+
+test("kafka: a batch without records that was fetched before a block was refused passes over nothing", async () => {
+  const world = await World.make([0, 0]);
+  await world.fetch(2);
+  assert.deepEqual(world.harness.inflightBlocks, [["0", "1"]]);
+  await world.failOldest();
+  await settle();
+  assert.deepEqual([world.partition.next, world.cursor], [0, 0]);
+  // Fetched from 2 on, and held by the client meanwhile: marks of transactions, up to 5.
+  world.pass(5);
+  await settle();
+  assert.deepEqual([world.partition.next, world.partition.durable], [0, 0]);
+  await world.drain();
+  assert.deepEqual(world.harness.durable, ["0", "1"]);
+});
+
+test("kafka: a batch without records moves the position, also where one was refused and is gone since", async () => {
+  const world = await World.make([0, 0]);
+  await world.fetch(1);
+  await world.harness.commit();
+  world.pass(3);
+  assert.deepEqual([world.partition.next, world.partition.durable], [4, 4]);
+  const other = await World.make([0, 0]);
+  await other.fetch(2);
+  await other.failOldest();
+  await settle();
+  for (let looks = 0; looks < 2; looks++) {
+    other.pass(1);
+    await settle();
+  }
+  assert.deepEqual([other.partition.next, other.partition.durable], [2, 2]);
+});
