@@ -18,7 +18,7 @@ import { byTopic, keyOf, topicIds } from "./lookup.ts";
 import type { KafkaOptions } from "./options.ts";
 import { flightsOf, PartitionState } from "./partition.ts";
 import { decodePosition, type Position } from "./position.ts";
-import { type PartitionFacts, type Start, startOf } from "./start.ts";
+import { type PartitionFacts, type Start, startAnew, startOf } from "./start.ts";
 
 /** How often the ids of the topics are looked at: one that was made again while nobody noticed is told of by then. */
 const TOPIC_CHECK_MS = 30_000;
@@ -242,9 +242,8 @@ export class KafkaSession implements ReceiverSession, BatchOwner {
       const error = this.#resetOf(channel, start);
       if (options.onTopicReset === "park") throw error;
       logger.warn(`${error.message}; it is taken from its beginning`, { code: error.code });
-      start = startOf(facts, undefined, "earliest");
+      start = startAnew(facts);
     }
-    if (start.kind !== "start") return false;
     if (start.expiredCount > 0) {
       logger.warn(
         `${channel}: ${start.expiredCount} offsets before ${facts.low} are no longer at the broker`,

@@ -51,6 +51,11 @@ export function startOf(
   };
 }
 
+/** From the beginning of a topic that was made again. What the group has may be of the old one, and is not asked. */
+export function startAnew({ low }: PartitionFacts): Extract<Start, { kind: "start" }> {
+  return { kind: "start", offset: low, expiredCount: 0 };
+}
+
 function resetOf(
   { topicId, high }: PartitionFacts,
   held: Position | undefined,

@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { decodePosition, encodePosition } from "../../../receivers/kafka/position.ts";
-import { type PartitionFacts, startOf } from "../../../receivers/kafka/start.ts";
+import { type PartitionFacts, startAnew, startOf } from "../../../receivers/kafka/start.ts";
 
 const OLD = "0123456789abcdef0123456789abcdef";
 const NEW = "ffffffffffffffffffffffffffffffff";
@@ -117,4 +117,12 @@ test("kafka position: bytes of something else are LOG_VERSION", () => {
   const bytes = encodePosition({ next: 7, topicId: OLD });
   for (const wrong of [bytes.subarray(1), Uint8Array.from(bytes).fill(2, 0, 1), new Uint8Array(0)])
     assert.throws(() => decodePosition("orders-0", wrong), { code: "LOG_VERSION" });
+});
+
+test("kafka start: a topic that is taken anew starts at its beginning, whatever the group has", () => {
+  assert.deepEqual(startAnew(facts({ topicId: NEW, groupOffset: 60 })), {
+    kind: "start",
+    offset: 10,
+    expiredCount: 0,
+  });
 });
