@@ -77,6 +77,7 @@ export class BlockWriter {
       if (message.value === null && this.#options.tombstones === "drop") droppedCount++;
       else {
         const error = this.#add(message);
+        if (error === "full") return { nextIndex: index, count: this.#count, droppedCount };
         if (error !== undefined) {
           const refused = { bytes: message.value ?? EMPTY, error };
           return { nextIndex: index + 1, count: this.#count, droppedCount, refused };
@@ -117,17 +118,24 @@ export class BlockWriter {
 
   #isFullFor({ value }: Message): boolean {
     if (this.#count === 0) return false;
-    const bytes = this.#values.length + this.#keys.length + this.#headers.length;
-    return this.#count === BLOCK_RECORDS_MAX || bytes + (value?.length ?? 0) > BLOCK_BYTES;
+    const bytes = this.#byteCount + (value?.length ?? 0);
+    return this.#count === BLOCK_RECORDS_MAX || bytes > BLOCK_BYTES;
   }
 
-  /** Why the message can be no record, if so: then nothing was added. */
-  #add({ value, key, headers, timestamp, offset }: Message): HoldfastError | undefined {
+  get #byteCount(): number {
+    return this.#values.length + this.#keys.length + this.#headers.length;
+  }
+
+  /** Why the message can be no record, if so, or of this block: then nothing was added. */
+  #add(message: Message): HoldfastError | "full" | undefined {
+    const { value, key, headers, timestamp, offset } = message;
     const keyBytes = key === null ? EMPTY : keyOf(key, this.#options.keys);
     const headerText = headersOf(headers, value === null);
     const headerBytes = headerText === "" ? EMPTY : Buffer.from(headerText);
     const valueBytes = value ?? EMPTY;
     const byteCount = valueBytes.length + keyBytes.length + headerBytes.length;
+    // Keys and headers may be longer as text: only now is it known that the log could not take the block.
+    if (this.#count > 0 && this.#byteCount + byteCount > BLOCK_BYTES) return "full";
     if (byteCount > this.#options.messageBytesMax)
       return new HoldfastError(
         "MESSAGE_TOO_LONG",

@@ -12,6 +12,7 @@ import {
   TOMBSTONE_HEADER,
 } from "../../../receivers/kafka/block-writer.ts";
 import { type Column, copyOf } from "../../../src/contract/record.ts";
+import { blockBytes } from "../../../src/wal/block-shape.ts";
 
 const OPTIONS = { keys: "text", tombstones: "store", messageBytesMax: 3 * 1024 * 1024 } as const;
 
@@ -195,4 +196,24 @@ test("kafka blocks: a block ends before it is too long, and before it has too ma
   );
   const many = Array.from({ length: BLOCK_RECORDS_MAX + 1 }, () => message(""));
   assert.deepEqual(writeAll(writer, many).blockCounts, [BLOCK_RECORDS_MAX, 1]);
+});
+
+test("kafka blocks: keys and headers count too, so that the log can take every block", () => {
+  const long = "x".repeat(OPTIONS.messageBytesMax - 20);
+  const short = message("y".repeat(BLOCK_BYTES - 1));
+  for (const wide of [
+    message("", { key: Buffer.from(long) }),
+    message("", { headers: { h: long } }),
+  ]) {
+    const writer = new BlockWriter(OPTIONS);
+    const messages = [short, wide, short];
+    const indexes: number[] = [];
+    for (let index = 0; index < messages.length; indexes.push(index)) {
+      const { nextIndex, refused } = writer.write(messages, index);
+      assert.equal(refused, undefined);
+      assert.ok(blockBytes(writer.block("orders-0", new Uint8Array(25))) <= 4 * 1024 * 1024);
+      index = nextIndex;
+    }
+    assert.deepEqual(indexes, [1, 2, 3]);
+  }
 });
