@@ -104,7 +104,7 @@ const stream: {
 /** See {@link WebSocketOptions}. */
 export const webSocketOptions: ObjectSchema<WebSocketInput, WebSocketOptions> = schema.object({
   port: schema.port(),
-  host: schema.withDefault(schema.string(), "127.0.0.1"),
+  host: schema.withDefault(schema.string({ pattern: /\S/, wanted: "an address" }), "127.0.0.1"),
   path: schema.withDefault(
     schema.string({ pattern: /^\/[^?#]*$/, wanted: "a path such as /readings" }),
     "/",

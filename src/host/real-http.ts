@@ -15,7 +15,7 @@ import type {
   HttpResponse,
   HttpServers,
 } from "./http.ts";
-import { guardServer, listenError, namesOf, peerOf } from "./real-sockets.ts";
+import { checkHost, guardServer, listenError, namesOf, peerOf } from "./real-sockets.ts";
 import { serverOptions } from "./real-tls.ts";
 import type { Endpoint } from "./sockets.ts";
 
@@ -30,6 +30,7 @@ type Handle = (request: HttpRequest) => Promise<HttpResponse>;
 /** The machine's HTTP servers. */
 export const realHttp: HttpServers = Object.freeze({
   listen: async (options: HttpListenOptions, handle: Handle, onError: (cause: Error) => void) => {
+    checkHost(options);
     const served = new HttpServer(options, handle, onError);
     return served.listen(options);
   },

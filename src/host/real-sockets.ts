@@ -116,6 +116,7 @@ function listen(
   const { host, port, backlog } = options;
   const { server, accepts } = serverOf(kind, options);
   return new Promise((resolve, reject) => {
+    checkHost(options);
     const refused = (cause: Error): void => reject(listenError(cause, options));
     server.once("error", refused);
     server.listen({ host, port, backlog }, () => {
@@ -215,6 +216,12 @@ const LISTEN_REFUSALS: ReadonlyMap<string, { readonly why: string; readonly fix:
     ["ENOTFOUND", NO_SUCH_ADDRESS],
     ["EAI_AGAIN", NO_SUCH_ADDRESS],
   ]);
+
+/** Node takes no host for all addresses, and an empty text for none: a variable that is not set must not open the machine. */
+export function checkHost({ host, port }: Endpoint): void {
+  const why = `port ${port}: host has 0 characters`;
+  if (host === "") throw new HoldfastError("ADDRESS_UNAVAILABLE", why, NO_SUCH_ADDRESS);
+}
 
 /** Node's reasons why a port cannot be bound, as ours. */
 export function listenError(cause: Error, { host, port }: Endpoint): Error {

@@ -241,7 +241,7 @@ test("http: close is forced when its signal aborts", async () => {
   assert.equal(await running, "cut off");
 });
 
-test("http: a port that is taken is PORT_IN_USE", async () => {
+test("http: a port that is taken is PORT_IN_USE, no host is not all of them", async () => {
   const { listener } = await serve(echo);
   const taken = realHttp.listen(
     { host: "127.0.0.1", port: listener.address.port, limits: LIMITS },
@@ -249,5 +249,7 @@ test("http: a port that is taken is PORT_IN_USE", async () => {
     () => undefined,
   );
   await assert.rejects(taken, { code: "PORT_IN_USE" });
+  const anywhere = realHttp.listen({ host: "", port: 0, limits: LIMITS }, echo, () => undefined);
+  await assert.rejects(anywhere, { code: "ADDRESS_UNAVAILABLE" });
   await listener.close(AbortSignal.abort());
 });

@@ -208,6 +208,13 @@ test("sockets: a port that is taken is PORT_IN_USE, a foreign address ADDRESS_UN
     sockets.listen({ ...LOOPBACK, host: "192.0.2.1" }, () => undefined, fail),
     { code: "ADDRESS_UNAVAILABLE" },
   );
+  // Node would take every address of the machine.
+  await assert.rejects(
+    sockets.listen({ ...LOOPBACK, host: "" }, () => undefined, fail),
+    {
+      code: "ADDRESS_UNAVAILABLE",
+    },
+  );
   await listener.close();
 });
 

@@ -274,6 +274,7 @@ test("websocket: options that make no sense are refused", () => {
     [{ subprotocols: ["a b"] }, "CONFIG_VALUE"],
     [{ subprotocols: ["a", "a"] }, "CONFIG_VALUE"],
     [{ origins: ["panel.example"] }, "CONFIG_VALUE"],
+    [{ host: "" }, "CONFIG_VALUE"],
     [{ origins: ["https://panel.example/"] }, "CONFIG_VALUE"],
     [{ origins: ["https://panel.example:443"] }, "CONFIG_VALUE"],
     [{ origins: ["https://Panel.example"] }, "CONFIG_VALUE"],
