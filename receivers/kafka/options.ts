@@ -100,7 +100,7 @@ const sasl: ObjectSchema<KafkaSasl, KafkaSasl> = schema.object({
 
 /** Fields of both. */
 const shared = {
-  brokers: schema.list(schema.string({ pattern: /^[^\s,/@]+:\d{1,5}$/, wanted: "host:port" })),
+  brokers: schema.list(schema.string({ pattern: /^[^\s,/@]+$/, wanted: "host:port" })),
   topics: schema.list(
     schema.string({
       pattern: /^[A-Za-z0-9._-]{1,249}$/,
@@ -177,5 +177,19 @@ function checkShared({
     if (new Set(list).size < list.length)
       throw new HoldfastError("CONFIG_VALUE", `kafka: ${name} has an entry twice`);
   }
+  const portless = brokers.find((each) => !hasPort(each));
+  if (portless !== undefined)
+    throw new HoldfastError(
+      "CONFIG_VALUE",
+      `kafka: brokers: ${portless} has no port from 1 to ${PORT_MAX}`,
+      { fix: "brokers: [kafka-1.example:9092]" },
+    );
   if (tls !== undefined) checkTlsConnect("kafka", tls);
+}
+
+const PORT_MAX = 65_535;
+
+function hasPort(broker: string): boolean {
+  const port = Number(/^.+:(\d{1,5})$/.exec(broker)?.[1]);
+  return port >= 1 && port <= PORT_MAX;
 }

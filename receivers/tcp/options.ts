@@ -58,7 +58,9 @@ export interface TcpOptions extends AccessOptions {
 export type TcpInput = Pick<TcpOptions, "port"> &
   Partial<Omit<TcpOptions, "port" | "framing">> & { readonly framing?: FramingOption };
 
-const Delimited = schema.object({ delimited: schema.object({ delimiter: schema.string() }) });
+const Delimited = schema.object({
+  delimited: schema.object({ delimiter: schema.string({ pattern: /./s, bytesMax: 255 }) }),
+});
 const LengthPrefixed = schema.object({
   lengthPrefixed: schema.object({
     prefixBytes: schema.integer({ min: 1, max: 4 }),
@@ -67,7 +69,7 @@ const LengthPrefixed = schema.object({
 });
 
 const framing = customField(
-  "lines, octet-counting, { delimited: { delimiter } }, { lengthPrefixed: { prefixBytes } } or a framing",
+  "lines, octet-counting, { delimited: { delimiter: 1 to 255 bytes } }, { lengthPrefixed: { prefixBytes: 1, 2 or 4 } } or a framing",
   parseFraming,
 );
 

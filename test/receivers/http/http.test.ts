@@ -200,6 +200,11 @@ test("http: connections are counted while they are open, whether or not they ask
   await close();
 });
 
+test("http: a path that no request can have is refused", () => {
+  for (const path of ["records", "/records?a=1", "/records#a", "/my records"])
+    assert.throws(() => http("web", { port: 1, path }), { code: "CONFIG_VALUE" }, path);
+});
+
 test("http: documented defaults are the defaults", () => {
   assert.deepEqual(http("web", { port: 1 }).options, {
     port: 1,

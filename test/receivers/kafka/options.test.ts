@@ -56,6 +56,8 @@ const WRONG: readonly (readonly [title: string, options: KafkaInput, code: strin
   ["no topic", { ...REQUIRED, topics: [] }, "CONFIG_VALUE"],
   ["a topic twice", { ...REQUIRED, topics: ["a", "a"] }, "CONFIG_VALUE"],
   ["a broker without a port", { ...REQUIRED, brokers: ["broker"] }, "CONFIG_VALUE"],
+  ["a port without a broker", { ...REQUIRED, brokers: ["9092"] }, "CONFIG_VALUE"],
+  ["a port that is none", { ...REQUIRED, brokers: ["broker:65536"] }, "CONFIG_VALUE"],
   [
     "a broker as an address of the web",
     { ...REQUIRED, brokers: ["http://broker:9092"] },

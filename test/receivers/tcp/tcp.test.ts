@@ -215,6 +215,17 @@ test("tcp: a port that is taken is PORT_IN_USE", async () => {
   await assert.rejects(second.open(tcp("gates", { port: engine.port })), { code: "PORT_IN_USE" });
 });
 
+test("tcp: framings that make no sense are refused, with what is allowed", () => {
+  for (const framing of [
+    { delimited: { delimiter: "" } },
+    { delimited: { delimiter: "x".repeat(256) } },
+  ])
+    assert.throws(() => tcp("meters", { port: 1, framing }), {
+      code: "CONFIG_VALUE",
+      message: /framing is an object, wanted .*1 to 255 bytes.*1, 2 or 4/,
+    });
+});
+
 const frames: readonly [name: string, framing: TcpInput["framing"], bytes: string][] = [
   ["lines by name", "lines", "ab\ncd\n"],
   ["a delimiter as YAML has it", { delimited: { delimiter: ";;" } }, "ab;;cd;;"],
