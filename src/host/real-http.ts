@@ -6,6 +6,7 @@ import { createServer as createTlsServer } from "node:https";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { type Code, toError } from "../errors.ts";
+import { BodyParts } from "./body-parts.ts";
 import { realClock } from "./clock.ts";
 import type {
   HttpLimits,
@@ -149,7 +150,7 @@ class HttpServer implements HttpListener {
     if (refusal !== undefined) return refuse(message, response, refusal);
     if (asksFirst) response.writeContinue();
     let taken = 0;
-    const chunks: Buffer[] = [];
+    const parts = new BodyParts();
     const release = (): void => {
       this.#bodiesBytes -= taken;
       taken = 0;
@@ -160,15 +161,15 @@ class HttpServer implements HttpListener {
       if (response.headersSent) return;
       const tooMuch = this.#refusal(taken + chunk.length, taken, "at least ");
       if (tooMuch !== undefined) {
-        chunks.length = 0;
+        parts.clear();
         return refuse(message, response, tooMuch);
       }
       taken += chunk.length;
       this.#bodiesBytes += chunk.length;
-      chunks.push(chunk);
+      parts.add(chunk);
     });
     message.once("end", () => {
-      if (!response.headersSent) void this.#answer(message, response, Buffer.concat(chunks));
+      if (!response.headersSent) void this.#answer(message, response, parts.whole());
     });
     // A client that goes away ends its own request and nothing else.
     message.on("error", () => response.destroy());
