@@ -13,6 +13,9 @@ const SPLITTERS: ReadonlyMap<string, (body: Uint8Array) => readonly Uint8Array[]
   ["text/plain", splitLines],
 ]);
 
+/** Records of one request: shorter ones cost more to split than their bytes say, and nothing else runs meanwhile. */
+export const RECORDS_MAX = 65_536;
+
 const SPACE = 0x20;
 const LINE_FEED = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
@@ -28,7 +31,7 @@ const BRACE_CLOSE = 0x7d;
  * One JSON value, the elements of a JSON array, or lines; each record as its own bytes. Line breaks between the
  * tokens of a JSON value become spaces, in `body` itself: a record that is written as a line stays one.
  *
- * @throws HTTP_UNSUPPORTED_MEDIA_TYPE, HTTP_BAD_REQUEST
+ * @throws HTTP_UNSUPPORTED_MEDIA_TYPE, HTTP_BAD_REQUEST, BLOCK_TOO_LARGE beyond 65,536 records
  */
 export function splitBody(contentType: string, body: Uint8Array): readonly Uint8Array[] {
   const type = (contentType.split(";", 1)[0] ?? "").trim().toLowerCase();
@@ -58,6 +61,7 @@ function splitLines(body: Uint8Array): readonly Uint8Array[] {
     let end = found === -1 ? body.length : found;
     if (end > start && body[end - 1] === CARRIAGE_RETURN) end--;
     if (end > start) lines.push(body.subarray(start, end));
+    if (lines.length > RECORDS_MAX) throw tooMany(body);
     start = next;
   }
   return lines;
@@ -99,6 +103,7 @@ function elementsOf(body: Uint8Array): readonly Uint8Array[] {
   const take = (end: number): void => {
     const element = trimmed(body, start, end);
     if (element.length > 0) elements.push(element);
+    if (elements.length > RECORDS_MAX) throw tooMany(body);
     start = end + 1;
   };
   for (let index = 0; index < body.length; index++) {
@@ -113,6 +118,14 @@ function elementsOf(body: Uint8Array): readonly Uint8Array[] {
     } else if (byte === COMMA && depth === 1) take(index);
   }
   return elements;
+}
+
+function tooMany(body: Uint8Array): HoldfastError {
+  return new HoldfastError(
+    "BLOCK_TOO_LARGE",
+    `the body of ${body.length} bytes holds more than ${RECORDS_MAX} records`,
+    { fix: "send them in several requests" },
+  );
 }
 
 /** Index of the quote that ends the string beginning at `from`. */

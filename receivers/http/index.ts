@@ -45,8 +45,11 @@ export type HttpInput = Pick<HttpOptions, "port"> & Partial<HttpOptions>;
 
 const options: ObjectSchema<HttpInput, HttpOptions> = schema.object({
   port: schema.port(),
-  host: schema.withDefault(schema.string({ pattern: /\S/ }), "127.0.0.1"),
-  path: schema.withDefault(schema.string({ pattern: /^\/[^?#\s]*$/ }), "/records"),
+  host: schema.withDefault(schema.string({ pattern: /\S/, wanted: "an address" }), "127.0.0.1"),
+  path: schema.withDefault(
+    schema.string({ pattern: /^\/[^?#\s]*$/, wanted: "a path such as /records" }),
+    "/records",
+  ),
   bodyBytesMax: schema.sizeBytes({ default: MIB, min: 1, max: 4 * MIB }),
   connectionsMax: schema.withDefault(schema.integer({ min: 1, max: 65_536 }), 1_000),
   requestTimeoutMs: schema.durationMs({ default: 30_000, min: 100, max: 3_600_000 }),

@@ -76,7 +76,7 @@ const framing = customField(
 /** See {@link TcpOptions}. */
 export const tcpOptions: ObjectSchema<TcpInput, TcpOptions> = schema.object({
   port: schema.port(),
-  host: schema.withDefault(schema.string({ pattern: /\S/ }), "127.0.0.1"),
+  host: schema.withDefault(schema.string({ pattern: /\S/, wanted: "an address" }), "127.0.0.1"),
   framing: schema.withDefault(framing, lines()),
   acknowledge: schema.withDefault(schema.oneOf("none", "count-line", "count-bytes"), "none"),
   connectionsMax: schema.withDefault(schema.integer({ min: 1, max: 65_536 }), 1_000),

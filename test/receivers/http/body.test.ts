@@ -1,7 +1,7 @@
 import { deepEqual, throws } from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { splitBody } from "../../../receivers/http/body.ts";
+import { RECORDS_MAX, splitBody } from "../../../receivers/http/body.ts";
 
 function split(body: string, contentType = "application/json"): readonly string[] {
   return splitBody(contentType, Buffer.from(body)).map((record) => Buffer.from(record).toString());
@@ -45,6 +45,18 @@ test("http body: a JSON value over several lines becomes one line that says the 
 test("http body: lines end with LF or CRLF, empty ones are no records", () => {
   deepEqual(split("a\r\n\n\r\nb\nc", "text/plain"), ["a", "b", "c"]);
   deepEqual(split("a\n", "application/x-ndjson"), ["a"]);
+});
+
+test("http body: more records than one request may hold are refused", () => {
+  const lines = "1\n".repeat(RECORDS_MAX);
+  deepEqual(split(lines, "text/plain").length, RECORDS_MAX);
+  throws(() => split(`${lines}1`, "text/plain"), { code: "BLOCK_TOO_LARGE" });
+  const array = `[1${",1".repeat(RECORDS_MAX - 1)}]`;
+  deepEqual(split(array).length, RECORDS_MAX);
+  throws(() => split(`[1,${array.slice(1)}`), {
+    code: "BLOCK_TOO_LARGE",
+    message: /65536 records/,
+  });
 });
 
 test("http body: what is none is refused with the reason", () => {
