@@ -101,6 +101,7 @@ export type Code =
   | "ROW_TYPE"
   | "ROW_REFUSED"
   | "DEAD_LETTER_RATIO"
+  | "RECEIVER_UNREAD"
   | "PIPELINE_CHANGED"
   | "PIPELINE_UNKNOWN"
   | "SINK_FAILED"
@@ -128,6 +129,7 @@ export const CODES: Readonly<Record<Code, CodeRule>> = {
   CONFIG_SUBSTITUTION: configuration,
   CONFIG_MODULE: configuration,
   CONFIG_CONFLICT: configuration,
+  RECEIVER_UNREAD: configuration,
   DIRECTORY_UNWRITABLE: configuration,
   PLATFORM_UNSUPPORTED: configuration,
   FILE_SYSTEM_UNSUITABLE: configuration,

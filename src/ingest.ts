@@ -44,6 +44,7 @@ import { isRing, markOrphans, Releaser, slowestHolder } from "./retention.ts";
 import { takeSnapshot } from "./snapshot.ts";
 import { lockDirectory, storageUnit } from "./storage.ts";
 import { BESIDE, createTree, type Tree } from "./tree.ts";
+import { warnOfUnread } from "./unread-receivers.ts";
 
 /**
  * An ingest as a value: `start` or `run` it.
@@ -192,12 +193,11 @@ class RunningIngest implements Ingest {
     const { files } = this.#host;
     signal?.throwIfAborted();
     this.#lock = await lockDirectory(this.#host, directory);
-    this.#warnings = await checkDisk({
-      files,
-      directory,
-      durability: log.durability,
-      emit: this.#emit,
-    });
+    const { durability } = log;
+    this.#warnings = [
+      ...(await checkDisk({ files, directory, durability, emit: this.#emit })),
+      ...warnOfUnread(this.#options, this.#logger),
+    ];
     await this.#tree.root.start(
       storageUnit({
         host: this.#host,

@@ -1,8 +1,9 @@
 /**
- * `holdfast validate`: everything that is wrong with a configuration, or that nothing is.
+ * `holdfast validate`: everything that is wrong with a configuration, or that nothing is; then what looks like a mistake.
  */
 import type { Call } from "./command.ts";
 import { CONFIG_FILE, loadFor } from "./config-file.ts";
+import { unreadReceivers } from "../unread-receivers.ts";
 import { counted } from "./render.ts";
 
 export async function main(call: Call): Promise<number> {
@@ -16,5 +17,7 @@ export async function main(call: Call): Promise<number> {
     counted(outputCount, "output"),
   ];
   call.terminal.print(`${loaded.file} is valid: ${parts.join(", ")}`);
+  for (const { message } of unreadReceivers(loaded.options))
+    call.terminal.print(`warning: ${message}`);
   return 0;
 }

@@ -137,6 +137,22 @@ test("init: what it writes is valid, and it never replaces anything", () =>
     equal(await readFile(join(directory, "holdfast.yaml"), "utf8"), "mine");
   }));
 
+test("validate: a receiver that no pipeline reads is a warning", () =>
+  inDirectory(async (directory) => {
+    await writeFile(
+      join(directory, "holdfast.yaml"),
+      [
+        "version: 1",
+        "receivers: { read: { type: rate }, forgotten: { type: rate } }",
+        "sinks: { kept: { type: raw-lines, directory: ./out } }",
+        "pipelines: { keep: { from: [read], decode: raw, sinks: [kept] } }",
+      ].join("\n"),
+    );
+    const { code, stdout, stderr } = await holdfast(["validate"], { directory });
+    deepEqual([code, stderr], [0, ""]);
+    match(stdout, /is valid: 2 receivers, .*\nwarning: no pipeline reads forgotten: .*\n$/);
+  }));
+
 test("init: nothing is written when only one of the files is there", () =>
   inDirectory(async (directory) => {
     await writeFile(join(directory, "steps.js"), "mine");

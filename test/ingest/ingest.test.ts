@@ -191,6 +191,24 @@ test("ingest: more than may be in flight is refused with BUSY", async (context) 
   await ingest.stop();
 });
 
+test("ingest: a receiver that no pipeline reads is told, and makes it no less ready", async (context) => {
+  const lines: string[] = [];
+  const logger = { ...silentLogger, warn: (line: string) => void lines.push(line) };
+  const world = new World(await temporaryDirectory(context), { logger });
+  const forgotten = new PushReceiver("forgotten");
+  const ingest = createIngest<string>({
+    ...world.options,
+    receivers: [world.receiver, forgotten],
+  });
+  await ingest.start();
+  const { kind, warnings } = ingest.health();
+  deepEqual(
+    [kind, warnings?.map(({ unit, code }) => `${unit} ${code}`), lines.length],
+    ["ready", ["receivers/forgotten RECEIVER_UNREAD"], 1],
+  );
+  await ingest.stop();
+});
+
 test("ingest: a finite run opens no receiver, processes what is there and ends by itself", async (context) => {
   const directory = await temporaryDirectory(context);
   const live = new World(directory, { pipelines: [] });
