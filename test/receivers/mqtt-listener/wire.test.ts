@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { generate } from "mqtt-packet";
 import { HoldfastError } from "../../../src/errors.ts";
 import { realClock } from "../../../src/host/clock.ts";
+import { interleavings, play, SentTexts, type Step } from "../../support/interleaving.ts";
 import { settle } from "../../support/receiver-harness.ts";
 import { dialled, endScenes, message, mqttWireScene, turns } from "../../support/mqtt-wire.ts";
 
@@ -315,46 +316,29 @@ test("mqtt-listener: connections beyond the limit are closed at once", async () 
 });
 
 test("mqtt-listener: any interleaving of messages, commits, pauses and BUSY: acknowledged is stored, in order", async () => {
-  const step = fc.oneof(
-    fc.record({
-      kind: fc.constant("send"),
-      client: fc.nat(1),
-      count: fc.integer({ min: 1, max: 4 }),
-    }),
-    fc.record({
-      kind: fc.constantFrom("commit", "pause", "resume", "wait"),
-      client: fc.constant(0),
-      count: fc.constant(0),
-    }),
-  );
   await fc.assert(
-    fc.asyncProperty(fc.array(step, { maxLength: 30 }), async (steps) => {
+    fc.asyncProperty(interleavings(2, 30), async (steps) => {
       const made = await mqttWireScene({ inflightMessagesMax: 5 }, 16);
       const { engine } = made;
       const clients = [await dialled(made, "a"), await dialled(made, "b")];
-      const sent: string[][] = [[], []];
+      const sent = new SentTexts(2);
       const check = (): void =>
         clients.forEach((client, i) => {
-          const stored = engine.durable.filter((text) => text.startsWith(`${i}:`));
-          assert.deepEqual(stored, sent[i]?.slice(0, stored.length));
+          const stored = SentTexts.stored(engine, i);
+          assert.deepEqual(stored, sent.of[i]?.slice(0, stored.length));
           assert.ok(client.acknowledged("puback").length <= stored.length);
         });
-      for (const each of steps) {
-        if (each.kind === "pause") engine.pause();
-        else if (each.kind === "resume") engine.resume();
-        else if (each.kind === "commit") await engine.commit(1);
-        else if (each.kind === "wait") await turns(1);
-        else
-          for (let i = 0; i < each.count; i++) {
-            const texts = sent[each.client] ?? [];
-            texts.push(`${each.client}:${texts.length}`);
-            clients[each.client]?.publish(texts.at(-1) ?? "", 1, texts.length);
-          }
+      const send = (step: Step): void => {
+        for (const text of sent.next(step))
+          clients[step.sender]?.publish(text, 1, Number(text.split(":")[1]) + 1);
+      };
+      for (const step of steps) {
+        await play(step, engine, { send, wait: () => turns(1) });
         check();
       }
       engine.resume();
       const isDone = (): boolean =>
-        clients.every((client, i) => client.acknowledged("puback").length === sent[i]?.length);
+        clients.every((client, i) => client.acknowledged("puback").length === sent.of[i]?.length);
       for (let round = 0; round < 200 && !isDone(); round++) {
         await engine.clock.advance(10);
         await engine.commit();

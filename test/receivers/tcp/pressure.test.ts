@@ -5,6 +5,7 @@ import { tcp } from "../../../receivers/tcp/index.ts";
 import { HoldfastError } from "../../../src/errors.ts";
 import { delimited } from "../../../src/framing/index.ts";
 import { MemorySockets } from "../../support/memory-network.ts";
+import { interleavings, play, SentTexts, type Step } from "../../support/interleaving.ts";
 import { ReceiverHarness, settle } from "../../support/receiver-harness.ts";
 import { tcpScene } from "../../support/tcp-scene.ts";
 
@@ -38,37 +39,16 @@ test("tcp: what is refused as BUSY is stored later, in order, once, and counted"
 });
 
 test("tcp: any interleaving of chunks, commits, pauses and BUSY keeps each connection's order and count", async () => {
-  const step = fc.oneof(
-    fc.record({
-      kind: fc.constant("send"),
-      peer: fc.nat(2),
-      count: fc.integer({ min: 1, max: 4 }),
-    }),
-    fc.record({
-      kind: fc.constantFrom("commit", "pause", "resume", "wait"),
-      peer: fc.constant(0),
-      count: fc.constant(0),
-    }),
-  );
   await fc.assert(
-    fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
+    fc.asyncProperty(interleavings(3, 40), async (steps) => {
       const { engine, dial } = await tcpScene({}, 24);
       const peers = [dial(), dial(), dial()];
-      const sent: string[][] = [[], [], []];
-      for (const each of steps) {
-        if (each.kind === "pause") engine.pause();
-        else if (each.kind === "resume") engine.resume();
-        else if (each.kind === "commit") await engine.commit(1);
-        else if (each.kind === "wait") await settle();
-        else {
-          const texts = Array.from(
-            { length: each.count },
-            (_, i) => `${each.peer}:${(sent[each.peer]?.length ?? 0) + i}`,
-          );
-          sent[each.peer]?.push(...texts);
-          peers[each.peer]?.send(texts.map((text) => `${text}\n`).join(""));
-        }
-      }
+      const sent = new SentTexts(3);
+      const send = (step: Step): void => {
+        const texts = sent.next(step);
+        peers[step.sender]?.send(texts.map((text) => `${text}\n`).join(""));
+      };
+      for (const step of steps) await play(step, engine, { send, wait: settle });
       for (const peer of peers) peer.end();
       engine.resume();
       for (let round = 0; round < 200 && peers.some((peer) => !peer.isEnded); round++) {
@@ -76,9 +56,8 @@ test("tcp: any interleaving of chunks, commits, pauses and BUSY keeps each conne
         await engine.commit();
       }
       peers.forEach((peer, i) => {
-        const stored = engine.durable.filter((text) => text.startsWith(`${i}:`));
-        assert.deepEqual(stored, sent[i]);
-        assert.equal(peer.writes.at(-1)?.toString() ?? "0\n", `${sent[i]?.length ?? 0}\n`);
+        assert.deepEqual(SentTexts.stored(engine, i), sent.of[i]);
+        assert.equal(peer.writes.at(-1)?.toString() ?? "0\n", `${sent.of[i]?.length ?? 0}\n`);
       });
     }),
     { numRuns: 100 },

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { HoldfastError } from "../../../src/errors.ts";
+import { interleavings, play, SentTexts, type Step } from "../../support/interleaving.ts";
 import { settle } from "../../support/receiver-harness.ts";
 import { frame, HANDSHAKE, WirePeer, wireScene } from "../../support/websocket-wire.ts";
 
@@ -127,66 +128,41 @@ test("websocket: paused, it reads nothing, and goes on when resumed", async () =
 });
 
 test("websocket: any interleaving of messages, commits, pauses and BUSY keeps order and count", async () => {
-  const step = fc.oneof(
-    fc.record({
-      kind: fc.constant("send"),
-      peer: fc.nat(2),
-      count: fc.integer({ min: 1, max: 4 }),
-    }),
-    fc.record({
-      kind: fc.constantFrom("commit", "pause", "resume", "wait"),
-      peer: fc.constant(0),
-      count: fc.constant(0),
-    }),
-  );
   await fc.assert(
-    fc.asyncProperty(
-      fc.array(step, { maxLength: 40 }),
-      fc.boolean(),
-      async (steps, saysGoodbye) => {
-        const { engine, dial } = await wireScene({}, 24);
-        const peers = [dial(), dial(), dial()];
-        const sent: string[][] = [[], [], []];
-        const isNeverAhead = (): void =>
-          peers.forEach((peer, i) => {
-            const stored = engine.durable.filter((text) => text.startsWith(`${i}:`)).length;
-            assert.ok((peer.counts.at(-1) ?? 0) <= stored, "a count ahead of the disk");
-          });
-        for (const each of steps) {
-          if (each.kind === "pause") engine.pause();
-          else if (each.kind === "resume") engine.resume();
-          else if (each.kind === "commit") await engine.commit(1);
-          else if (each.kind === "wait") await settle();
-          else {
-            const texts = Array.from(
-              { length: each.count },
-              (_, i) => `${each.peer}:${(sent[each.peer]?.length ?? 0) + i}`,
-            );
-            sent[each.peer]?.push(...texts);
-            peers[each.peer]?.send(...texts.map((text) => frame(TEXT, text)));
-          }
-          isNeverAhead();
-        }
-        if (saysGoodbye) for (const peer of peers) peer.send(frame(CLOSE, Buffer.of(0x03, 0xe8)));
-        engine.resume();
-        const isDone = (): boolean =>
-          saysGoodbye
-            ? peers.every(({ closeCode }) => closeCode === 1000)
-            : engine.durable.length === sent.flat().length;
-        for (let round = 0; round < 300 && !isDone(); round++) {
-          await engine.clock.advance(10);
-          await engine.commit();
-          isNeverAhead();
-        }
-        await settle();
+    fc.asyncProperty(interleavings(3, 40), fc.boolean(), async (steps, saysGoodbye) => {
+      const { engine, dial } = await wireScene({}, 24);
+      const peers = [dial(), dial(), dial()];
+      const sent = new SentTexts(3);
+      const isNeverAhead = (): void =>
         peers.forEach((peer, i) => {
-          const stored = engine.durable.filter((text) => text.startsWith(`${i}:`));
-          assert.deepEqual(stored, sent[i]);
-          assert.equal(peer.counts.at(-1) ?? 0, sent[i]?.length);
+          const stored = SentTexts.stored(engine, i).length;
+          assert.ok((peer.counts.at(-1) ?? 0) <= stored, "a count ahead of the disk");
         });
-        assert.deepEqual(engine.failures, []);
-      },
-    ),
+      const send = (step: Step): void =>
+        peers[step.sender]?.send(...sent.next(step).map((text) => frame(TEXT, text)));
+      for (const step of steps) {
+        await play(step, engine, { send, wait: settle });
+        isNeverAhead();
+      }
+      if (saysGoodbye) for (const peer of peers) peer.send(frame(CLOSE, Buffer.of(0x03, 0xe8)));
+      engine.resume();
+      const isDone = (): boolean =>
+        saysGoodbye
+          ? peers.every(({ closeCode }) => closeCode === 1000)
+          : engine.durable.length === sent.of.flat().length;
+      for (let round = 0; round < 300 && !isDone(); round++) {
+        await engine.clock.advance(10);
+        await engine.commit();
+        isNeverAhead();
+      }
+      await settle();
+      peers.forEach((peer, i) => {
+        const stored = SentTexts.stored(engine, i);
+        assert.deepEqual(stored, sent.of[i]);
+        assert.equal(peer.counts.at(-1) ?? 0, sent.of[i]?.length);
+      });
+      assert.deepEqual(engine.failures, []);
+    }),
     { numRuns: 100 },
   );
 });
