@@ -19,6 +19,7 @@ const NOT_SMOKE = [
   "--exclude=examples/kafka",
   "--exclude=fleet",
   "--exclude=kafka/broker",
+  "--exclude=kafka/cluster",
   "--exclude=kafka/direct-broker",
   "--exclude=kafka/direct-kill",
   "--exclude=kafka/faults",

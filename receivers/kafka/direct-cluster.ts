@@ -11,7 +11,7 @@ import type { ClientTls } from "../../src/host/tls.ts";
 import { connectionOf, TRIES } from "./connection.ts";
 import type { FetchResult } from "./direct-reader.ts";
 import { classify, errorTypeOf } from "./failures.ts";
-import { askFetch, FETCH, type FetchAnswer } from "./fetch.ts";
+import { askFetch, FETCH, FETCH_WAIT_MS, type FetchAnswer } from "./fetch.ts";
 import { byTopic, keyOf, offsetsByKey, topicIds } from "./lookup.ts";
 import type { KafkaDirectOptions } from "./options.ts";
 import { type KeyedPartition, keyed } from "./partition-key.ts";
@@ -166,6 +166,7 @@ export class KafkaCluster implements DirectCluster {
       const sender = senderFor(label, await this.#cluster.findBroker({ nodeId }), FETCH);
       const { fetchBytesMax, readUncommitted } = options;
       return await askFetch(sender, {
+        label: `${label}: ${keyOf(partition)}`,
         topicId,
         partition: number,
         offset,
@@ -250,7 +251,7 @@ export interface ClusterClient {
 function clientOf(parts: ClusterParts): ClusterClient {
   const { kafka, sockets } = connectionOf({
     ...parts,
-    maxWaitMs: 0,
+    maxWaitMs: FETCH_WAIT_MS,
     connections: () => undefined,
     heard: () => undefined,
   });

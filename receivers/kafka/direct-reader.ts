@@ -26,6 +26,8 @@ export interface Reading {
   /** Waits before the same is asked again. */
   readonly pause: () => Promise<void>;
   readonly keepsTombstones: boolean;
+  /** Hears that a broker has no records from an offset up to the end of the range, which counts as compacted from now on. */
+  readonly foundNothing: (offset: number) => void;
 }
 
 /** A part of a range. Records have consecutive offsets, and are one at least. */
@@ -35,8 +37,11 @@ type Gap = Extract<SourceItem, { readonly kind: "gap" }>;
 
 /** A new leader may not know the end of a partition yet: it is asked so often before that counts. */
 export const READ_TRIES = 5;
-/** A broker has nothing up to an end that it knows: so often before that counts as compacted. */
-const EMPTY_TRIES = 2;
+/**
+ * A broker has nothing up to an end that it knows: so often, a second apart and each after a second, before that counts as
+ * compacted. It may also have to bring the records from a remote tier, and say nothing of that.
+ */
+export const EMPTY_TRIES = 15;
 
 /**
  * Reads what is there. Offsets below the begin of the partition are a gap (`dropped`), and so is a partition that is no more.
@@ -59,10 +64,11 @@ async function* readPieces(reading: Reading): AsyncGenerator<Piece> {
     ahead = undefined;
     const reached = reachedBy(result, next, { to, tries });
     if (reached === undefined) {
-      if (++tries === READ_TRIES) throw endsBefore(reading, next, result);
+      if (++tries >= READ_TRIES && !hasNothing(result, to)) throw endsBefore(reading, next, result);
       await reading.pause();
       continue;
     }
+    if (hasNothing(result, to)) reading.foundNothing(next);
     tries = 0;
     if (result.kind === "fetched" && reached < to) {
       // The next answer is on its way while this one is taken.
@@ -86,7 +92,12 @@ function reachedBy(
     return result.begin > next ? Math.min(result.begin, to) : undefined;
   const end = result.batches.at(-1)?.endOffset ?? 0;
   if (end > next) return end;
-  return result.end >= to && tries + 1 >= EMPTY_TRIES ? to : undefined;
+  return hasNothing(result, to) && tries + 1 >= EMPTY_TRIES ? to : undefined;
+}
+
+/** It has no records, and has an end behind them. */
+function hasNothing(result: FetchResult, to: number): boolean {
+  return result.kind === "fetched" && result.batches.length === 0 && result.end >= to;
 }
 
 interface Span {

@@ -91,7 +91,7 @@ export class KafkaSource implements Source {
     signal: AbortSignal,
   ): AsyncGenerator<SourceItem> {
     const partition = this.#parse(range.partition);
-    const { clock, options } = this.#context;
+    const { clock, logger, options } = this.#context;
     const writer =
       this.#idleWriters.pop() ??
       new BlockWriter({
@@ -110,6 +110,10 @@ export class KafkaSource implements Source {
         },
         pause: () => clock.sleep(PAUSE_MS, signal),
         keepsTombstones: options.tombstones === "store",
+        foundNothing: (offset) =>
+          logger.warn(
+            `${this.#label}: brokers give nothing of ${partition.key} from offset ${offset} to ${range.to}, which they say they have: taken as compacted`,
+          ),
       });
       let bytes = 0;
       for await (const piece of pieces) {

@@ -20,8 +20,16 @@ import {
 /** Kafka 3.1 and later. */
 export const FETCH: Api = { apiKey: 1, apiVersion: 13, apiName: "Fetch" };
 
+/**
+ * Longest that a broker waits for records. Whoever reads a range knows that there are some, and gets them at once; only those
+ * that it has to bring from a remote tier take longer, and it answers without any when the wait is over.
+ */
+export const FETCH_WAIT_MS = 1_000;
+
 /** What to fetch. */
 export interface FetchRequest {
+  /** For messages: the source and the partition. */
+  readonly label: string;
   /** 32 hexadecimal digits. */
   readonly topicId: string;
   readonly partition: number;
@@ -62,7 +70,6 @@ export async function askFetch(sender: RequestSender, request: FetchRequest): Pr
 
 const NOTHING = -1;
 const CONSUMER = int32(-1);
-const AT_ONCE = int32(0);
 const NO_SESSION = Buffer.concat([int32(0), int32(-1)]);
 const NO_EPOCH = int32(-1);
 
@@ -71,7 +78,7 @@ function encodeRequest(request: FetchRequest): Buffer {
   return Buffer.concat([
     NO_TAGS,
     CONSUMER,
-    AT_ONCE,
+    int32(FETCH_WAIT_MS),
     int32(1),
     int32(bytesMax),
     Buffer.of(readUncommitted ? 0 : 1),
@@ -97,7 +104,7 @@ function encodeRequest(request: FetchRequest): Buffer {
  * What comes behind the header: a pause in ms, an error, the session; topics. A broker that limits its clients may answer
  * without any.
  */
-function decodeResponse(reader: WireReader, { readUncommitted }: FetchRequest): FetchAnswer {
+function decodeResponse(reader: WireReader, request: FetchRequest): FetchAnswer {
   reader.skip(4);
   let answer: FetchAnswer = {
     errorCode: reader.int16(),
@@ -110,7 +117,7 @@ function decodeResponse(reader: WireReader, { readUncommitted }: FetchRequest): 
   reader.each(() => {
     reader.skip(16);
     reader.each(() => {
-      answer = readPartition(reader, readUncommitted);
+      answer = readPartition(reader, request);
     });
     reader.tags();
   });
@@ -118,7 +125,7 @@ function decodeResponse(reader: WireReader, { readUncommitted }: FetchRequest): 
 }
 
 /** Number, error, ends with and without open transactions, begin, aborted transactions, another replica, batches. */
-function readPartition(reader: WireReader, readUncommitted: boolean): FetchAnswer {
+function readPartition(reader: WireReader, { label, readUncommitted }: FetchRequest): FetchAnswer {
   reader.skip(4);
   const errorCode = reader.int16();
   const highWatermark = reader.int64();
@@ -130,7 +137,7 @@ function readPartition(reader: WireReader, readUncommitted: boolean): FetchAnswe
     reader.tags();
   });
   reader.skip(4);
-  const batches = batchesOf(reader.compactBytes());
+  const batches = batchesOf(reader.compactBytes(), label);
   reader.tags();
   return {
     errorCode,

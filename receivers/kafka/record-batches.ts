@@ -1,8 +1,9 @@
 /**
  * What a broker keeps and sends as it is: batches of records, one behind the other. The fields of a batch that count here:
  *
- *      0 first offset i64 |  8 length behind here i32 | 16 format i8 (2) | 21 attributes i16 | 23 last offset, relative i32
- *     27 first time i64   | 35 last time i64          | 43 producer i64  | 57 records i32    | 61 records
+ *      0 first offset i64 |  8 length behind here i32 | 16 format i8 (2) | 17 CRC-32C of all behind it u32
+ *     21 attributes i16   | 23 last offset, relative i32 | 27 first time i64 | 35 last time i64
+ *     43 producer i64     | 57 records i32               | 61 records
  *
  * kafkajs leaves out what a batch says of itself, and that is the only thing that tells what compaction took from a
  * batch's end; it also cannot take batches of very many records.
@@ -10,6 +11,7 @@
 import { HoldfastError } from "../../src/errors.ts";
 import type { FetchedHeaders, HeaderValue, Message } from "./block-writer.ts";
 import { unpack } from "./codecs.ts";
+import { crc32c } from "./crc32c.ts";
 import { WireReader } from "./wire.ts";
 
 /** A record with its offset as a number. */
@@ -35,6 +37,7 @@ export interface RecordBatch {
 const LENGTH_AT = 8;
 const LENGTH_END = 12;
 const FORMAT_AT = 16;
+const CHECKSUM_AT = 17;
 const ATTRIBUTES_AT = 21;
 const LAST_DELTA_AT = 23;
 const FIRST_TIME_AT = 27;
@@ -49,40 +52,66 @@ const IS_APPEND_TIME = 0x08;
 const IS_TRANSACTIONAL = 0x10;
 const IS_CONTROL = 0x20;
 
-/** The batches of an answer. A broker cuts the last one where its limit is: that one is left out. */
-export function batchesOf(bytes: Buffer): readonly RecordBatch[] {
+/**
+ * The batches of an answer. A broker cuts the last one where its limit is: that one is left out. One that is not what its
+ * checksum is of, or of another format, ends it: what lies before is read, and the next answer begins with it.
+ *
+ * @param label - for messages: the source and the partition
+ * @throws KAFKA_FAILED when such a batch is the first
+ */
+export function batchesOf(bytes: Buffer, label: string): readonly RecordBatch[] {
   const batches: RecordBatch[] = [];
   for (let at = 0; bytes.length - at >= RECORDS_AT; ) {
     const length = LENGTH_END + bytes.readInt32BE(at + LENGTH_AT);
-    checkHead(bytes.subarray(at), length);
-    if (at + length > bytes.length) break;
-    batches.push(batchOf(bytes.subarray(at, at + length)));
+    const isWhole = at + length <= bytes.length;
+    const batch = bytes.subarray(at, at + Math.max(length, RECORDS_AT));
+    const fault = formatFault(batch, length) ?? (isWhole ? checksumFault(batch) : undefined);
+    if (fault !== undefined && batches.length === 0) throw faultyBatch(label, batch, fault);
+    if (fault !== undefined || !isWhole) break;
+    batches.push(batchOf(batch, label));
     at += length;
   }
   return batches;
 }
 
-function checkHead(head: Buffer, length: number): void {
-  const format = head.readInt8(FORMAT_AT);
-  if (format === FORMAT && length >= RECORDS_AT) return;
-  throw new HoldfastError(
-    "KAFKA_FAILED",
-    `the batch at offset ${head.readBigInt64BE(0)} has format ${format} and ${length} bytes, wanted ${FORMAT} and at least ${RECORDS_AT}`,
-    { fix: "what was written before Kafka 0.11 can only be read as a member of a group" },
-  );
+interface Fault {
+  readonly what: string;
+  readonly fix: string;
 }
 
-function batchOf(bytes: Buffer): RecordBatch {
+function formatFault(batch: Buffer, length: number): Fault | undefined {
+  const format = batch.readInt8(FORMAT_AT);
+  if (format === FORMAT && length >= RECORDS_AT) return undefined;
+  return {
+    what: `has format ${format} and ${length} bytes, wanted ${FORMAT} and at least ${RECORDS_AT}`,
+    fix: "what was written before Kafka 0.11 can only be read as a member of a group",
+  };
+}
+
+/** Brokers check what they are given, but send what their disks have by then. */
+function checksumFault(batch: Buffer): Fault | undefined {
+  const written = batch.readUInt32BE(CHECKSUM_AT);
+  const found = crc32c(batch.subarray(ATTRIBUTES_AT));
+  if (found === written) return undefined;
+  return {
+    what: `has checksum ${hex(found)} and was written with ${hex(written)}: bytes of it have changed`,
+    fix: "look at the broker's disk, `kafka-dump-log.sh --deep-iteration --files` reads a segment; another replica may have the batch whole",
+  };
+}
+
+function faultyBatch(label: string, batch: Buffer, { what, fix }: Fault): HoldfastError {
+  const firstOffset = batch.readBigInt64BE(0);
+  return new HoldfastError("KAFKA_FAILED", `${label}: the batch at offset ${firstOffset} ${what}`, {
+    fix,
+  });
+}
+
+function hex(checksum: number): string {
+  return checksum.toString(16).padStart(8, "0");
+}
+
+function batchOf(bytes: Buffer, label: string): RecordBatch {
   const firstOffset = Number(bytes.readBigInt64BE(0));
-  const format = bytes.readInt8(FORMAT_AT);
-  if (format !== FORMAT || bytes.length < RECORDS_AT)
-    throw new HoldfastError(
-      "KAFKA_FAILED",
-      `the batch at offset ${firstOffset} has format ${format} and ${bytes.length} bytes, wanted ${FORMAT} and at least ${RECORDS_AT}`,
-      {
-        fix: "records that were written before Kafka 0.11 can only be read as a member of a group",
-      },
-    );
   const attributes = bytes.readInt16BE(ATTRIBUTES_AT);
   return {
     firstOffset,
@@ -93,12 +122,16 @@ function batchOf(bytes: Buffer): RecordBatch {
     async records() {
       const packed = bytes.subarray(RECORDS_AT);
       const unpacked = await unpack(attributes & CODEC_MASK, packed);
-      return readRecords(unpacked, bytes, attributes);
+      return readRecords(unpacked, bytes, { attributes, label });
     },
   };
 }
 
-function readRecords(unpacked: Buffer, batch: Buffer, attributes: number): readonly KafkaRecord[] {
+function readRecords(
+  unpacked: Buffer,
+  batch: Buffer,
+  { attributes, label }: { readonly attributes: number; readonly label: string },
+): readonly KafkaRecord[] {
   const firstOffset = Number(batch.readBigInt64BE(0));
   const firstTime = Number(batch.readBigInt64BE(FIRST_TIME_AT));
   const appendTime =
@@ -111,7 +144,7 @@ function readRecords(unpacked: Buffer, batch: Buffer, attributes: number): reado
   } catch (cause) {
     throw new HoldfastError(
       "KAFKA_FAILED",
-      `the batch at offset ${firstOffset} ends in its record ${records.length}, it should have ${batch.readInt32BE(COUNT_AT)}`,
+      `${label}: the batch at offset ${firstOffset} ends in its record ${records.length}, it should have ${batch.readInt32BE(COUNT_AT)}`,
       { cause },
     );
   }

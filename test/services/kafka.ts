@@ -1,7 +1,7 @@
 /**
- * Real Kafka brokers for tests: one KRaft node on loopback, from jars that `scripts/services.sh` brings.
+ * Real Kafka brokers for tests: KRaft nodes on loopback, from jars that `scripts/services.sh` brings.
  *
- * A start costs some seconds of a core: a test file shares one broker.
+ * A start costs some seconds of a core: a test file shares one broker, or one cluster.
  */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { createWriteStream, existsSync, readFileSync } from "node:fs";
@@ -87,12 +87,52 @@ export function kafkaSkip(version: KafkaVersion = "4.4.0"): string | false {
 
 /** Starts a broker in a folder of its own; `remove` it at the end. */
 export async function kafkaBroker(options: KafkaOptions = {}): Promise<KafkaBroker> {
-  const directory = await mkdtemp(join(tmpdir(), "holdfast-kafka-"));
-  const ports = await freePorts(4);
-  const node = new Node(directory, ports, options);
-  await node.format();
-  await node.start();
+  const [node] = await startedNodes(1, options);
   return node;
+}
+
+/** Starts three brokers of one cluster, each with a replica of every partition; `remove` each at the end. */
+export async function kafkaCluster(
+  options: KafkaOptions = {},
+): Promise<readonly [KafkaBroker, KafkaBroker, KafkaBroker]> {
+  const [first, second, third] = await startedNodes(3, options);
+  if (second === undefined || third === undefined) throw new TypeError("three nodes are three");
+  return [first, second, third];
+}
+
+async function startedNodes(
+  count: number,
+  options: KafkaOptions,
+): Promise<readonly [Node, ...Node[]]> {
+  const all = await freePorts(count * PORTS_PER_NODE);
+  const ports = Array.from({ length: count }, (_, i) =>
+    all.slice(i * PORTS_PER_NODE, (i + 1) * PORTS_PER_NODE),
+  );
+  const made = await Promise.all(
+    ports.map(async (_, index) => {
+      const directory = await mkdtemp(join(tmpdir(), "holdfast-kafka-"));
+      return new Node({ directory, ports, index, options });
+    }),
+  );
+  for (const node of made) await node.format();
+  // None answers before most of them are there.
+  await Promise.all(made.map((node) => node.start()));
+  const [first, ...others] = made;
+  if (first === undefined) throw new TypeError("a cluster has a node at least");
+  return [first, ...others];
+}
+
+/** Its listeners plain, sasl and tls, and the controller's. */
+const PORTS_PER_NODE = 4;
+const CONTROLLER_PORT = 3;
+
+interface NodeParts {
+  readonly directory: string;
+  /** Of each node. */
+  readonly ports: readonly (readonly number[])[];
+  /** Which of them it is. */
+  readonly index: number;
+  readonly options: KafkaOptions;
 }
 
 class Node implements KafkaBroker {
@@ -101,24 +141,30 @@ class Node implements KafkaBroker {
   readonly tls: string;
   readonly client: kafkajs.Kafka;
   readonly #directory: string;
-  readonly #ports: readonly number[];
+  readonly #allPorts: readonly (readonly number[])[];
+  readonly #index: number;
   readonly #options: KafkaOptions;
   #child: ChildProcess | undefined;
 
-  constructor(directory: string, ports: readonly number[], options: KafkaOptions) {
+  constructor({ directory, ports, index, options }: NodeParts) {
     this.#directory = directory;
-    this.#ports = ports;
+    this.#allPorts = ports;
+    this.#index = index;
     this.#options = options;
-    const [plain, sasl, tls] = ports.map((port) => `127.0.0.1:${port}`);
+    const [plain, sasl, tls] = this.#ports.map((port) => `127.0.0.1:${port}`);
     this.plain = plain ?? "";
     this.sasl = sasl ?? "";
     this.tls = tls ?? "";
     this.client = new kafkajs.Kafka({
-      brokers: [this.plain],
+      brokers: ports.map(([port]) => `127.0.0.1:${port}`),
       clientId: "test",
       logLevel: kafkajs.logLevel.NOTHING,
       retry: { initialRetryTime: 50, maxRetryTime: 1_000, retries: 20 },
     });
+  }
+
+  get #ports(): readonly number[] {
+    return this.#allPorts[this.#index] ?? [];
   }
 
   async format(): Promise<void> {
@@ -247,13 +293,19 @@ class Node implements KafkaBroker {
 
   async #writeProperties(): Promise<void> {
     const [plain = 0, sasl = 0, tls = 0, controller = 0] = this.#ports;
+    const voters = this.#allPorts.map(
+      (ports, index) => `${index + 1}@127.0.0.1:${ports[CONTROLLER_PORT]}`,
+    );
+    const count = this.#allPorts.length;
+    // One of three replicas may be away.
+    const insync = String(Math.min(count, 2));
     const isSecure = this.#options.secure === true;
     const listeners = [`PLAINTEXT://127.0.0.1:${plain}`];
     if (isSecure) listeners.push(`SASL://127.0.0.1:${sasl}`, `TLS://127.0.0.1:${tls}`);
     const properties: Readonly<Record<string, string>> = {
       "process.roles": "broker,controller",
-      "node.id": "1",
-      "controller.quorum.voters": `1@127.0.0.1:${controller}`,
+      "node.id": String(this.#index + 1),
+      "controller.quorum.voters": voters.join(","),
       "controller.listener.names": "CONTROLLER",
       listeners: [...listeners, `CONTROLLER://127.0.0.1:${controller}`].join(","),
       "advertised.listeners": listeners.join(","),
@@ -261,14 +313,16 @@ class Node implements KafkaBroker {
         "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT,TLS:SSL",
       "inter.broker.listener.name": "PLAINTEXT",
       "log.dirs": join(this.#directory, "logs"),
-      // One node holds every replica.
+      // Every node holds every replica.
+      "default.replication.factor": String(count),
+      "min.insync.replicas": insync,
       "offsets.topic.num.partitions": "4",
-      "offsets.topic.replication.factor": "1",
+      "offsets.topic.replication.factor": String(count),
       "transaction.state.log.num.partitions": "4",
-      "transaction.state.log.replication.factor": "1",
-      "transaction.state.log.min.isr": "1",
-      "share.coordinator.state.topic.replication.factor": "1",
-      "share.coordinator.state.topic.min.isr": "1",
+      "transaction.state.log.replication.factor": String(count),
+      "transaction.state.log.min.isr": insync,
+      "share.coordinator.state.topic.replication.factor": String(count),
+      "share.coordinator.state.topic.min.isr": insync,
       // A member joins at once, and a killed broker may come back before its old registration expires.
       "group.initial.rebalance.delay.ms": "0",
       "broker.session.timeout.ms": "2000",
@@ -314,7 +368,7 @@ class Node implements KafkaBroker {
     try {
       await probe.connect();
       const { brokers } = await probe.describeCluster();
-      return brokers.length === 1;
+      return brokers.length === this.#allPorts.length;
     } catch {
       // Not yet: it is asked again.
       return false;

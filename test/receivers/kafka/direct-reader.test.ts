@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import {
+  EMPTY_TRIES,
   type FetchResult,
   type Piece,
   READ_TRIES,
@@ -19,6 +20,7 @@ interface Read {
   readonly to: number;
   readonly keepsTombstones?: boolean;
   readonly fetch: (offset: number) => FetchResult;
+  readonly foundNothing?: (offset: number) => void;
 }
 
 async function read({ fetch, ...range }: Read): Promise<readonly Piece[]> {
@@ -26,6 +28,7 @@ async function read({ fetch, ...range }: Read): Promise<readonly Piece[]> {
   for await (const piece of readRange({
     label: "orders",
     keepsTombstones: true,
+    foundNothing: () => undefined,
     ...range,
     fetch: async (offset) => fetch(offset),
     pause: () => Promise.resolve(),
@@ -181,6 +184,25 @@ test("kafka direct reader: an end that is not known yet is asked for again", asy
         : log.fetch(offset, 9),
   });
   assert.deepEqual(linesOf(pieces, 0), ["value 0", "value 1"]);
+});
+
+test("kafka direct reader: nothing at all counts as compacted only after many tries, and is told", async () => {
+  const log = new ScriptedLog([{ kind: "batch", producer: 0, kept: [true, true] }]);
+  const nothing: FetchResult = { kind: "fetched", begin: 0, end: 2, batches: [], aborted: [] };
+  const readAfter = async (emptyCount: number): Promise<readonly [readonly string[], object]> => {
+    const told: number[] = [];
+    let fetches = 0;
+    const pieces = await read({
+      from: 0,
+      to: 2,
+      fetch: (offset) => (++fetches <= emptyCount ? nothing : log.fetch(offset, 9)),
+      foundNothing: (offset) => told.push(offset),
+    });
+    return [linesOf(pieces, 0), told];
+  };
+  // As from a remote tier that is slow.
+  assert.deepEqual(await readAfter(EMPTY_TRIES - 1), [["value 0", "value 1"], []]);
+  assert.deepEqual(await readAfter(EMPTY_TRIES), [["absent", "absent"], [0]]);
 });
 
 test("kafka direct reader: nothing is unpacked that is not wanted", async () => {

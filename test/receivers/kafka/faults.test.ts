@@ -7,13 +7,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import kafkajs, { type Producer } from "kafkajs";
 import { kafka, type KafkaInput } from "../../../receivers/kafka/index.ts";
-import { pause } from "../../support/deadline.ts";
 import { RunningProgram } from "../../support/running-program.ts";
 import { type KafkaBroker, kafkaBroker, kafkaSkip } from "../../services/kafka.ts";
 import { KafkaScene } from "./scene.ts";
-import { asAdmin, committedOf, produce, valuesOf } from "./topics.ts";
+import { asAdmin, committedOf, produce, recordCountOf, valuesOf } from "./topics.ts";
+import { assertNoneTwice, countsOf, Traffic } from "./traffic.ts";
 
 const skip = kafkaSkip("4.4.0");
 /** A member that is killed is gone soon. */
@@ -30,78 +29,6 @@ after(async () => {
 
 const numbered = (count: number, from = 0): { value: string }[] =>
   Array.from({ length: count }, (_, i) => ({ value: String(from + i) }));
-
-/** How often each value is there. */
-function countsOf(values: readonly string[]): ReadonlyMap<string, number> {
-  const counts = new Map<string, number>();
-  for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);
-  return counts;
-}
-
-function assertNoneTwice(values: readonly string[]): void {
-  assert.deepEqual(
-    [...countsOf(values)].filter(([, count]) => count > 1),
-    [],
-  );
-}
-
-/** Sends numbers one after the other until it is stopped; what a send's failure means for its record nobody knows. */
-class Traffic {
-  readonly acknowledged: string[] = [];
-  readonly unknown = new Set<string>();
-  readonly #topic: string;
-  readonly #partitions: number;
-  readonly #abort = new AbortController();
-  #running: Promise<void> = Promise.resolve();
-
-  constructor(topic: string, partitions: number) {
-    this.#topic = topic;
-    this.#partitions = partitions;
-  }
-
-  start(): void {
-    this.#running = this.#run();
-  }
-
-  async stop(): Promise<void> {
-    this.#abort.abort();
-    await this.#running;
-  }
-
-  async #run(): Promise<void> {
-    const { signal } = this.#abort;
-    for (let id = 0; !signal.aborted; ) {
-      const producer = this.#producer();
-      try {
-        await producer.connect();
-        for (; !signal.aborted; id++) await this.#send(producer, String(id));
-      } catch {
-        // A new one goes on behind it.
-        id++;
-        await pause(100, signal);
-      } finally {
-        await producer.disconnect();
-      }
-    }
-  }
-
-  #producer(): Producer {
-    const client = new kafkajs.Kafka({
-      brokers: [broker.plain],
-      logLevel: kafkajs.logLevel.NOTHING,
-      retry: { retries: 0 },
-    });
-    return client.producer({ createPartitioner: kafkajs.Partitioners.DefaultPartitioner });
-  }
-
-  async #send(producer: Producer, value: string): Promise<void> {
-    const partition = Number(value) % this.#partitions;
-    this.unknown.add(value);
-    await producer.send({ topic: this.#topic, messages: [{ value, partition }] });
-    this.unknown.delete(value);
-    this.acknowledged.push(value);
-  }
-}
 
 test("kafka: kill -9 between the fsync and the commit repeats nothing", {
   skip,
@@ -177,7 +104,7 @@ test("kafka: kill -9 of the broker under traffic: what it acknowledged is stored
     topics: ["shaken"],
   });
   await scene.start();
-  const traffic = new Traffic("shaken", 3);
+  const traffic = new Traffic([broker.plain], "shaken", 3);
   traffic.start();
   await scene.untilStored(50);
   await broker.kill();
@@ -185,23 +112,11 @@ test("kafka: kill -9 of the broker under traffic: what it acknowledged is stored
   const before = scene.storedCount;
   await scene.untilStored(before + 50);
   await traffic.stop();
-  const total = await asAdmin(broker, async (admin) =>
-    (await admin.fetchTopicOffsets("shaken")).reduce((sum, { high }) => sum + Number(high), 0),
-  );
+  const total = await recordCountOf(broker, "shaken");
   await scene.untilStored(total);
   await scene.stop();
   const values = valuesOf(await scene.records());
-  assertNoneTwice(values);
-  const stored = new Set(values);
-  assert.deepEqual(
-    traffic.acknowledged.filter((value) => !stored.has(value)),
-    [],
-  );
-  const sent = new Set([...traffic.acknowledged, ...traffic.unknown]);
-  assert.deepEqual(
-    values.filter((value) => !sent.has(value)),
-    [],
-  );
+  traffic.assertStoredOnce(values);
 });
 
 test("kafka: members that come and go lose nothing, and no log has a record twice", {
@@ -222,7 +137,7 @@ test("kafka: members that come and go lose nothing, and no log has a record twic
     await KafkaScene.make(context, options),
   ] as const;
   const counts = [0, 0, 0];
-  const traffic = new Traffic("storm", 6);
+  const traffic = new Traffic([broker.plain], "storm", 6);
   await Promise.all(members.map((member) => member.start()));
   traffic.start();
   const stored = (): number =>

@@ -10,7 +10,14 @@ import { keyed, parseKey } from "../../../receivers/kafka/partition-key.ts";
 import type { RequestSender } from "../../../receivers/kafka/wire.ts";
 
 const ID = "000102030405060708090a0b0c0d0e0f";
-const REQUEST = { topicId: ID, partition: 3, offset: 258, bytesMax: 1_024, readUncommitted: false };
+const REQUEST = {
+  label: "orders-3",
+  topicId: ID,
+  partition: 3,
+  offset: 258,
+  bytesMax: 1_024,
+  readUncommitted: false,
+};
 
 /** An answer for the partition, with one aborted transaction and no batches. */
 const ANSWER = [
@@ -44,7 +51,7 @@ test("kafka fetch: the request is Fetch 13 by the id of the topic", async () => 
   assert.deepEqual(sent, [
     `1 13 ${[
       "00", // tags of the header
-      "ffffffff 00000000 00000001 00000400 01", // replica, wait, least, most, isolation
+      "ffffffff 000003e8 00000001 00000400 01", // replica, wait, least, most, isolation
       "00000000 ffffffff", // no session
       `02 ${ID} 02`,
       "00000003 ffffffff 0000000000000102 ffffffff ffffffffffffffff 00000400 00",

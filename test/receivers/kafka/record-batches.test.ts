@@ -7,7 +7,11 @@ import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { registerCodecs } from "../../../receivers/kafka/codecs.ts";
-import { batchesOf } from "../../../receivers/kafka/record-batches.ts";
+import { crc32c } from "../../../receivers/kafka/crc32c.ts";
+import {
+  batchesOf as batchesWith,
+  type RecordBatch,
+} from "../../../receivers/kafka/record-batches.ts";
 import { manyRuns } from "../../support/runs.ts";
 
 interface Written {
@@ -50,6 +54,16 @@ async function batchBytes(
   const bytes = Buffer.from(buffer);
   bytes.writeBigInt64BE(BigInt(firstOffset));
   return bytes;
+}
+
+function batchesOf(bytes: Buffer): readonly RecordBatch[] {
+  return batchesWith(bytes, "orders-0");
+}
+
+/** The same with its checksum made right. */
+function sealed(batch: Buffer): Buffer {
+  batch.writeUInt32BE(crc32c(batch.subarray(21)), 17);
+  return batch;
 }
 
 const bytes = fc.oneof(
@@ -126,7 +140,7 @@ test("kafka batches: the broker's time stands for all records of a batch where t
   });
   const bytes = await batchBytes([at(5), at(9)]);
   bytes.writeInt16BE(bytes.readInt16BE(21) | 0x08, 21);
-  const [batch] = batchesOf(bytes);
+  const [batch] = batchesOf(sealed(bytes));
   assert.deepEqual(
     (await batch?.records())?.map(({ timestamp }) => timestamp),
     [9, 9],
@@ -145,19 +159,42 @@ test("kafka batches: what is damaged, of an old format or of an unknown codec sa
   assert.throws(() => batchesOf(short), { code: "KAFKA_FAILED", message: /and 0 bytes/ });
   const tooMany = Buffer.from(good);
   tooMany.writeInt32BE(2, 57);
-  await assert.rejects(async () => batchesOf(tooMany)[0]?.records(), {
+  await assert.rejects(async () => batchesOf(sealed(tooMany))[0]?.records(), {
     code: "KAFKA_FAILED",
     message: /ends in its record 1, it should have 2/,
   });
   const strange = Buffer.from(good);
   strange.writeInt16BE(7, 21);
-  await assert.rejects(async () => batchesOf(strange)[0]?.records(), {
+  await assert.rejects(async () => batchesOf(sealed(strange))[0]?.records(), {
     code: "KAFKA_FAILED",
     message: /codec 7/,
   });
   const torn = Buffer.from(good);
   torn.writeInt16BE(1, 21);
-  await assert.rejects(async () => batchesOf(torn)[0]?.records(), { code: "KAFKA_FAILED" });
+  await assert.rejects(async () => batchesOf(sealed(torn))[0]?.records(), { code: "KAFKA_FAILED" });
+});
+
+test("kafka batches: a changed bit is found, and what lies before it is read", async () => {
+  const record: Written = { key: null, value: Buffer.from("one"), timestamp: 5, headers: {} };
+  const first = await batchBytes([record], { firstOffset: 41 });
+  const second = await batchBytes([record], { firstOffset: 42 });
+  const damaged = fc.integer({ min: 17 * 8, max: second.length * 8 - 1 });
+  fc.assert(
+    fc.property(damaged, (bit) => {
+      const changed = Buffer.from(second);
+      changed[bit >> 3] = (changed[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+      const found = batchesOf(Buffer.concat([first, changed]));
+      assert.deepEqual(
+        found.map(({ firstOffset }) => firstOffset),
+        [41],
+      );
+      assert.throws(() => batchesOf(changed), {
+        code: "KAFKA_FAILED",
+        message:
+          /^orders-0: the batch at offset 42 has checksum [0-9a-f]{8} and was written with [0-9a-f]{8}: /,
+      });
+    }),
+  );
 });
 
 test("kafka batches: half a million records in one batch are no more than that", async () => {
@@ -173,5 +210,5 @@ test("kafka batches: half a million records in one batch are no more than that",
   bytes.writeInt16BE(1, 21);
   bytes.writeInt32BE(count, 57);
   registerCodecs();
-  assert.equal((await batchesOf(bytes)[0]?.records())?.length, count);
+  assert.equal((await batchesOf(sealed(bytes))[0]?.records())?.length, count);
 });

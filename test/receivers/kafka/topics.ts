@@ -70,6 +70,13 @@ export function committedOf(
   });
 }
 
+/** How many records a topic has got so far. */
+export function recordCountOf(broker: KafkaBroker, topic: string): Promise<number> {
+  return asAdmin(broker, async (admin) =>
+    (await admin.fetchTopicOffsets(topic)).reduce((sum, { high }) => sum + Number(high), 0),
+  );
+}
+
 /** What records hold, in order. */
 export function valuesOf(records: readonly { readonly value: string }[]): readonly string[] {
   return records.map(({ value }) => value);
