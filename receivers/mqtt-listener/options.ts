@@ -1,6 +1,7 @@
 /**
  * Options of the mqtt-listener receiver.
  */
+import { UNFINISHED_BYTES } from "../../src/record/unfinished-bytes.ts";
 import { accessFields, type AccessOptions } from "../../src/access.ts";
 import { type ObjectSchema, schema } from "../../src/schema.ts";
 
@@ -46,6 +47,8 @@ export interface MqttListenerOptions extends AccessOptions {
   readonly inflightMessagesMax: number;
   /** Longest payload of a message, 1 byte .. 3 MiB. @defaultValue 256 KiB */
   readonly messageBytesMax: number;
+  /** Packets whose end has not come, of all connections: beyond it the one that keeps most is ended. @defaultValue 32 MiB */
+  readonly unfinishedBytesMax: number;
 }
 /** What one writes: the port, and what differs from its default. */
 export type MqttListenerInput = Pick<MqttListenerOptions, "port"> &
@@ -96,5 +99,6 @@ export const mqttListenerOptions: ObjectSchema<MqttListenerInput, MqttListenerOp
     connectionsMax: schema.withDefault(schema.integer({ min: 1, max: 65_536 }), 1_000),
     inflightMessagesMax: schema.withDefault(schema.integer({ min: 1, max: 1_000 }), 100),
     messageBytesMax: schema.sizeBytes({ default: 256 * 1024, min: 1, max: 3 * 2 ** 20 }),
+    unfinishedBytesMax: schema.sizeBytes(UNFINISHED_BYTES),
     ...accessFields,
   });

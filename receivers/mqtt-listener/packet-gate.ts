@@ -9,6 +9,7 @@ import { Duplex } from "node:stream";
 import { type Code, HoldfastError } from "../../src/errors.ts";
 import type { Cancel, Clock } from "../../src/host/clock.ts";
 import type { PeerStream } from "../../src/host/sockets.ts";
+import type { UnfinishedBytes, UnfinishedHolder } from "../../src/record/unfinished-bytes.ts";
 
 /** Longest topic in bytes. */
 export const TOPIC_BYTES_MAX = 1_024;
@@ -36,6 +37,8 @@ export interface GateOwner {
   ) => (...args: A) => void;
   readonly inflightMessagesMax: number;
   readonly messageBytesMax: number;
+  /** What all gates keep of packets whose end has not come. */
+  readonly unfinished: UnfinishedBytes;
   /** Whether messages may come: not while too much waits, and not when it stops. */
   readonly hasRoom: boolean;
   /** It ends for this reason. */
@@ -52,7 +55,7 @@ interface Place {
 }
 
 /** See above. */
-export class PacketGate {
+export class PacketGate implements UnfinishedHolder {
   readonly peer: PeerStream;
   /** What aedes takes for the connection. Its reading side is a chunk of whole packets at a time. */
   readonly stream: Duplex;
@@ -141,10 +144,19 @@ export class PacketGate {
     this.#pump();
   }
 
+  /** All gates together keep too much of unfinished packets, and this one most. */
+  evict(cause: HoldfastError): void {
+    this.#refuse(cause);
+  }
+
   /** Ends the connection. */
   refuse(code: Code, message: string): void {
+    this.#refuse(new HoldfastError(code, message));
+  }
+
+  #refuse(cause: HoldfastError): void {
     if (this.#isOver) return;
-    this.#owner.refused(this, new HoldfastError(code, message));
+    this.#owner.refused(this, cause);
     this.stream.destroy();
   }
 
@@ -154,6 +166,7 @@ export class PacketGate {
     this.#partsBytes += chunk.length;
     if (this.#parts.length > PARTS_MAX) this.#parts = [Buffer.concat(this.#parts)];
     this.#pump();
+    if (!this.#isOver) this.#owner.unfinished.set(this, this.#hasWhole ? 0 : this.#partsBytes);
   }
 
   get #isBlocked(): boolean {
@@ -286,6 +299,7 @@ export class PacketGate {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#timer?.();
+    this.#owner.unfinished.set(this, 0);
     this.#parts = [];
     const source = this.#source;
     if (source.writableLength === 0) source.destroy();

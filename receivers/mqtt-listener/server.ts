@@ -6,6 +6,7 @@ import type { ReceiverContext, ReceiverSession } from "../../src/contract/receiv
 import { codeOf, HoldfastError, toError } from "../../src/errors.ts";
 import type { Clock } from "../../src/host/clock.ts";
 import type { Endpoint, Listener, PeerStream } from "../../src/host/sockets.ts";
+import { UnfinishedBytes } from "../../src/record/unfinished-bytes.ts";
 import { type Access, accessOf, refusalOfNames } from "../../src/access.ts";
 import { openBroker } from "./broker.ts";
 import { Device } from "./device.ts";
@@ -26,6 +27,7 @@ export class MqttListener implements ReceiverSession, GateOwner, LaneOwner {
   readonly guard: ReceiverContext<MqttListenerOptions>["guard"];
   readonly inflightMessagesMax: number;
   readonly messageBytesMax: number;
+  readonly unfinished: UnfinishedBytes;
   readonly #lane: Lane;
   readonly #sessions: Sessions;
   /** By the stream that aedes knows; a will is published when that is gone. */
@@ -48,6 +50,7 @@ export class MqttListener implements ReceiverSession, GateOwner, LaneOwner {
     this.guard = guard;
     this.inflightMessagesMax = options.inflightMessagesMax;
     this.messageBytesMax = options.messageBytesMax;
+    this.unfinished = new UnfinishedBytes(options.unfinishedBytesMax);
     this.#address = options;
     this.#lane = new Lane(this);
     this.#sessions = new Sessions(this.#lane, resumePosition);
@@ -94,7 +97,7 @@ export class MqttListener implements ReceiverSession, GateOwner, LaneOwner {
       this.#listeners.push(listener);
       this.#address = listener.address;
       if (websocket !== undefined)
-        this.#listeners.push(await listenForWebSockets(context, websocket, access, accept));
+        this.#listeners.push(await listenForWebSockets(this, websocket, access, accept));
     } catch (cause) {
       await this.close(AbortSignal.abort(cause));
       throw cause;

@@ -6,6 +6,8 @@ import type { ReceiverContext } from "../../src/contract/receiver.ts";
 import { HoldfastError } from "../../src/errors.ts";
 import type { HttpUpgrade } from "../../src/host/http.ts";
 import type { Listener, PeerStream } from "../../src/host/sockets.ts";
+import type { UnfinishedBytes, UnfinishedHolder } from "../../src/record/unfinished-bytes.ts";
+import { countUnfinished } from "../../src/record/unfinished-frames.ts";
 import type { Access } from "../../src/access.ts";
 import type { MqttListenerOptions, WebSocketTransport } from "./options.ts";
 
@@ -21,14 +23,21 @@ const FRAME_EXTRA_BYTES: number = 64 * 1024;
 const SUBPROTOCOLS = ["mqtt", "mqttv3.1"];
 const STATUS_TEXTS = { 400: "Bad Request", 403: "Forbidden", 404: "Not Found" } as const;
 
+/** The receiver that they belong to. */
+export interface WebSocketsOwner {
+  readonly context: ReceiverContext<MqttListenerOptions>;
+  /** What all connections keep of packets, and frames, whose end has not come. */
+  readonly unfinished: UnfinishedBytes;
+}
+
 /** Accepts websockets that speak MQTT as streams. @throws PORT_IN_USE, ADDRESS_UNAVAILABLE, CONFIG_VALUE */
 export async function listenForWebSockets(
-  context: ReceiverContext<MqttListenerOptions>,
+  owner: WebSocketsOwner,
   transport: WebSocketTransport,
   access: Access,
   accept: (peer: PeerStream) => void,
 ): Promise<Pick<Listener, "close">> {
-  const { options, http, guard, fail, logger, clock } = context;
+  const { options, http, guard, fail, logger, clock } = owner.context;
   const handshakes = new WebSocketServer({
     noServer: true,
     clientTracking: false,
@@ -52,8 +61,8 @@ export async function listenForWebSockets(
       return;
     }
     handshakes.handleUpgrade(request, stream, head, (socket: WebSocket) => {
-      const messages = createWebSocketStream(socket);
-      accept({ ...peer, stream: messages });
+      limitFrames(owner, socket, peer, access);
+      accept({ ...peer, stream: createWebSocketStream(socket) });
     });
   };
   const listener = await http.listen(
@@ -82,6 +91,24 @@ export async function listenForWebSockets(
       return Promise.resolve();
     },
   };
+}
+
+/** What a websocket keeps of a frame counts as what a gate keeps of a packet. */
+function limitFrames(
+  { context: { guard }, unfinished }: WebSocketsOwner,
+  socket: WebSocket,
+  { stream, peer }: PeerStream,
+  access: Access,
+): void {
+  const frames: UnfinishedHolder = {
+    evict: (cause) => {
+      access.refused(peer, cause);
+      stream.destroy();
+    },
+  };
+  const changed = guard((byteCount: number) => unfinished.set(frames, byteCount));
+  countUnfinished(socket, stream, changed);
+  stream.once("close", () => unfinished.set(frames, 0));
 }
 
 const WHY: Readonly<Record<keyof typeof STATUS_TEXTS, string>> = {

@@ -13,6 +13,7 @@ import type { Cancel } from "../../src/host/clock.ts";
 import type { Connection } from "../../src/host/sockets.ts";
 import type { ConnectionGroup, GroupedConnection } from "../../src/record/connection-group.ts";
 import { StoreQueue, type StoreQueueOwner } from "../../src/record/store-queue.ts";
+import type { UnfinishedBytes, UnfinishedHolder } from "../../src/record/unfinished-bytes.ts";
 import { redelivers, type TcpOptions } from "./options.ts";
 import {
   countPosition,
@@ -38,6 +39,8 @@ export interface ConnectionOwner {
   readonly sessions: Sessions;
   /** All connections of the receiver. */
   readonly group: ConnectionGroup<TcpConnection>;
+  /** What they keep of messages whose end has not come. */
+  readonly unfinished: UnfinishedBytes;
 }
 
 /**
@@ -47,7 +50,9 @@ export interface ConnectionOwner {
 type Phase = "reading" | "over" | "goodbye";
 
 /** See above. */
-export class TcpConnection implements StoreQueueOwner, SessionHolder, GroupedConnection {
+export class TcpConnection
+  implements StoreQueueOwner, SessionHolder, GroupedConnection, UnfinishedHolder
+{
   readonly #owner: ConnectionOwner;
   readonly #connection: Connection;
   readonly #splitter: BlockSplitter;
@@ -135,6 +140,13 @@ export class TcpConnection implements StoreQueueOwner, SessionHolder, GroupedCon
     this.#lingerMs = STOP_LINGER_MS;
     this.#endReading();
     this.#queue.dropHeld();
+    this.#finishIfDone();
+  }
+
+  /** All connections together keep too much of unfinished messages, and this one most. */
+  evict(cause: HoldfastError): void {
+    this.#warn(`ends: ${cause.message}`, cause.code);
+    this.#endInput(cause.message);
     this.#finishIfDone();
   }
 
@@ -254,6 +266,7 @@ export class TcpConnection implements StoreQueueOwner, SessionHolder, GroupedCon
     } catch (cause) {
       this.#losePlace(chunk, toError(cause));
     }
+    if (this.#phase === "reading") this.#owner.unfinished.set(this, this.#splitter.unfinishedBytes);
   }
 
   /** A bug, and nobody knows where the next message begins: ends here, whatever becomes of the receiver. */
@@ -293,6 +306,7 @@ export class TcpConnection implements StoreQueueOwner, SessionHolder, GroupedCon
   #endReading(): void {
     if (this.#phase !== "reading") return;
     this.#phase = "over";
+    this.#owner.unfinished.set(this, 0);
     this.#connection.pause();
   }
 

@@ -10,6 +10,7 @@ import {
   MESSAGE_BYTES_LIMIT,
   octetCounting,
 } from "../../src/framing/index.ts";
+import { UNFINISHED_BYTES } from "../../src/record/unfinished-bytes.ts";
 import { checkOptions, customField, type ObjectSchema, schema } from "../../src/schema.ts";
 import { accessFields, type AccessOptions } from "../../src/access.ts";
 
@@ -51,6 +52,8 @@ export interface TcpOptions extends AccessOptions {
   readonly connectionsMax: number;
   /** Longest message where the framing names no limit of its own; 1 byte .. 3 MiB. @defaultValue 1 MiB */
   readonly messageBytesMax: number;
+  /** Messages whose end has not come, of all connections: beyond it the one that keeps most is ended. @defaultValue 32 MiB */
+  readonly unfinishedBytesMax: number;
   /** A connection that sends nothing for so long is closed; 0 = never. @defaultValue 900,000 */
   readonly idleTimeoutMs: number;
 }
@@ -85,6 +88,7 @@ export const tcpOptions: ObjectSchema<TcpInput, TcpOptions> = schema.object({
     min: 1,
     max: MESSAGE_BYTES_LIMIT,
   }),
+  unfinishedBytesMax: schema.sizeBytes(UNFINISHED_BYTES),
   idleTimeoutMs: schema.durationMs({ default: 900_000, min: 0, max: 2 ** 31 - 1 }),
   ...accessFields,
 });

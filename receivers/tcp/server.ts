@@ -5,6 +5,7 @@ import type { ReceiverContext, ReceiverSession } from "../../src/contract/receiv
 import { Workspace } from "../../src/framing/index.ts";
 import type { Connection, Endpoint, Listener } from "../../src/host/sockets.ts";
 import { ConnectionGroup } from "../../src/record/connection-group.ts";
+import { UnfinishedBytes } from "../../src/record/unfinished-bytes.ts";
 import { type Access, accessOf, refusalOfNames } from "../../src/access.ts";
 import { type ConnectionOwner, TcpConnection } from "./connection.ts";
 import type { TcpOptions } from "./options.ts";
@@ -19,6 +20,7 @@ export class TcpServer implements ConnectionOwner, ReceiverSession {
   readonly workspace: Workspace = new Workspace();
   readonly sessions: Sessions = new Sessions();
   readonly group: ConnectionGroup<TcpConnection>;
+  readonly unfinished: UnfinishedBytes;
   /** A limit that is hit again and again is told once, until somebody is let in. */
   #isLimitTold = false;
   #listener: Listener | undefined;
@@ -27,6 +29,7 @@ export class TcpServer implements ConnectionOwner, ReceiverSession {
   constructor(context: ReceiverContext<TcpOptions>) {
     this.context = context;
     this.group = new ConnectionGroup(context);
+    this.unfinished = new UnfinishedBytes(context.options.unfinishedBytesMax);
   }
 
   get address(): Endpoint {

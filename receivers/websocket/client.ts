@@ -7,6 +7,7 @@ import { HoldfastError, toError } from "../../src/errors.ts";
 import type { ConnectOptions, PeerStream } from "../../src/host/sockets.ts";
 import { readClientTls } from "../../src/tls-options.ts";
 import { ConnectionGroup } from "../../src/record/connection-group.ts";
+import { UnfinishedBytes } from "../../src/record/unfinished-bytes.ts";
 import { CLOSE_LIMIT, type ConnectionOwner, WebSocketConnection } from "./connection.ts";
 import { deflateOptions } from "./deflate.ts";
 import { Gather } from "./gather.ts";
@@ -50,6 +51,8 @@ export class WebSocketSession implements ConnectionOwner, ReceiverSession {
   readonly gather: Gather;
   /** Of one. */
   readonly group: ConnectionGroup<WebSocketConnection>;
+  /** Of one connection: the limit of its messages is enough. */
+  readonly unfinished: UnfinishedBytes = new UnfinishedBytes(Infinity);
 
   constructor(context: ReceiverContext<WebSocketClientOptions>) {
     this.context = context;

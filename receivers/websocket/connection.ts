@@ -13,6 +13,8 @@ import type { Cancel } from "../../src/host/clock.ts";
 import type { PeerStream } from "../../src/host/sockets.ts";
 import type { ConnectionGroup, GroupedConnection } from "../../src/record/connection-group.ts";
 import { StoreQueue, type StoreQueueOwner } from "../../src/record/store-queue.ts";
+import type { UnfinishedBytes, UnfinishedHolder } from "../../src/record/unfinished-bytes.ts";
+import { countUnfinished } from "../../src/record/unfinished-frames.ts";
 import type { BlockTaker, Gather } from "./gather.ts";
 import { redelivers, type StreamOptions } from "./options.ts";
 
@@ -52,6 +54,8 @@ export interface ConnectionOwner {
   readonly gather: Gather;
   /** All connections of the receiver. */
   readonly group: ConnectionGroup<WebSocketConnection>;
+  /** What they keep of messages whose end has not come. */
+  readonly unfinished: UnfinishedBytes;
   /** The socket is gone; the connection may have something left to store. */
   disconnected(code: number, reason: string): void;
 }
@@ -63,7 +67,9 @@ export interface ConnectionOwner {
 type Phase = "reading" | "over" | "goodbye";
 
 /** See above. */
-export class WebSocketConnection implements StoreQueueOwner, BlockTaker, GroupedConnection {
+export class WebSocketConnection
+  implements StoreQueueOwner, BlockTaker, GroupedConnection, UnfinishedHolder
+{
   readonly #owner: ConnectionOwner;
   readonly #socket: WebSocket;
   readonly #peer: string;
@@ -100,9 +106,10 @@ export class WebSocketConnection implements StoreQueueOwner, BlockTaker, Grouped
       guard((message: Uint8Array) => this.#received(message)),
     );
     // Bytes, not messages: a long message may take its time.
-    stream.on(
-      "data",
-      guard(() => this.#heard()),
+    countUnfinished(
+      socket,
+      stream,
+      guard((byteCount: number) => this.#heard(byteCount)),
     );
     socket.on(
       "close",
@@ -151,6 +158,14 @@ export class WebSocketConnection implements StoreQueueOwner, BlockTaker, Grouped
     this.#owner.gather.flush();
     this.#queue.abandon(cause);
     this.#socket.terminate();
+  }
+
+  /** All connections together keep too much of unfinished messages, and this one most. */
+  evict(cause: HoldfastError): void {
+    this.#warn(`ends: ${cause.message}`, cause.code);
+    if (!this.redelivers) this.context.dropped(1, cause.code);
+    this.#end(CLOSE.tryAgainLater, "too much is unfinished");
+    this.#finishIfDone();
   }
 
   /** Tells the count if it has grown. */
@@ -218,8 +233,9 @@ export class WebSocketConnection implements StoreQueueOwner, BlockTaker, Grouped
     this.#owner.gather.add(this, message);
   }
 
-  #heard(): void {
+  #heard(unfinishedBytes: number): void {
     this.#heardMs = this.context.clock.monotonicMs();
+    if (this.#phase === "reading") this.#owner.unfinished.set(this, unfinishedBytes);
     if (!this.#isPinged) return;
     this.#isPinged = false;
     this.context.alive();
@@ -251,6 +267,7 @@ export class WebSocketConnection implements StoreQueueOwner, BlockTaker, Grouped
     // First what was read in this turn: it goes the way of what came before it.
     this.#owner.gather.flush();
     this.#phase = "over";
+    this.#owner.unfinished.set(this, 0);
     this.#closeCode = code;
     this.#closeReason = reason;
     this.#socket.pause();

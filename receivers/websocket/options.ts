@@ -2,6 +2,7 @@
  * Options of the two websocket receivers.
  */
 import { MESSAGE_BYTES_DEFAULT, MESSAGE_BYTES_LIMIT } from "../../src/framing/index.ts";
+import { UNFINISHED_BYTES } from "../../src/record/unfinished-bytes.ts";
 import { accessFields, type AccessOptions } from "../../src/access.ts";
 import { type Defaulted, type ObjectSchema, schema } from "../../src/schema.ts";
 import { type TlsConnectOptions, tlsConnectOptions } from "../../src/tls-options.ts";
@@ -45,6 +46,8 @@ export interface WebSocketOptions extends StreamOptions, AccessOptions {
   readonly path: string;
   /** A further connection is answered 503; 1 .. 65,536. @defaultValue 1,000 */
   readonly connectionsMax: number;
+  /** Messages whose end has not come, of all connections: beyond it the one that keeps most is ended. @defaultValue 32 MiB */
+  readonly unfinishedBytesMax: number;
   /**
    * Origins such as `https://panel.example` whose pages may connect; `*` allows every page. A client that names no origin
    * is no browser and is not asked. @defaultValue none
@@ -110,6 +113,7 @@ export const webSocketOptions: ObjectSchema<WebSocketInput, WebSocketOptions> = 
     "/",
   ),
   connectionsMax: schema.withDefault(schema.integer({ min: 1, max: 65_536 }), 1_000),
+  unfinishedBytesMax: schema.sizeBytes(UNFINISHED_BYTES),
   origins: schema.withDefault(schema.list(schema.string()), []),
   token: schema.optional(schema.secret()),
   tokenInQuery: schema.withDefault(schema.boolean(), false),

@@ -8,6 +8,7 @@ import { HoldfastError } from "../../src/errors.ts";
 import type { HttpListener, HttpResponse, HttpUpgrade } from "../../src/host/http.ts";
 import type { Endpoint } from "../../src/host/sockets.ts";
 import { ConnectionGroup } from "../../src/record/connection-group.ts";
+import { UnfinishedBytes } from "../../src/record/unfinished-bytes.ts";
 import { type Access, accessOf, refusalOfNames } from "../../src/access.ts";
 import { chosenProtocol, type Refusal, refusalOf } from "./admission.ts";
 import { CLOSE_LIMIT, type ConnectionOwner, WebSocketConnection } from "./connection.ts";
@@ -37,6 +38,7 @@ export class WebSocketListener implements ConnectionOwner, ReceiverSession {
   readonly context: ReceiverContext<WebSocketOptions>;
   readonly gather: Gather;
   readonly group: ConnectionGroup<WebSocketConnection>;
+  readonly unfinished: UnfinishedBytes;
   readonly #handshakes: WebSocketServer;
   #listener: HttpListener | undefined;
   #access: Access | undefined;
@@ -46,6 +48,7 @@ export class WebSocketListener implements ConnectionOwner, ReceiverSession {
     this.context = context;
     this.gather = new Gather(guard);
     this.group = new ConnectionGroup(context);
+    this.unfinished = new UnfinishedBytes(options.unfinishedBytesMax);
     this.#handshakes = new WebSocketServer({
       noServer: true,
       ...CLOSE_LIMIT,

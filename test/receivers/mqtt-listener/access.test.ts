@@ -278,6 +278,7 @@ test("mqtt-listener: documented defaults are the defaults", () => {
     connectionsMax: 1_000,
     inflightMessagesMax: 100,
     messageBytesMax: 256 * 1024,
+    unfinishedBytesMax: 32 * 2 ** 20,
   });
   assert.equal(redelivers, true);
 });

@@ -151,6 +151,31 @@ test("over websockets, a malformed frame ends its connection, and no other", asy
   fine.end(true);
 });
 
+test("over websockets, frames that do not end are limited over all connections", async (t) => {
+  const [port = 0] = await freePorts(1);
+  const { engine, end } = await mqttScene({
+    websocket: { port },
+    messageBytesMax: 2 ** 20,
+    unfinishedBytesMax: 4 * 2 ** 20,
+  });
+  t.after(end);
+  const sockets = await Promise.all(
+    Array.from({ length: 5 }, async () => {
+      const socket = new WebSocket(`ws://127.0.0.1:${port}/mqtt`, ["mqtt"]);
+      socket.on("error", () => undefined);
+      await once(socket, "open");
+      return socket;
+    }),
+  );
+  await until(() => engine.connectionCount === 5);
+  for (const socket of sockets) socket.send(Buffer.alloc(900_000), { fin: false });
+  await until(() => engine.connectionCount === 4);
+  assert.deepEqual(engine.codes, ["BUSY"]);
+  assert.deepEqual(engine.failures, []);
+  for (const socket of sockets) socket.terminate();
+  await until(() => engine.connectionCount === 0);
+});
+
 test("1,000 clients of the mqtt package, one message each", async (t) => {
   const { engine, dial, end } = await mqttScene();
   t.after(end);

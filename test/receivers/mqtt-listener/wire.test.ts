@@ -315,6 +315,28 @@ test("mqtt-listener: connections beyond the limit are closed at once", async () 
   assert.deepEqual([refused.isClosed, made.engine.codes], [true, ["CONNECTION_LIMIT"]]);
 });
 
+test("mqtt-listener: of unfinished packets beyond the limit of all connections, the longest ends its own", async () => {
+  const made = await mqttWireScene({ messageBytesMax: 2 ** 20, unfinishedBytesMax: 4 * 2 ** 20 });
+  const wires = [];
+  for (const [i, id] of ["a", "b", "c", "d", "e"].entries()) {
+    const wire = await dialled(made, id);
+    const packet = generate(message("x".repeat(900_000), 1, 7));
+    wire.bytes(packet.subarray(0, packet.length - 1 - i * 1_000));
+    await turns();
+    wires.push(wire);
+  }
+  assert.deepEqual(
+    wires.map(({ isClosed }) => isClosed),
+    [true, false, false, false, false],
+  );
+  assert.deepEqual(made.engine.codes, ["BUSY"]);
+  wires[1]?.bytes(Buffer.from("x".repeat(1_001)));
+  await turns();
+  await made.engine.commit();
+  await turns();
+  assert.deepEqual(wires[1]?.acknowledged("puback"), [7]);
+});
+
 test("mqtt-listener: any interleaving of messages, commits, pauses and BUSY: acknowledged is stored, in order", async () => {
   await fc.assert(
     fc.asyncProperty(interleavings(2, 30), async (steps) => {

@@ -111,6 +111,28 @@ test("tcp: connections beyond the limit are closed at once, and told once", asyn
   assert.equal(engine.aliveCount, 3);
 });
 
+test("tcp: of unfinished messages beyond the limit of all connections, the longest is set aside and ends its own", async () => {
+  const { engine, dial } = await tcpScene({ unfinishedBytesMax: 4 * 2 ** 20 });
+  const peers = [1, 0, 2, 3, 4].map((order) => {
+    const peer = dial();
+    peer.send("x".repeat(900_000 - order * 1_000));
+    return peer;
+  });
+  await engine.commit();
+  assert.deepEqual(
+    peers.map(({ isEnded }) => isEnded),
+    [false, true, false, false, false],
+  );
+  assert.deepEqual(
+    engine.setAside.map(({ text, code }) => [text.length, code]),
+    [[900_000, "MESSAGE_UNTERMINATED"]],
+  );
+  assert.match(engine.warnings.join(), /5 connections take 4490000 bytes, limit 4194304/);
+  for (const peer of peers) peer.send("\n");
+  await engine.commit();
+  assert.equal(engine.durable.length, 4);
+});
+
 test("tcp: a throw in a socket callback fails the unit, not the process", async () => {
   const sockets = new MemorySockets();
   const harness = new ReceiverHarness({ sockets });

@@ -203,6 +203,7 @@ test("tcp: documented defaults are the defaults", () => {
     acknowledge: "none",
     connectionsMax: 1_000,
     messageBytesMax: 2 ** 20,
+    unfinishedBytesMax: 32 * 2 ** 20,
     idleTimeoutMs: 900_000,
   });
   assert.equal(redelivers, false);

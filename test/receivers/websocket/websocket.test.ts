@@ -209,6 +209,24 @@ test("websocket: 1,000 connections at once, each counted by itself", async (t) =
   assert.equal(engine.connectionCount, 1_000);
 });
 
+test("websocket: of unfinished messages beyond the limit of all connections, the longest ends its own", async (t) => {
+  const { engine, dial, end } = await webSocketScene({ unfinishedBytesMax: 4 * 2 ** 20 });
+  t.after(end);
+  const peers = await Promise.all(Array.from({ length: 5 }, () => dial()));
+  const part = Buffer.alloc(900_000);
+  peers.forEach(({ socket }, i) =>
+    socket.send(part.subarray(0, part.length - i * 1_000), { fin: false }),
+  );
+  const [longest, ...others] = peers;
+  await until(() => longest?.closedWith !== undefined);
+  assert.deepEqual([longest?.closedWith?.code, engine.codes], [1013, ["BUSY"]]);
+  // The other four are within the limit.
+  for (const { socket } of others) socket.send("end", { fin: true });
+  await committingUntil(engine, () => others.every((peer) => peer.lastCount === 1));
+  assert.equal(engine.durable.length, 4);
+  assert.deepEqual(engine.failures, []);
+});
+
 test("websocket: compressed messages are refused unless they are asked for, and limited after inflation", async (t) => {
   const plain = await webSocketScene();
   t.after(plain.end);
@@ -238,6 +256,7 @@ test("websocket: documented defaults are the defaults", () => {
     acknowledge: "none",
     connectionsMax: 1_000,
     messageBytesMax: 2 ** 20,
+    unfinishedBytesMax: 32 * 2 ** 20,
     idleTimeoutMs: 60_000,
     compression: false,
     origins: [],
