@@ -85,7 +85,7 @@ export const COMMANDS: readonly CommandSpec[] = [
       },
     },
     notes: [
-      "Writes holdfast.yaml and steps.js. Files that are there are left alone.",
+      "Writes holdfast.yaml and steps.mjs. Files that are there are left alone.",
       "holdfast init --systemd > holdfast.service; its head says how to install it.",
     ],
     load: () => import("./init.ts"),

@@ -8,7 +8,8 @@ import type { Call } from "./command.ts";
 import { CONFIG_FILE } from "./config-file.ts";
 import { CONFIG_TEMPLATE, STEPS_TEMPLATE } from "./templates.ts";
 
-const STEPS_FILE = "steps.js";
+/** Its ending says what it is: with .js that depends on a package.json, and `npm init` writes one that says CommonJS. */
+const STEPS_FILE = "steps.mjs";
 
 export async function main(call: Call): Promise<number> {
   if (!call.has("systemd")) return writeFiles(call);

@@ -38,7 +38,7 @@ pipelines:
     from: [meters]
     decode: json
     steps:
-      - map: ./steps.js#addReceipt
+      - map: ./steps.mjs#addReceipt
     sinks: [files]
     trigger: { asap: { minInterval: 100ms } }
 

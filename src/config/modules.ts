@@ -2,7 +2,7 @@
  * Module references: `./steps.js#addReceipt` names an export of a module, relative to the
  * configuration file. Nothing else in a configuration loads code.
  */
-import { dirname, resolve } from "node:path";
+import { basename, dirname, resolve } from "node:path";
 import { type FilePlace, HoldfastError } from "../errors.ts";
 import { type Field, type Placed, placed, text } from "./fields.ts";
 import { suggestion } from "./suggest.ts";
@@ -85,10 +85,21 @@ export class Modules {
         cause,
         fix: isMissing
           ? "paths of modules count from the directory of this file"
-          : `node ${absolute} shows where`,
+          : fixOf(cause, absolute),
       });
     }
   }
+}
+
+/** A package.json that says `"type": "commonjs"`, as `npm init` writes it, makes `export` in a .js file an error. */
+function fixOf(cause: unknown, absolute: string): string {
+  const isTakenForCommonJs =
+    cause instanceof SyntaxError &&
+    absolute.endsWith(".js") &&
+    /^(?:Unexpected token 'export'|Cannot use import statement)/.test(cause.message);
+  return isTakenForCommonJs
+    ? `name it ${basename(absolute, ".js")}.mjs, or write "type": "module" into its package.json`
+    : `node ${absolute} shows where`;
 }
 
 function isFunction(value: unknown): value is (...args: readonly unknown[]) => unknown {

@@ -1,5 +1,5 @@
 import { deepEqual, equal, match } from "node:assert/strict";
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { COMMANDS } from "../../src/cli/commands.ts";
@@ -119,11 +119,13 @@ test("validate: with --debug the stack is shown", () =>
 
 test("init: what it writes is valid, and it never replaces anything", () =>
   inDirectory(async (directory) => {
+    // As `npm init` writes it: a .js file is no ES module there.
+    await writeFile(join(directory, "package.json"), '{ "type": "commonjs" }');
     const first = await holdfast(["init"], { directory });
     deepEqual([first.code, first.stderr], [0, ""]);
     match(
       first.stdout,
-      /^created holdfast.yaml \(commented, runs as it is\), steps.js; next: holdfast run, then echo .* \| nc -N 127.0.0.1 9000\n$/,
+      /^created holdfast.yaml \(commented, runs as it is\), steps.mjs; next: holdfast run, then echo .* \| nc -N 127.0.0.1 9000\n$/,
     );
     deepEqual(await holdfast(["validate"], { directory }), {
       code: 0,
@@ -135,6 +137,21 @@ test("init: what it writes is valid, and it never replaces anything", () =>
     equal(second.code, 78);
     match(second.stderr, /CONFIG_CONFLICT: .*holdfast.yaml is there already/);
     equal(await readFile(join(directory, "holdfast.yaml"), "utf8"), "mine");
+  }));
+
+test("validate: a module that a package.json calls CommonJS is told how to be one", () =>
+  inDirectory(async (directory) => {
+    equal((await holdfast(["init"], { directory })).code, 0);
+    await writeFile(join(directory, "package.json"), '{ "type": "commonjs" }');
+    await rename(join(directory, "steps.mjs"), join(directory, "steps.js"));
+    const yaml = await readFile(join(directory, "holdfast.yaml"), "utf8");
+    await writeFile(join(directory, "holdfast.yaml"), yaml.replace("steps.mjs", "steps.js"));
+    const { code, stderr } = await holdfast(["validate"], { directory });
+    equal(code, 78);
+    match(
+      stderr,
+      /CONFIG_MODULE: .*'export'[\s\S]*fix: name it steps.mjs, or write "type": "module"/,
+    );
   }));
 
 test("validate: a receiver that no pipeline reads is a warning", () =>
@@ -155,7 +172,7 @@ test("validate: a receiver that no pipeline reads is a warning", () =>
 
 test("init: nothing is written when only one of the files is there", () =>
   inDirectory(async (directory) => {
-    await writeFile(join(directory, "steps.js"), "mine");
+    await writeFile(join(directory, "steps.mjs"), "mine");
     equal((await holdfast(["init"], { directory })).code, 78);
     equal((await holdfast(["validate"], { directory })).code, 78);
   }));
