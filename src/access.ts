@@ -2,11 +2,12 @@
  * Who may connect to a receiver that listens: TLS, client certificates, allow-lists. Files are read each time it opens,
  * so that a renewed certificate needs no restart of the program: `holdfast units restart NAME` is enough.
  */
+import type { X509Certificate } from "node:crypto";
 import type { ReceiverContext } from "./contract/receiver.ts";
 import { codeOf, HoldfastError } from "./errors.ts";
 import { AddressRanges } from "./host/address-ranges.ts";
-import type { Files } from "./host/files.ts";
 import type { ServerTls } from "./host/tls.ts";
+import { certificatesOf, checkPair, type PemFile } from "./pem.ts";
 import { type ObjectSchema, type Optional, schema } from "./schema.ts";
 import { readPem } from "./tls-options.ts";
 
@@ -92,14 +93,18 @@ export interface Access {
   readonly refused: (peer: string, cause: Error) => void;
 }
 
+/** What access needs to know. */
+type AccessContext = Pick<
+  ReceiverContext<AccessOptions>,
+  "name" | "files" | "clock" | "logger" | "options"
+>;
+
 /** How often peers that are kept out are told of in the log. */
 const REFUSALS_TOLD_MS = 60_000;
 
 /** Access for a listening socket, with the TLS files as they are now. @throws CONFIG_VALUE */
-export async function accessOf(
-  context: Pick<ReceiverContext<AccessOptions>, "name" | "files" | "clock" | "logger" | "options">,
-): Promise<Access> {
-  const { name, files, clock, logger, options } = context;
+export async function accessOf(context: AccessContext): Promise<Access> {
+  const { clock, logger, options } = context;
   const { tls, allow } = options;
   let toldMs = -Infinity;
   let untold = 0;
@@ -117,7 +122,7 @@ export async function accessOf(
   const ranges = allow === undefined ? undefined : new AddressRanges(allow);
   return {
     refused,
-    ...(tls === undefined ? {} : { tls: await readServerTls(name, files, tls) }),
+    ...(tls === undefined ? {} : { tls: await readServerTls(context, tls) }),
     ...(ranges === undefined
       ? {}
       : {
@@ -133,15 +138,24 @@ export async function accessOf(
 
 /** The files of a listener as they are now. @throws CONFIG_VALUE */
 async function readServerTls(
-  owner: string,
-  files: Files,
-  { cert, key, clientCa }: TlsListenOptions,
+  { name: owner, files, clock, logger }: AccessContext,
+  { cert: certPath, key: keyPath, clientCa }: TlsListenOptions,
 ): Promise<ServerTls> {
-  return {
-    cert: await readPem(owner, files, { name: "cert", path: cert }),
-    key: await readPem(owner, files, { name: "key", path: key }),
-    ...(clientCa === undefined
-      ? {}
-      : { clientCa: await readPem(owner, files, { name: "clientCa", path: clientCa }) }),
-  };
+  const read = (name: string, path: string): Promise<PemFile> =>
+    readPem(owner, files, { name, path });
+  const cert = await read("cert", certPath);
+  const key = await read("key", keyPath);
+  const fault = validityOf(checkPair(cert, key), clock.wallMs());
+  // No reason to stay closed: the clock of this machine may be what is wrong.
+  if (fault !== undefined)
+    logger.warn(`${cert.name}: ${certPath} ${fault}, clients will not accept it`);
+  if (clientCa === undefined) return { cert: cert.bytes, key: key.bytes };
+  const ca = await read("clientCa", clientCa);
+  certificatesOf(ca);
+  return { cert: cert.bytes, key: key.bytes, clientCa: ca.bytes };
+}
+
+function validityOf({ validFrom, validTo }: X509Certificate, nowMs: number): string | undefined {
+  if (Date.parse(validTo) < nowMs) return `was valid until ${validTo}`;
+  return Date.parse(validFrom) > nowMs ? `is not valid before ${validFrom}` : undefined;
 }

@@ -5,6 +5,7 @@
 import { codeOf, HoldfastError } from "./errors.ts";
 import type { Files } from "./host/files.ts";
 import type { ClientTls } from "./host/tls.ts";
+import { certificatesOf, checkPair, type PemFile } from "./pem.ts";
 import { type ObjectSchema, schema } from "./schema.ts";
 
 /** How to connect with TLS: where its files lie, and whom to expect. */
@@ -45,9 +46,14 @@ export async function readClientTls(
   files: Files,
   { servername, ...paths }: TlsConnectOptions,
 ): Promise<ClientTls> {
+  const { ca, cert, key } = await readAll(owner, files, paths);
+  if (ca !== undefined) certificatesOf(ca);
+  if (cert !== undefined && key !== undefined) checkPair(cert, key);
   return {
     ...(servername === undefined ? {} : { servername }),
-    ...(await readAll(owner, files, paths)),
+    ...(ca === undefined ? {} : { ca: ca.bytes }),
+    ...(cert === undefined ? {} : { cert: cert.bytes }),
+    ...(key === undefined ? {} : { key: key.bytes }),
   };
 }
 
@@ -55,8 +61,8 @@ async function readAll<Name extends string>(
   owner: string,
   files: Files,
   paths: Readonly<Partial<Record<Name, string>>>,
-): Promise<Partial<Record<Name, Uint8Array>>> {
-  const read: Partial<Record<Name, Uint8Array>> = {};
+): Promise<Partial<Record<Name, PemFile>>> {
+  const read: Partial<Record<Name, PemFile>> = {};
   for (const name in paths) {
     const path = paths[name];
     if (path !== undefined) read[name] = await readPem(owner, files, { name, path });
@@ -64,17 +70,23 @@ async function readAll<Name extends string>(
   return read;
 }
 
-/** A PEM file of a sensible size. @throws CONFIG_VALUE */
+/** A PEM file of a sensible size, unread. @throws CONFIG_VALUE */
 export async function readPem(
   owner: string,
   files: Files,
   { name, path }: { readonly name: string; readonly path: string },
-): Promise<Uint8Array> {
+): Promise<PemFile> {
+  const option = `${owner}: tls.${name}`;
+  // A certificate that was pasted where its path belongs is not repeated: it may be a key.
+  const shown = path.includes("-----BEGIN") ? "(a text)" : path;
   const unread = (why: string, cause?: unknown): HoldfastError =>
-    new HoldfastError("CONFIG_VALUE", `${owner}: tls.${name}: ${path} ${why}`, { cause });
+    new HoldfastError("CONFIG_VALUE", `${option}: ${shown} ${why}`, {
+      cause,
+      fix: `tls.${name}: the path of a PEM file; it counts from the directory of the start`,
+    });
   const bytes = await files.readFile(path).catch((cause: unknown) => {
     throw unread(`cannot be read: ${codeOf(cause)}`, cause);
   });
-  if (bytes.length <= PEM_BYTES_MAX) return bytes;
+  if (bytes.length <= PEM_BYTES_MAX) return { name: option, path, bytes };
   throw unread(`has ${bytes.length} bytes, limit ${PEM_BYTES_MAX}`);
 }

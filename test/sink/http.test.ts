@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { gunzipSync } from "node:zlib";
 import { HttpScene, numbers } from "../support/http-scene.ts";
 import { jsonChunk } from "../support/sink-batch.ts";
+import { tlsFile } from "../support/tls-files.ts";
 
 test("http: rows go in requests of limited size, whatever chunks they come in", async () => {
   const scene = new HttpScene();
@@ -124,11 +125,12 @@ test("http: TLS files are read at each connect; a missing one is said at the sta
     code: "CONFIG_VALUE",
     message: /tls\.ca: \/ca\.pem cannot be read/,
   });
-  scene.disk.put("/ca.pem", Buffer.from("first"));
+  const [first, second] = [tlsFile("first", "cert"), tlsFile("second", "cert")];
+  scene.disk.put("/ca.pem", first);
   const session = await scene.open();
   scene.server.reply = () => ({ status: 200, isReusable: false });
   await scene.pipeline.run(session, [numbers(1)]);
-  scene.disk.put("/ca.pem", Buffer.from("second"));
+  scene.disk.put("/ca.pem", second);
   await scene.pipeline.run(session, [numbers(1)]);
   deepEqual(
     scene.server.places.map(({ port, tls }) => [
@@ -137,8 +139,8 @@ test("http: TLS files are read at each connect; a missing one is said at the sta
       Buffer.from(tls?.ca ?? []).toString(),
     ]),
     [
-      [443, "store", "first"],
-      [443, "store", "second"],
+      [443, "store", first.toString()],
+      [443, "store", second.toString()],
     ],
   );
   scene.disk.put("/ca.pem", Buffer.alloc(2 ** 20 + 1));

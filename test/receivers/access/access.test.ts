@@ -209,9 +209,37 @@ test("access: files that are missing or none are named when it opens", async () 
       { ...SERVER, key: "/nowhere/key.pem" },
       /meters: tls\.key: \/nowhere\/key\.pem cannot be read: ENOENT/,
     ],
-    [{ ...SERVER, key: tlsPath("second", "key") }, /127\.0\.0\.1:0: .*mismatch/],
+    [
+      { ...SERVER, key: tlsPath("second", "key") },
+      /meters: tls\.key: .*second\.key\.pem is not the key of the certificate in .*first\.cert\.pem/,
+    ],
+    // OpenSSL takes it without a word, and lets nobody in.
+    [
+      { ...SERVER, clientCa: tlsPath("first", "key") },
+      /meters: tls\.clientCa: .*first\.key\.pem holds no certificate but a key/,
+    ],
+    [
+      { ...SERVER, cert: "-----BEGIN CERTIFICATE-----\nMII" },
+      /^meters: tls\.cert: \(a text\) cannot be read: ENOENT$/,
+    ],
   ] as const) {
     await assert.rejects(listening({ tls }), { code: "CONFIG_VALUE", message });
+  }
+});
+
+test("access: a certificate that is not valid now is told of, and does not keep the port closed", async () => {
+  const yearMs = 365 * 86_400_000;
+  for (const [years, warning] of [
+    [0, undefined],
+    [97, /^meters: tls\.cert: .* was valid until .* 2120 GMT, clients will not accept it$/],
+    [-20, /is not valid before .* 2020 GMT/],
+  ] as const) {
+    const engine = new ReceiverHarness({ sockets: realSockets() });
+    engine.clock.jumpWall(years * yearMs);
+    await engine.open(tcp("meters", { port: 0, tls: SERVER }));
+    if (warning === undefined) assert.deepEqual(engine.warnings, []);
+    else assert.match(engine.warnings.join("\n"), warning);
+    await engine.session.close(AbortSignal.abort());
   }
 });
 
