@@ -2,6 +2,7 @@
  * `defineReceiver`: makes a factory of receivers from a type, a schema of options and an `open`.
  */
 import type { StandardSchemaV1 } from "@standard-schema/spec";
+import type { FileLook } from "./contract/file-look.ts";
 import type {
   Receiver,
   ReceiverContext,
@@ -33,8 +34,18 @@ export interface ReceiverDefinition<In, Out> {
   readonly aliveWithinMs?: (options: Out) => number;
   /** What the schema cannot know: combinations that exclude each other. Throws CONFIG_CONFLICT. */
   readonly check?: (options: Out) => void;
+  /**
+   * Reads the files that the options name and rejects with CONFIG_VALUE for one that cannot be used: `holdfast validate`
+   * calls it. `open` reads them again. @defaultValue the options name none
+   */
+  readonly checkFiles?: (look: FileLook & NamedOptions<Out>) => Promise<unknown>;
   /** Connects or binds; rejects when that fails. Its deadline is the supervisor's. */
   readonly open: (context: ReceiverContext<Out>) => Promise<ReceiverSession>;
+}
+
+interface NamedOptions<Out> {
+  readonly name: string;
+  readonly options: Out;
 }
 
 /**
@@ -92,7 +103,7 @@ function makeReceiver<In, Out, const Name extends string>(
   name: Name,
   given: In & ReceiverOptions,
 ): Receiver<Name> {
-  const { type, options, redelivers, aliveWithinMs, dials } = definition;
+  const { type, options, redelivers, aliveWithinMs, dials, checkFiles } = definition;
   const owner = `${type} "${name}"`;
   const { own, common, supervision } = splitOptions(owner, given);
   const knownKeys = [
@@ -110,6 +121,9 @@ function makeReceiver<In, Out, const Name extends string>(
     redelivers: typeof redelivers === "function" ? redelivers(ownOptions) : redelivers,
     ...(dials === undefined ? {} : { dials }),
     ...(aliveWithinMs === undefined ? {} : { aliveWithinMs: aliveWithinMs(ownOptions) }),
+    ...(checkFiles === undefined
+      ? {}
+      : { checkFiles: (look: FileLook) => checkFiles({ ...look, name, options: ownOptions }) }),
     options: ownOptions,
     common: Object.freeze({
       ...commonOptions,

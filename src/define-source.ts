@@ -3,6 +3,7 @@
  */
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { LOG_SOURCE } from "./batch/log-source.ts";
+import type { FileLook } from "./contract/file-look.ts";
 import type { DirectSource, Source, SourceContext } from "./contract/source.ts";
 import { checkName, resolveOptions } from "./defined-options.ts";
 import { HoldfastError } from "./errors.ts";
@@ -16,6 +17,13 @@ export interface SourceDefinition<In, Out> {
   readonly options: StandardSchemaV1<In, Out>;
   /** What the schema cannot know: combinations that exclude each other. Throws CONFIG_CONFLICT. */
   readonly check?: (options: Out) => void;
+  /**
+   * Reads the files that the options name and rejects with CONFIG_VALUE for one that cannot be used: `holdfast validate`
+   * calls it. `open` reads them again. @defaultValue the options name none
+   */
+  readonly checkFiles?: (
+    look: FileLook & { readonly name: string; readonly options: Out },
+  ) => Promise<unknown>;
   /** Connects; rejects when that fails. */
   readonly open: (context: SourceContext<Out>) => Promise<Source>;
 }
@@ -37,7 +45,7 @@ export interface SourceFactory<In> {
  * @throws CONFIG_VALUE for a type that does not match `[a-z][a-z0-9-]{0,62}`
  */
 export function defineSource<In, Out>(definition: SourceDefinition<In, Out>): SourceFactory<In> {
-  const { type, options } = definition;
+  const { type, options, checkFiles } = definition;
   checkName("a type", type);
   const create = <const Name extends string>(name: Name, given: In): DirectSource<Name> => {
     checkName(type, name);
@@ -52,6 +60,9 @@ export function defineSource<In, Out>(definition: SourceDefinition<In, Out>): So
       kind: "source",
       name,
       type,
+      ...(checkFiles === undefined
+        ? {}
+        : { checkFiles: (look: FileLook) => checkFiles({ ...look, name, options: own }) }),
       options: own,
       // Decode boundary: the engine hands back `options` of this very source.
       open: (context: SourceContext<unknown>) => definition.open(context as SourceContext<Out>),

@@ -72,6 +72,7 @@ export const http: ReceiverFactory<HttpInput> = defineReceiver({
   redelivers: true,
   options,
   check: (checked) => checkAccess("http", checked),
+  checkFiles: accessOf,
   async open(context) {
     const { host, port, bodyBytesMax, connectionsMax, requestTimeoutMs, idleTimeoutMs } =
       context.options;

@@ -23,6 +23,7 @@ export const kafkaDirect: SourceFactory<KafkaDirectInput> = defineSource({
   type: "kafka",
   options: kafkaDirectOptions,
   check: checkKafkaDirect,
+  checkFiles: ({ name, files, options }) => readClientTls(name, files, options.tls ?? {}),
   async open(context) {
     const { name, options, files, clock, logger, signal, dial } = context;
     registerCodecs();

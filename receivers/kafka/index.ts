@@ -37,6 +37,7 @@ export const kafka: ReceiverFactory<KafkaInput> = defineReceiver({
   aliveWithinMs: ({ sessionTimeoutMs }) => 3 * sessionTimeoutMs,
   options: kafkaOptions,
   check: checkKafka,
+  checkFiles: ({ name, files, options }) => readClientTls(name, files, options.tls ?? {}),
   async open(context) {
     const { name, options, files, clock, logger, connections, dial } = context;
     registerCodecs();

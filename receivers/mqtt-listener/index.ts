@@ -3,12 +3,13 @@
  */
 import { HoldfastError } from "../../src/errors.ts";
 import { defineReceiver, type ReceiverFactory } from "../../src/define-receiver.ts";
-import { checkAccess } from "../../src/access.ts";
+import { accessOf, checkAccess } from "../../src/access.ts";
 import {
   type MqttListenerInput,
   type MqttListenerOptions,
   mqttListenerOptions,
 } from "./options.ts";
+import { passwordsOf } from "./passwords.ts";
 import { MqttListener } from "./server.ts";
 import { faultOfFilter } from "./topic-rules.ts";
 
@@ -34,6 +35,10 @@ export const mqttListener: ReceiverFactory<MqttListenerInput> = defineReceiver({
   redelivers: true,
   options: mqttListenerOptions,
   check: checkMqttListener,
+  checkFiles: async (look) => {
+    await accessOf(look);
+    await passwordsOf(look);
+  },
   async open(context) {
     const listener = new MqttListener(context);
     await listener.listen();

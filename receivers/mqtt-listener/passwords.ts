@@ -3,8 +3,10 @@
  * or `user:$6$salt$hash` (SHA-512), both parts base64.
  */
 import { createHash, pbkdf2, timingSafeEqual } from "node:crypto";
+import type { ReceiverContext } from "../../src/contract/receiver.ts";
 import { codeOf, HoldfastError } from "../../src/errors.ts";
 import type { Files } from "../../src/host/files.ts";
+import type { MqttListenerOptions } from "./options.ts";
 
 const FILE_BYTES_MAX: number = 8 * 1024 * 1024;
 const ITERATIONS_MAX = 1_000_000;
@@ -38,6 +40,11 @@ export class Passwords {
     this.#nobody = { iterations, salt: Buffer.alloc(12), hash: Buffer.alloc(HASH_BYTES) };
   }
 
+  /** How many. */
+  get count(): number {
+    return this.#users.size;
+  }
+
   /** One after the other. Never rejects. */
   async check(user: string, password: Uint8Array): Promise<Verdict> {
     if (this.#waiting >= WAITING_MAX) return "busy";
@@ -68,13 +75,30 @@ function hashOf(password: Uint8Array, { iterations, salt, hash }: Kept): Promise
   });
 }
 
+/** Users of a listener as they are now, if it has a file of them. @throws CONFIG_VALUE */
+export async function passwordsOf({
+  name,
+  files,
+  options: { passwordFile, anonymous, certificateIsUser },
+}: PasswordsContext): Promise<Passwords | undefined> {
+  if (passwordFile === undefined) return undefined;
+  const passwords = await readPasswords(name, files, passwordFile);
+  if (passwords.count > 0 || anonymous || certificateIsUser) return passwords;
+  throw wrongFile(name, passwordFile, "has 0 users, so nobody could connect");
+}
+
+type PasswordsContext = Pick<ReceiverContext<MqttListenerOptions>, "name" | "files" | "options">;
+
+function wrongFile(owner: string, path: string, why: string, cause?: unknown): HoldfastError {
+  return new HoldfastError("CONFIG_VALUE", `${owner}: passwordFile: ${path} ${why}`, {
+    cause,
+    fix: `mosquitto_passwd -H sha512-pbkdf2 ${path} USER`,
+  });
+}
+
 /** Reads a password file. @throws CONFIG_VALUE, which never shows a line */
 export async function readPasswords(owner: string, files: Files, path: string): Promise<Passwords> {
-  const wrong = (why: string, cause?: unknown): HoldfastError =>
-    new HoldfastError("CONFIG_VALUE", `${owner}: passwordFile: ${path} ${why}`, {
-      cause,
-      fix: `mosquitto_passwd -H sha512-pbkdf2 ${path} USER`,
-    });
+  const wrong = (why: string, cause?: unknown): HoldfastError => wrongFile(owner, path, why, cause);
   const bytes = await files.readFile(path).catch((cause: unknown) => {
     throw wrong(`cannot be read: ${codeOf(cause)}`, cause);
   });

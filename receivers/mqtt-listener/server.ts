@@ -13,7 +13,7 @@ import { Device } from "./device.ts";
 import { Lane, type LaneOwner } from "./lane.ts";
 import type { MqttListenerOptions } from "./options.ts";
 import { type GateOwner, PacketGate } from "./packet-gate.ts";
-import { readPasswords } from "./passwords.ts";
+import { passwordsOf } from "./passwords.ts";
 import { Sessions } from "./sessions.ts";
 import { listenForWebSockets } from "./websockets.ts";
 
@@ -74,16 +74,14 @@ export class MqttListener implements ReceiverSession, GateOwner, LaneOwner {
   /** Binds. @throws CONFIG_VALUE, PORT_IN_USE, ADDRESS_UNAVAILABLE */
   async listen(): Promise<void> {
     const { context } = this;
-    const { name, options, sockets, files, fail, guard } = context;
+    const { options, sockets, fail, guard } = context;
     const access = await accessOf(context);
-    const { passwordFile } = options;
     this.#access = access;
     this.#broker = await openBroker({
       context,
       lane: this.#lane,
       sessions: this.#sessions,
-      passwords:
-        passwordFile === undefined ? undefined : await readPasswords(name, files, passwordFile),
+      passwords: await passwordsOf(context),
       deviceOf: (stream) => this.#devices.get(stream),
       isClosing: () => this.#closing !== undefined || context.signal.aborted,
       refused: (device, cause) => this.refused(device.gate, cause),

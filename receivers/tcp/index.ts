@@ -2,7 +2,7 @@
  * `holdfast/receivers/tcp`: messages over TCP, plain or with TLS.
  */
 import { defineReceiver, type ReceiverFactory } from "../../src/define-receiver.ts";
-import { checkAccess } from "../../src/access.ts";
+import { accessOf, checkAccess } from "../../src/access.ts";
 import { redelivers, type TcpInput, tcpOptions } from "./options.ts";
 import { TcpServer } from "./server.ts";
 
@@ -30,6 +30,7 @@ export const tcp: ReceiverFactory<TcpInput> = defineReceiver({
   redelivers,
   options: tcpOptions,
   check: (options) => checkAccess("tcp", options),
+  checkFiles: accessOf,
   async open(context) {
     const server = new TcpServer(context);
     await server.listen();

@@ -3,8 +3,8 @@
  */
 import { HoldfastError } from "../../src/errors.ts";
 import { defineReceiver, type ReceiverFactory } from "../../src/define-receiver.ts";
-import { checkAccess } from "../../src/access.ts";
-import { checkTlsConnect } from "../../src/tls-options.ts";
+import { accessOf, checkAccess } from "../../src/access.ts";
+import { checkTlsConnect, readClientTls } from "../../src/tls-options.ts";
 import { targetOf, WebSocketSession } from "./client.ts";
 import {
   redelivers,
@@ -42,6 +42,7 @@ export const websocket: ReceiverFactory<WebSocketInput> = defineReceiver({
   redelivers,
   options: webSocketOptions,
   check: checkWebSocket,
+  checkFiles: accessOf,
   async open(context) {
     const listener = new WebSocketListener(context);
     await listener.listen();
@@ -61,6 +62,7 @@ export const websocketClient: ReceiverFactory<WebSocketClientInput> = defineRece
   dials: true,
   options: webSocketClientOptions,
   check: checkWebSocketClient,
+  checkFiles: ({ name, files, options }) => readClientTls(name, files, options.tls ?? {}),
   async open(context) {
     const session = new WebSocketSession(context);
     await session.connect();

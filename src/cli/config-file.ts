@@ -6,6 +6,7 @@ import { pathToFileURL } from "node:url";
 import { DATA_DEFAULT } from "../config/defaults.ts";
 import type { ConfigInput } from "../config/load.ts";
 import type { ProblemReport } from "../config/problems.ts";
+import type { FileLook } from "../contract/file-look.ts";
 import { CODES, codeOf, HoldfastError } from "../errors.ts";
 import type { Files } from "../host/files.ts";
 import { realFiles } from "../host/real-files.ts";
@@ -21,11 +22,15 @@ export type Loaded =
   | { readonly kind: "loaded"; readonly file: string; readonly options: IngestOptions }
   | { readonly kind: "invalid"; readonly exitCode: number };
 
-/** Loads a file for a command. @throws CONFIG_NOT_FOUND */
-export async function loadFor(call: Call, file: string = CONFIG_FILE): Promise<Loaded> {
+/** Loads a file for a command; with `look` the files that it names are looked at. @throws CONFIG_NOT_FOUND */
+export async function loadFor(
+  call: Call,
+  file: string = CONFIG_FILE,
+  look?: FileLook,
+): Promise<Loaded> {
   const input = await configInput(call, file);
   const { loadConfig } = await import("../config/load.ts");
-  const result = await loadConfig(input);
+  const result = await loadConfig({ ...input, ...(look === undefined ? {} : { look }) });
   if (result.kind === "loaded") return { kind: "loaded", file, options: result.options };
   showProblems(call, result, input);
   return { kind: "invalid", exitCode: CODES.CONFIG_SYNTAX.exitCode };

@@ -2,6 +2,7 @@
  * From the text of a configuration file to the options of `createIngest`, or everything that is
  * wrong with it.
  */
+import type { FileLook } from "../contract/file-look.ts";
 import type { Pipeline } from "../contract/graph.ts";
 import { type IngestOptions, resolveIngestOptions } from "../options.ts";
 import { DATA_DEFAULT } from "./defaults.ts";
@@ -26,6 +27,8 @@ export interface ConfigInput extends SubstitutionSources {
   readonly file: string;
   readonly text: string;
   readonly importModule: ImportModule;
+  /** With it the files that receivers, sources and sinks name are looked at, too; without, `open` does. */
+  readonly look?: FileLook;
 }
 
 /** How loading ended. */
@@ -56,6 +59,7 @@ async function read(input: ConfigInput, problems: Problems): Promise<IngestOptio
     names,
     problems,
     modules: new Modules(input.file, input.importModule),
+    ...given({ look: input.look }),
   });
   for (const each of config.pipelines ?? []) {
     checkPipeline(each, names, problems);
@@ -73,7 +77,7 @@ function checkInputs(root: ConfigNode, names: KnownNames, problems: Problems): v
     problems.add("CONFIG_CONFLICT", `receiver and source are both called ${name}`, root.place);
 }
 
-interface DefineContext {
+interface DefineContext extends Pick<ConfigInput, "look"> {
   readonly names: KnownNames;
   readonly problems: Problems;
   readonly modules: Modules;
@@ -82,10 +86,16 @@ interface DefineContext {
 /** Receivers, sources, sinks and strategies: what pipelines refer to. */
 async function define(
   config: Partly<FileConfig>,
-  { names, problems, modules }: DefineContext,
+  { names, problems, modules, look }: DefineContext,
 ): Promise<Defined> {
   const strategies = await buildStrategies(config.supervision ?? [], modules, problems);
-  const shared = { modules, problems, strategies, strategyNames: names.strategies };
+  const shared = {
+    modules,
+    problems,
+    strategies,
+    strategyNames: names.strategies,
+    ...given({ look }),
+  };
   const receivers = await readTyped(config.receivers ?? [], {
     ...shared,
     noun: "receiver",

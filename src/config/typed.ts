@@ -2,6 +2,7 @@
  * Receivers, sources and sinks of the file: the type is looked up, then its options are read and the value
  * is made.
  */
+import type { FileLook, NamesFiles } from "../contract/file-look.ts";
 import type { Strategy } from "../contract/unit.ts";
 import { HoldfastError } from "../errors.ts";
 import { inside, placed, type Scope, text } from "./fields.ts";
@@ -33,10 +34,12 @@ export interface TypedContext<T> {
   readonly strategies: ReadonlyMap<string, Strategy>;
   /** Names of all strategies, also of those that have problems. */
   readonly strategyNames: readonly string[];
+  /** With it, files that options name are looked at. */
+  readonly look?: FileLook;
 }
 
 /** Reads all entries of one kind; those with problems are left out. */
-export async function readTyped<T>(
+export async function readTyped<T extends NamesFiles>(
   entries: readonly Named<Typed>[],
   context: TypedContext<T>,
 ): Promise<ReadonlyMap<string, T>> {
@@ -65,7 +68,7 @@ interface Entry {
   readonly scope: Scope;
 }
 
-async function readOne<T>(
+async function readOne<T extends NamesFiles>(
   { name, node, scope }: Entry,
   context: TypedContext<T>,
 ): Promise<T | undefined> {
@@ -82,7 +85,9 @@ async function readOne<T>(
   });
   if (own === undefined || context.problems.count > before) return undefined;
   try {
-    return factory.create(name, { ...own, ...given({ supervision }) });
+    const made = factory.create(name, { ...own, ...given({ supervision }) });
+    if (context.look !== undefined) await made.checkFiles?.(context.look);
+    return made;
   } catch (error) {
     context.problems.addError(withPlace(error, node.place));
     return undefined;

@@ -7,6 +7,7 @@ import type { Files } from "../host/files.ts";
 import type { HttpServers } from "../host/http.ts";
 import type { Random } from "../host/random.ts";
 import type { Connection, ConnectOptions, Sockets } from "../host/sockets.ts";
+import type { NamesFiles } from "./file-look.ts";
 import type { Logger } from "./logger.ts";
 import type { RecordBlock, RecordInput, Stored } from "./record.ts";
 import type { Strategy } from "./unit.ts";
@@ -128,7 +129,7 @@ export interface ReceiverOptions {
 }
 
 /** A receiver as a value. */
-export interface Receiver<Name extends string = string> {
+export interface Receiver<Name extends string = string> extends NamesFiles {
   readonly kind: "receiver";
   readonly name: Name;
   readonly type: string;

@@ -5,6 +5,7 @@ import type { Clock } from "../host/clock.ts";
 import type { Files } from "../host/files.ts";
 import type { HttpClient } from "../host/http-client.ts";
 import type { Random } from "../host/random.ts";
+import type { NamesFiles } from "./file-look.ts";
 import type { Ends, Ranges } from "./log.ts";
 import type { Logger } from "./logger.ts";
 import type { PoolFactory } from "./pool.ts";
@@ -122,7 +123,7 @@ export interface SinkSession<Row> {
  * A sink as a value: nothing happens before a pipeline that uses it starts. Its type parameters say which rows
  * and modes it takes. `accepts` is only there for the compiler.
  */
-export interface Sink<in Row, out Modes extends Mode = Mode> {
+export interface Sink<in Row, out Modes extends Mode = Mode> extends NamesFiles {
   readonly kind: "sink";
   readonly name: string;
   readonly type: string;

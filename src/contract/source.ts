@@ -4,6 +4,7 @@
 import type { Clock } from "../host/clock.ts";
 import type { Files } from "../host/files.ts";
 import type { Random } from "../host/random.ts";
+import type { NamesFiles } from "./file-look.ts";
 import type { GapReason, LogItem, Offsets } from "./log.ts";
 import type { Logger } from "./logger.ts";
 
@@ -80,7 +81,7 @@ export interface SourceContext<Options> {
  * A source that a pipeline reads without the log in between: it keeps its records itself and gives the same ones again
  * for the same offsets. A value until a pipeline opens it. Blocks bear its name as their receiver.
  */
-export interface DirectSource<Name extends string = string> {
+export interface DirectSource<Name extends string = string> extends NamesFiles {
   readonly kind: "source";
   readonly name: Name;
   readonly type: string;

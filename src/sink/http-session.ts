@@ -152,9 +152,16 @@ export class HttpSession implements SinkSession<unknown> {
    * @throws CONFIG_VALUE
    */
   static async open(context: SinkContext, options: ResolvedHttpOptions): Promise<HttpSession> {
-    if (options.targets.some(({ isSecure }) => isSecure))
-      await readClientTls(context.name, context.files, options.tls);
+    await HttpSession.checkFiles(context, options);
     return new HttpSession(context, options);
+  }
+
+  /** Looks at the TLS files. @throws CONFIG_VALUE */
+  static async checkFiles(
+    { name, files }: Pick<SinkContext, "name" | "files">,
+    { targets, tls }: ResolvedHttpOptions,
+  ): Promise<void> {
+    if (targets.some(({ isSecure }) => isSecure)) await readClientTls(name, files, tls);
   }
 
   async write(batch: SinkBatch<unknown>, signal: AbortSignal): Promise<WriteResult> {

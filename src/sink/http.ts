@@ -1,6 +1,7 @@
 /**
  * The sink that sends rows to HTTP servers.
  */
+import type { FileLook } from "../contract/file-look.ts";
 import type { OriginalBytes, Sink, SinkContext } from "../contract/sink.ts";
 import { type Code, HoldfastError } from "../errors.ts";
 import { customField, type ObjectSchema, schema } from "../schema.ts";
@@ -165,6 +166,7 @@ export function http(name: string, options: HttpOptions): Sink<never, "append"> 
       headers: Object.keys(headers),
     }),
     exclusive: "",
+    checkFiles: ({ files }: FileLook) => HttpSession.checkFiles({ name, files }, resolved),
     open: (context: SinkContext) => HttpSession.open(context, resolved),
   });
 }

@@ -3,6 +3,7 @@ import { readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { COMMANDS } from "../../src/cli/commands.ts";
+import { tlsPath } from "../support/tls-files.ts";
 import { holdfast, inDirectory } from "./support.ts";
 
 test("program: without arguments help goes to stderr, and that is wrong usage", async () => {
@@ -191,3 +192,46 @@ test("schema: a JSON Schema on stdout", async () => {
   deepEqual([code, stderr], [0, ""]);
   equal(JSON.parse(stdout).$schema, "https://json-schema.org/draft/2020-12/schema");
 });
+
+test("validate: files that options name are looked at, all of them, and each mistake has its place", () =>
+  inDirectory(async (directory) => {
+    const tls = (kind: string): string => `{ cert: ${tlsPath("first", "cert")}, key: ${kind} }`;
+    await writeFile(join(directory, "passwords"), "\n");
+    const lines = [
+      "version: 1",
+      "receivers:",
+      `  right: { type: tcp, port: 1, tls: ${tls(tlsPath("first", "key"))} }`,
+      "  no-key: { type: tcp, port: 2, tls: { cert: ./cert.pem, key: ./key.pem } }",
+      `  other-key: { type: http, port: 3, tls: ${tls(tlsPath("second", "key"))} }`,
+      `  swapped: { type: websocket, port: 4, tls: ${tls(tlsPath("first", "cert"))} }`,
+      `  nobody: { type: mqtt-listener, port: 5, passwordFile: ${join(directory, "passwords")} }`,
+      "  feed: { type: websocket-client, url: 'wss://feed', tls: { ca: ./ca.pem } }",
+      "  field: { type: mqtt, url: 'mqtts://broker', topics: [a], tls: { ca: ./ca.pem } }",
+      "  orders: { type: kafka, brokers: ['k:9092'], topics: [a], tls: { ca: ./ca.pem } }",
+      "sources:",
+      "  direct: { type: kafka, brokers: ['k:9092'], topics: [a], tls: { ca: ./ca.pem } }",
+      "sinks:",
+      "  there: { type: http, url: 'https://there/', tls: { ca: ./ca.pem } }",
+      "pipelines:",
+      "  keep: { from: [right], decode: raw, sinks: [there] }",
+    ];
+    await writeFile(join(directory, "holdfast.yaml"), lines.join("\n"));
+    const { code, stderr } = await holdfast(["validate"], { directory });
+    equal(code, 78);
+    match(stderr, /passwordFile: .* has 0 users, so nobody could connect/);
+    const told = Array.from(
+      stderr.matchAll(/^holdfast.yaml:(\d+):\d+: CONFIG_VALUE: (\S+): (\S+): /gm),
+      ([, line, owner, option]) => `${line} ${owner} ${option}`,
+    );
+    deepEqual(told, [
+      "4 no-key tls.cert",
+      "5 other-key tls.key",
+      "6 swapped tls.key",
+      "7 nobody passwordFile",
+      "8 feed tls.ca",
+      "9 field tls.ca",
+      "10 orders tls.ca",
+      "12 direct tls.ca",
+      "14 there tls.ca",
+    ]);
+  }));
