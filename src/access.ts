@@ -57,6 +57,18 @@ export function checkAccess(owner: string, { tls, allow }: AccessOptions): void 
     throw new HoldfastError("CONFIG_CONFLICT", `${owner}: tls.clientNames needs tls.clientCa`, {
       fix: "tls.clientCa: FILE with the authorities of the clients' certificates",
     });
+  for (const [name, list] of [
+    ["allow", allow],
+    ["tls.clientNames", tls?.clientNames],
+  ] as const)
+    if (list?.length === 0)
+      throw new HoldfastError(
+        "CONFIG_VALUE",
+        `${owner}: ${name} has 0 entries: nobody could connect`,
+        {
+          fix: `name who may connect, or leave ${name} out`,
+        },
+      );
   const invalid = allow === undefined ? undefined : new AddressRanges(allow).invalid;
   if (invalid !== undefined)
     throw new HoldfastError(
@@ -64,6 +76,26 @@ export function checkAccess(owner: string, { tls, allow }: AccessOptions): void 
       `${owner}: allow: ${JSON.stringify(invalid)} is no address and no network`,
       { fix: "allow: [10.0.0.0/8, 192.168.1.7]" },
     );
+}
+
+/** Origins that no browser would name would keep everybody out. @throws CONFIG_VALUE */
+export function checkOrigins(owner: string, origins: readonly string[]): void {
+  const origin = origins.find((each) => !isOrigin(each));
+  if (origin === undefined) return;
+  throw new HoldfastError(
+    "CONFIG_VALUE",
+    `${owner}: origins: ${JSON.stringify(origin)} is none, and no browser would name it so`,
+    { fix: 'origins: ["https://panel.example"], without a path; "*" for all' },
+  );
+}
+
+/** As browsers write it: scheme, host and a port that is not the scheme's own; `null` for a page without one. */
+function isOrigin(text: string): boolean {
+  if (text === "*" || text === "null") return true;
+  if (!URL.canParse(text)) return false;
+  const { protocol, host, origin } = new URL(text);
+  // Of a scheme that is not the web's, as of an app's own, the standard knows no origin.
+  return text === (origin === "null" ? `${protocol}//${host}` : origin);
 }
 
 /** Why a client with these names in its certificate is not let in; undefined where it is. */

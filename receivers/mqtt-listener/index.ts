@@ -3,7 +3,7 @@
  */
 import { HoldfastError } from "../../src/errors.ts";
 import { defineReceiver, type ReceiverFactory } from "../../src/define-receiver.ts";
-import { accessOf, checkAccess } from "../../src/access.ts";
+import { accessOf, checkAccess, checkOrigins } from "../../src/access.ts";
 import {
   type MqttListenerInput,
   type MqttListenerOptions,
@@ -61,6 +61,11 @@ function checkMqttListener(options: MqttListenerOptions): void {
         fix: "tls.clientCa: FILE with the authorities of the clients' certificates",
       },
     );
+  checkWebSocket(options);
+  if (acl.every(({ publish }) => publish.length === 0))
+    throw new HoldfastError("CONFIG_CONFLICT", "mqtt-listener: acl lets nobody publish", {
+      fix: "acl: [{ publish: [devices/%u/#] }], or leave acl out: everybody publishes anywhere",
+    });
   for (const filter of acl.flatMap(({ publish, subscribe }) => [...publish, ...subscribe])) {
     const fault = faultOfFilter(filter);
     if (fault !== undefined)
@@ -70,4 +75,15 @@ function checkMqttListener(options: MqttListenerOptions): void {
         { fix: "acl: [{ publish: [devices/%u/#] }]" },
       );
   }
+}
+
+function checkWebSocket({ port, websocket }: MqttListenerOptions): void {
+  if (websocket === undefined) return;
+  checkOrigins("mqtt-listener: websocket", websocket.origins);
+  if (websocket.port === port && port !== 0)
+    throw new HoldfastError(
+      "CONFIG_CONFLICT",
+      `mqtt-listener: port and websocket.port are both ${port}`,
+      { fix: `websocket.port: ${port + 1}, or another one` },
+    );
 }

@@ -81,7 +81,7 @@ const rule: ObjectSchema<Partial<AccessRule>, AccessRule> = schema.object({
 export const mqttListenerOptions: ObjectSchema<MqttListenerInput, MqttListenerOptions> =
   schema.object({
     port: schema.port(),
-    host: schema.withDefault(schema.string(), "127.0.0.1"),
+    host: schema.withDefault(schema.string({ pattern: /\S/, wanted: "an address" }), "127.0.0.1"),
     websocket: schema.optional(
       schema.object({
         port: schema.port(),

@@ -3,7 +3,7 @@
  */
 import { HoldfastError } from "../../src/errors.ts";
 import { defineReceiver, type ReceiverFactory } from "../../src/define-receiver.ts";
-import { accessOf, checkAccess } from "../../src/access.ts";
+import { accessOf, checkAccess, checkOrigins } from "../../src/access.ts";
 import { checkTlsConnect, readClientTls } from "../../src/tls-options.ts";
 import { targetOf, WebSocketSession } from "./client.ts";
 import {
@@ -74,13 +74,7 @@ function checkWebSocket(options: WebSocketOptions): void {
   checkAccess("websocket", options);
   checkIdle("websocket", options);
   checkSubprotocols("websocket", options);
-  const origin = options.origins.find((each) => !isOrigin(each));
-  if (origin !== undefined)
-    throw new HoldfastError(
-      "CONFIG_VALUE",
-      `websocket: origins: ${JSON.stringify(origin)} is none, and no browser would name it so`,
-      { fix: 'origins: ["https://panel.example"], without a path; "*" for all' },
-    );
+  checkOrigins("websocket", options.origins);
   if (options.token === "")
     throw new HoldfastError("CONFIG_VALUE", "websocket: token has 0 characters, wanted 1 or more");
   if (options.tokenInQuery && options.token === undefined)
@@ -116,15 +110,6 @@ function checkSubprotocols(
 ): void {
   if (new Set(subprotocols).size === subprotocols.length) return;
   throw new HoldfastError("CONFIG_VALUE", `${type}: subprotocols has an entry twice`);
-}
-
-/** As browsers write it: scheme, host and a port that is not the scheme's own; `null` for a page without one. */
-function isOrigin(text: string): boolean {
-  if (text === "*" || text === "null") return true;
-  if (!URL.canParse(text)) return false;
-  const { protocol, host, origin } = new URL(text);
-  // Of a scheme that is not the web's, as of an app's own, the standard knows no origin.
-  return text === (origin === "null" ? `${protocol}//${host}` : origin);
 }
 
 /** RFC 9110, 5.6.2: what a header may be called. */

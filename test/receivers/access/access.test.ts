@@ -253,6 +253,17 @@ test("access: names without an authority, and ranges that are none, are refused 
   });
 });
 
+test("access: lists that are empty would let nobody in, and are refused", () => {
+  assert.throws(() => http("web", { port: 0, allow: [] }), {
+    code: "CONFIG_VALUE",
+    message: "http: allow has 0 entries: nobody could connect",
+  });
+  assert.throws(() => tcp("meters", { port: 0, tls: { ...MUTUAL, clientNames: [] } }), {
+    code: "CONFIG_VALUE",
+    message: "tcp: tls.clientNames has 0 entries: nobody could connect",
+  });
+});
+
 test("address ranges: addresses, networks, and IPv4 in IPv6", () => {
   const ranges = new AddressRanges(["10.1.0.0/16", "192.168.1.7", "fd00::/8"]);
   const inside = ["10.1.2.3", "192.168.1.7", "fd12::1", "::ffff:10.1.2.3"];

@@ -138,7 +138,7 @@ test("mqtt-listener: subscribers get what is published, behind the disk, and ret
 });
 
 test("mqtt-listener: a client has so many subscriptions, and may leave some for others", async () => {
-  const made = await mqttWireScene({ acl: [{ subscribe: ["#"] }] });
+  const made = await mqttWireScene({ acl: [{ publish: ["none"], subscribe: ["#"] }] });
   for (const clean of [true, false]) {
     const wire = await dialled(made, "a", { clean });
     const ask = (from: number, count: number): void =>
@@ -261,6 +261,11 @@ test("mqtt-listener: options that make no sense are refused", () => {
     [{ certificateIsUser: true }, "CONFIG_CONFLICT"],
     [{ anonymous: true, acl: [{ publish: ["a/#/b"] }] }, "CONFIG_VALUE"],
     [{ anonymous: true, acl: [{ publish: ["devices/%i/#"] }] }, "CONFIG_VALUE"],
+    [{ anonymous: true, acl: [] }, "CONFIG_CONFLICT"],
+    [{ anonymous: true, acl: [{ user: "a", subscribe: ["#"] }] }, "CONFIG_CONFLICT"],
+    [{ anonymous: true, host: "" }, "CONFIG_VALUE"],
+    [{ anonymous: true, port: 1883, websocket: { port: 1883 } }, "CONFIG_CONFLICT"],
+    [{ anonymous: true, websocket: { port: 1, origins: ["panel.example"] } }, "CONFIG_VALUE"],
     [{ anonymous: true, inflightMessagesMax: 0 }, "CONFIG_OUT_OF_RANGE"],
     [{ anonymous: true, allow: ["nonsense"] }, "CONFIG_VALUE"],
   ] as const)

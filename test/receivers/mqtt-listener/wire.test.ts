@@ -249,7 +249,7 @@ test("mqtt-listener: a newer connection of a client ends the older", async () =>
 
 for (const turn of [0, 1, 2])
   test(`mqtt-listener: so it does when one before both broke ${turn} turns into the older one's CONNECT`, async () => {
-    const made = await mqttWireScene({ acl: [{ subscribe: ["#"] }] });
+    const made = await mqttWireScene({ acl: [{ publish: ["none"], subscribe: ["#"] }] });
     const first = await dialled(made);
     first.send({ cmd: "subscribe", messageId: 1, subscriptions: [{ topic: "x", qos: 0 }] });
     await turns();
