@@ -213,10 +213,16 @@ function fromUrl(
 
 /** A URL of scheme, host and port only. The text is not repeated: it may hold a password. */
 function plainUrl(text: string): URL {
+  const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(text)?.[1]?.toLowerCase();
+  if (scheme !== "mqtt" && scheme !== "mqtts")
+    throw new HoldfastError(
+      "CONFIG_VALUE",
+      `mqtt: url begins with ${scheme === undefined ? "no scheme" : `${scheme}://`}, wanted mqtt:// or mqtts://`,
+      { fix: "url: mqtt://broker.example:1883, or mqtts://broker.example:8883 with TLS" },
+    );
   const url = URL.canParse(text) ? new URL(text) : undefined;
   const isPlain =
     url !== undefined &&
-    /^mqtts?:$/.test(url.protocol) &&
     url.hostname !== "" &&
     url.port !== "0" &&
     /^\/?$/.test(url.pathname) &&

@@ -61,6 +61,11 @@ test("mqtt options: what cannot be meant is refused, and a password in a url is 
         !error.message.includes("hunter2"),
       JSON.stringify(options),
     );
+  for (const [url, message] of [
+    ["tcp://broker:1883", "mqtt: url begins with tcp://, wanted mqtt:// or mqtts://"],
+    ["broker:1883", "mqtt: url begins with no scheme, wanted mqtt:// or mqtts://"],
+  ] as const)
+    assert.throws(() => mqtt("field", { ...URL_ONLY, url }), { code: "CONFIG_VALUE", message });
   assert.throws(() => mqtt("field", { topics: ["a"] }), { code: "CONFIG_CONFLICT" });
 });
 
