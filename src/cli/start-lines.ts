@@ -107,6 +107,10 @@ function tryReceiver(
   { type, options }: ListeningReceiver,
   { host, port }: Endpoint,
 ): readonly string[] {
+  const security = memberOf(options, "tls");
+  // Who shows no certificate would be kept out, and nc speaks no TLS: such a line would only mislead.
+  if (memberOf(security, "clientCa") !== undefined || (type === "tcp" && security !== undefined))
+    return [];
   if (type === "tcp") {
     const text = JSON.stringify(`${SAMPLE}\n`);
     return [
@@ -115,13 +119,17 @@ function tryReceiver(
     ];
   }
   if (type !== "http") return [];
-  const path =
-    typeof options === "object" && options !== null && "path" in options
-      ? String(options.path)
-      : "/records";
+  const given = memberOf(options, "path");
+  const path = typeof given === "string" ? given : "/records";
+  // What the certificate is good for is not this line's question.
+  const [insecure, scheme] = security === undefined ? ["", "http"] : ["-k ", "https"];
   return [
-    `curl -H 'content-type: application/json' -d '${SAMPLE}' http://${hostPort({ host, port })}${path}`,
+    `curl ${insecure}-H 'content-type: application/json' -d '${SAMPLE}' ${scheme}://${hostPort({ host, port })}${path}`,
   ];
+}
+
+function memberOf(value: unknown, name: string): unknown {
+  return typeof value === "object" && value !== null ? Reflect.get(value, name) : undefined;
 }
 
 /** Counts at one moment. */

@@ -44,6 +44,26 @@ test("start lines: where it listens, with one-liners that reach it", () => {
   );
 });
 
+test("start lines: of what speaks TLS only a line that reaches it", () => {
+  const address = { host: "127.0.0.1", port: 9000 };
+  const tls = { cert: "a.pem", key: "a.key" };
+  const closed = { tls: { ...tls, clientCa: "ca.pem" } };
+  const lines = startLines({
+    ...nowhere,
+    receivers: [
+      { name: "meters", type: "tcp", address, options: { tls } },
+      { name: "closed", type: "http", address, options: closed },
+      { name: "web", type: "http", address, options: { tls, path: "/in" } },
+    ],
+  });
+  deepEqual(
+    lines.filter((line) => /nc|curl|node/.test(line)),
+    [
+      `try it: curl -k -H 'content-type: application/json' -d '{"device":"a","temperature":21.5}' https://127.0.0.1:9000/in`,
+    ],
+  );
+});
+
 const before: Progress = {
   atMs: 0,
   storedCount: 4,
