@@ -131,19 +131,26 @@ type AccessContext = Pick<
   "name" | "files" | "clock" | "logger" | "options"
 >;
 
-/** How often peers that are kept out are told of in the log. */
+/** In the log each reason to keep a peer out is told once in this time, and at most so many of them: peers choose them. */
 const REFUSALS_TOLD_MS = 60_000;
+const REFUSALS_TOLD_MAX = 4;
 
 /** Access for a listening socket, with the TLS files as they are now. @throws CONFIG_VALUE */
 export async function accessOf(context: AccessContext): Promise<Access> {
   const { clock, logger, options } = context;
   const { tls, allow } = options;
-  let toldMs = -Infinity;
+  const told = new Set<string>();
+  let beganMs = -Infinity;
   let untold = 0;
   const refused = (peer: string, cause: Error): void => {
     untold++;
-    if (clock.monotonicMs() - toldMs < REFUSALS_TOLD_MS) return;
-    toldMs = clock.monotonicMs();
+    if (clock.monotonicMs() - beganMs >= REFUSALS_TOLD_MS) {
+      beganMs = clock.monotonicMs();
+      told.clear();
+    }
+    // One device with a wrong password must not hide what keeps another one out.
+    if (told.has(cause.message) || told.size >= REFUSALS_TOLD_MAX) return;
+    told.add(cause.message);
     logger.warn(`connection of ${peer} refused: ${cause.message}`, {
       peer,
       code: codeOf(cause),

@@ -33,6 +33,7 @@ export class MqttListener implements ReceiverSession, GateOwner, LaneOwner {
   /** By the stream that aedes knows; a will is published when that is gone. */
   readonly #devices = new WeakMap<object, Device>();
   readonly #gates = new Map<PacketGate, Device>();
+  readonly #refused = new WeakSet<PacketGate>();
   /** The newest connection of each client id. */
   readonly #newest = new Map<string, PacketGate>();
   readonly #listeners: Pick<Listener, "close">[] = [];
@@ -124,8 +125,11 @@ export class MqttListener implements ReceiverSession, GateOwner, LaneOwner {
   }
 
   /** Called by a gate, and for what aedes refuses. */
-  refused({ peer: { peer } }: PacketGate, cause: HoldfastError): void {
-    this.#access?.refused(peer, cause);
+  refused(gate: PacketGate, cause: HoldfastError): void {
+    // What we end reaches aedes as an error of its own, which is no second reason.
+    if (this.#refused.has(gate)) return;
+    this.#refused.add(gate);
+    this.#access?.refused(gate.peer.peer, cause);
   }
 
   closed(gate: PacketGate): void {

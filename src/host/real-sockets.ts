@@ -176,7 +176,7 @@ export function guardServer(
   server.on("tlsClientError", (cause: Error, socket: TLSSocket) => {
     // The socket may have lost its address by now; then it is told of without one.
     const peer = peerOf(socket);
-    if (!isKeptOut(socket)) refused?.(peer, connectionError(peer, handshakeError(socket, cause)));
+    if (!isKeptOut(socket)) refused?.(peer, connectionError("", handshakeError(socket, cause)));
     socket.destroy();
   });
 }
