@@ -33,18 +33,20 @@ export class KafkaClient {
   readonly consumer: Consumer;
   readonly #sockets: BrokerSockets;
   readonly #group: string;
+  readonly #opened: () => void;
   #cluster: Cluster | undefined;
   #findCoordinator: Cluster["findGroupCoordinator"] | undefined;
 
   constructor(parts: ClientParts) {
     const { options, group, reset, beforeJoin } = parts;
     this.#group = group;
-    const { kafka, sockets } = connectionOf({
+    const { kafka, sockets, opened } = connectionOf({
       ...parts,
       maxWaitMs: options.maxWaitMs,
       heard: (text) => (text.startsWith(OUT_OF_RANGE) ? reset() : undefined),
     });
     this.#sockets = sockets;
+    this.#opened = opened;
     // An assigner is told of the cluster: the only public way to ask it for positions and ids.
     const assigner: PartitionAssigner = (config) => {
       const { cluster } = config;
@@ -93,6 +95,7 @@ export class KafkaClient {
     await this.consumer.connect();
     // Each partition is told where to start before it is read; should kafkajs ever choose, nothing is passed over.
     await this.consumer.subscribe({ topics: [...topics], fromBeginning: true });
+    this.#opened();
   }
 
   /** Leaves the group and disconnects; at the latest when `deadline` resolves every socket is gone. Never rejects. */

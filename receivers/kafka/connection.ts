@@ -25,6 +25,8 @@ export interface ConnectionParts {
 export interface Connection {
   readonly kafka: Kafka;
   readonly sockets: BrokerSockets;
+  /** The cluster has answered all that opening asks: from here on what kafkajs warns of is passed on. */
+  readonly opened: () => void;
 }
 
 /** For a TCP connection and its TLS handshake. */
@@ -51,6 +53,7 @@ export function connectionOf(parts: ConnectionParts): Connection {
   const { options, tls, clock, logger, maxWaitMs, connections, heard } = parts;
   const sockets = new BrokerSockets(tls, connections);
   const { sasl, brokers, clientId } = options;
+  let isOpen = false;
   const retries = Math.max(TRIES.retries, brokers.length);
   const kafka = new kafkajs.Kafka({
     brokers: [...brokers],
@@ -61,29 +64,38 @@ export function connectionOf(parts: ConnectionParts): Connection {
     retry: { ...TRIES, retries },
     socketFactory: sockets.create,
     logLevel: kafkajs.logLevel.WARN,
-    logCreator: () => told(clock, logger, heard),
+    // Until it is open the attempt's own error says it, and each attempt would say it anew.
+    logCreator: () => told({ clock, logger, heard, level: () => (isOpen ? "warn" : "debug") }),
     // The mechanism is one of kafkajs's, which declares a type for each.
     ...(sasl === undefined ? {} : { sasl: { ...sasl } as SASLOptions }),
   });
-  return { kafka, sockets };
+  const opened = (): void => {
+    isOpen = true;
+  };
+  return { kafka, sockets, opened };
 }
 
 /** kafkajs's warnings and errors, each text once a minute; what it means for the receiver its own error says. */
-function told(
-  clock: Clock,
-  logger: Logger,
-  heard: (text: string) => void,
-): (entry: LogEntry) => void {
+function told({
+  clock,
+  logger,
+  heard,
+  level: levelNow,
+}: Pick<ConnectionParts, "clock" | "logger" | "heard"> & {
+  readonly level: () => "warn" | "debug";
+}): (entry: LogEntry) => void {
   const toldMs = new Map<string, number>();
   return ({ log, namespace }) => {
     heard(log.message);
     const text = `kafkajs: ${namespace}: ${log.message}`;
+    const level = levelNow();
+    const key = `${level} ${text}`;
     const nowMs = clock.monotonicMs();
-    if (nowMs - (toldMs.get(text) ?? -Infinity) < TOLD_MS) return;
+    if (nowMs - (toldMs.get(key) ?? -Infinity) < TOLD_MS) return;
     if (toldMs.size >= TEXTS_MAX) toldMs.clear();
-    toldMs.set(text, nowMs);
+    toldMs.set(key, nowMs);
     const { error, broker } = log;
-    logger.warn(text, {
+    logger[level](text, {
       ...(typeof error === "string" ? { error } : {}),
       ...(broker === undefined ? {} : { broker }),
     });

@@ -94,6 +94,7 @@ export class KafkaCluster implements DirectCluster {
       const broker = await this.#cluster.findBroker({ nodeId: String(nodeId) });
       for (const api of [METADATA, FETCH]) senderFor(this.#parts.label, broker, api);
     });
+    this.#client.opened();
   }
 
   async partitions(): Promise<readonly KeyedPartition[]> {
@@ -246,10 +247,12 @@ export interface ClusterClient {
   disconnect(): Promise<void>;
   /** Ends whatever is still open. */
   closeSockets(): void;
+  /** It has connected. */
+  opened(): void;
 }
 
 function clientOf(parts: ClusterParts): ClusterClient {
-  const { kafka, sockets } = connectionOf({
+  const { kafka, sockets, opened } = connectionOf({
     ...parts,
     maxWaitMs: FETCH_WAIT_MS,
     connections: () => undefined,
@@ -279,6 +282,7 @@ function clientOf(parts: ClusterParts): ClusterClient {
     cluster,
     disconnect: () => consumer.disconnect(),
     closeSockets: () => sockets.close(),
+    opened,
   };
 }
 

@@ -8,6 +8,10 @@ import * as zlib from "node:zlib";
 import kafkajs from "kafkajs";
 import { registerCodecs } from "../../../receivers/kafka/codecs.ts";
 import { calmRequestQueues } from "../../../receivers/kafka/request-queue.ts";
+import { connectionOf } from "../../../receivers/kafka/connection.ts";
+import { realClock } from "../../../src/host/clock.ts";
+import { freePorts } from "../../support/free-port.ts";
+import { recordingLogger } from "../../observe/recording-logger.ts";
 import { BrokerSockets } from "../../../receivers/kafka/sockets.ts";
 
 const require = createRequire(import.meta.url);
@@ -18,6 +22,26 @@ interface Queue {
   scheduleCheckPendingRequests(): void;
   destroy(): void;
 }
+
+test("kafka client: what kafkajs says before the cluster has answered is no warning of its own", async () => {
+  const [port = 0] = await freePorts(1);
+  const { logger, lines } = recordingLogger();
+  const { kafka, opened } = connectionOf({
+    options: { brokers: [`127.0.0.1:${port}`], clientId: "holdfast" },
+    tls: undefined,
+    clock: realClock,
+    logger,
+    maxWaitMs: 10,
+    connections: () => undefined,
+    heard: () => undefined,
+  });
+  await assert.rejects(kafka.admin({ retry: { retries: 0 } }).connect(), /ECONNREFUSED/);
+  assert.deepEqual([...new Set(lines.map(({ level }) => level))], ["debug"]);
+  opened();
+  lines.length = 0;
+  await assert.rejects(kafka.admin({ retry: { retries: 0 } }).connect(), /ECONNREFUSED/);
+  assert.deepEqual([...new Set(lines.map(({ level }) => level))], ["warn"]);
+});
 
 test("kafka client: a queue without requests sets no timer, one with requests does", () => {
   const RequestQueue: new (options: object) => Queue = require("kafkajs/src/network/requestQueue");

@@ -68,6 +68,7 @@ class FakeKafka {
         cluster: this.#cluster() as Cluster,
         disconnect: () => Promise.reject(new Error("it is gone")),
         closeSockets: () => undefined,
+        opened: () => undefined,
       },
     );
   }
