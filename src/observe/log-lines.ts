@@ -10,6 +10,9 @@ import { createThrottle } from "./throttle.ts";
 /** Lines of the same kind, pipeline and code are this far apart; the next one says how many were left out. */
 export const REPEATED_LINE_MS = 10_000;
 
+/** The same for a unit that fails with the same words again and again. */
+export const REPEATED_FAILURE_MS = 60_000;
+
 /** A listener that writes lines. Dead letters, drops and failing batches come in floods and are throttled. */
 export function createLogLines({
   logger,
@@ -20,6 +23,7 @@ export function createLogLines({
 }): Listener {
   return {
     ...receiverLines(logger, clock),
+    ...failureLines(logger, clock),
     ...unitLines(logger),
     ...logLines(logger),
     ...pipelineLines(logger, clock),
@@ -59,9 +63,13 @@ function receiverLines(logger: Logger, clock: Clock): Listener {
   };
 }
 
-function unitLines(logger: Logger): Listener {
+function failureLines(logger: Logger, clock: Clock): Listener {
+  const throttle = createThrottle(clock, REPEATED_FAILURE_MS);
   return {
-    onUnitFailed: ({ unit, epoch, error, directive, restarts, maxRestarts }) =>
+    onUnitFailed: ({ unit, epoch, error, directive, restarts, maxRestarts }) => {
+      // A broker may be away for weeks, and each attempt fails as the one before.
+      const admitted = throttle(`${unit} ${directive} ${codeOf(error)} ${error.message}`);
+      if (admitted === undefined) return;
       logger.warn("unit failed", {
         event: "unit-failed",
         unit,
@@ -70,7 +78,14 @@ function unitLines(logger: Logger): Listener {
         restarts,
         maxRestarts,
         ...errorFields(error),
-      }),
+        ...(admitted.leftOut === 0 ? {} : admitted),
+      });
+    },
+  };
+}
+
+function unitLines(logger: Logger): Listener {
+  return {
     onUnitStarting: ({ unit, epoch }) =>
       logger.debug("unit starts", { event: "unit-starting", unit, epoch }),
     onUnitStarted: ({ unit, epoch }) =>

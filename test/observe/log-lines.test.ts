@@ -3,7 +3,7 @@ import { test } from "node:test";
 import type { Events } from "../../src/contract/events.ts";
 import { HoldfastError } from "../../src/errors.ts";
 import { createEvents, type EventStream } from "../../src/observe/events.ts";
-import { REPEATED_LINE_MS } from "../../src/observe/log-lines.ts";
+import { REPEATED_FAILURE_MS, REPEATED_LINE_MS } from "../../src/observe/log-lines.ts";
 import { createThrottle, THROTTLE_KEYS_MAX } from "../../src/observe/throttle.ts";
 import { manualClock, type ManualClock } from "./manual-clock.ts";
 import { type Line, recordingLogger } from "./recording-logger.ts";
@@ -134,6 +134,24 @@ test("log lines: a flood of dead letters is one line per interval, with how many
   letter(1_001);
   assert.equal(lines.length, 2);
   assert.equal(lines[1]?.fields["leftOut"], 1_000);
+});
+
+test("log lines: a unit that fails again with the same words is one line a minute; other words are told", () => {
+  const { events, lines, clock } = watched();
+  const fail = (message: string, unit = "receivers/field"): void =>
+    events.emit("unit-failed", {
+      unit,
+      epoch: 1,
+      ...FAILURE,
+      error: new HoldfastError("CONNECTION_FAILED", message),
+    });
+  for (let attempt = 0; attempt < 9; attempt++) fail("refused");
+  fail("no such host");
+  fail("refused", "receivers/other");
+  assert.equal(lines.length, 3);
+  clock.advance(REPEATED_FAILURE_MS);
+  fail("refused");
+  assert.deepEqual([lines.length, lines[3]?.fields["leftOut"]], [4, 8]);
 });
 
 test("log lines: another code or pipeline is not part of the flood", () => {
