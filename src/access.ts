@@ -8,6 +8,7 @@ import { codeOf, HoldfastError } from "./errors.ts";
 import { AddressRanges } from "./host/address-ranges.ts";
 import type { ServerTls } from "./host/tls.ts";
 import { certificatesOf, checkPair, type PemFile } from "./pem.ts";
+import { PeerWarnings } from "./record/peer-warnings.ts";
 import { type ObjectSchema, type Optional, schema } from "./schema.ts";
 import { readPem } from "./tls-options.ts";
 
@@ -131,33 +132,12 @@ type AccessContext = Pick<
   "name" | "files" | "clock" | "logger" | "options"
 >;
 
-/** In the log each reason to keep a peer out is told once in this time, and at most so many of them: peers choose them. */
-const REFUSALS_TOLD_MS = 60_000;
-const REFUSALS_TOLD_MAX = 4;
-
 /** Access for a listening socket, with the TLS files as they are now. @throws CONFIG_VALUE */
 export async function accessOf(context: AccessContext): Promise<Access> {
-  const { clock, logger, options } = context;
-  const { tls, allow } = options;
-  const told = new Set<string>();
-  let beganMs = -Infinity;
-  let untold = 0;
-  const refused = (peer: string, cause: Error): void => {
-    untold++;
-    if (clock.monotonicMs() - beganMs >= REFUSALS_TOLD_MS) {
-      beganMs = clock.monotonicMs();
-      told.clear();
-    }
-    // One device with a wrong password must not hide what keeps another one out.
-    if (told.has(cause.message) || told.size >= REFUSALS_TOLD_MAX) return;
-    told.add(cause.message);
-    logger.warn(`connection of ${peer} refused: ${cause.message}`, {
-      peer,
-      code: codeOf(cause),
-      count: untold,
-    });
-    untold = 0;
-  };
+  const { tls, allow } = context.options;
+  const warnings = new PeerWarnings(context);
+  const refused = (peer: string, cause: Error): void =>
+    warnings.warn(peer, `refused: ${cause.message}`, codeOf(cause));
   const ranges = allow === undefined ? undefined : new AddressRanges(allow);
   return {
     refused,

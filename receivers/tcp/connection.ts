@@ -377,8 +377,7 @@ export class TcpConnection
   }
 
   #warn(what: string, code: string): void {
-    const { peer } = this.#connection;
-    this.#owner.context.logger.warn(`connection of ${peer} ${what}`, { peer, code });
+    this.#owner.group.warnings.warn(this.#connection.peer, what, code);
   }
 }
 

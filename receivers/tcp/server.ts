@@ -3,6 +3,7 @@
  */
 import type { ReceiverContext, ReceiverSession } from "../../src/contract/receiver.ts";
 import { Workspace } from "../../src/framing/index.ts";
+import { HoldfastError } from "../../src/errors.ts";
 import type { Connection, Endpoint, Listener } from "../../src/host/sockets.ts";
 import { ConnectionGroup } from "../../src/record/connection-group.ts";
 import { UnfinishedBytes } from "../../src/record/unfinished-bytes.ts";
@@ -21,8 +22,6 @@ export class TcpServer implements ConnectionOwner, ReceiverSession {
   readonly sessions: Sessions = new Sessions();
   readonly group: ConnectionGroup<TcpConnection>;
   readonly unfinished: UnfinishedBytes;
-  /** A limit that is hit again and again is told once, until somebody is let in. */
-  #isLimitTold = false;
   #listener: Listener | undefined;
   #access: Access | undefined;
 
@@ -63,7 +62,6 @@ export class TcpServer implements ConnectionOwner, ReceiverSession {
     const { options, alive } = this.context;
     if (this.group.isOver) return connection.destroy();
     if (this.group.connectedCount >= options.connectionsMax) return this.#refuse(connection);
-    this.#isLimitTold = false;
     const refusal = refusalOfNames(options, connection.peerNames);
     if (refusal !== undefined) {
       connection.destroy();
@@ -74,13 +72,8 @@ export class TcpServer implements ConnectionOwner, ReceiverSession {
   }
 
   #refuse(connection: Connection): void {
-    const { options, logger } = this.context;
     connection.destroy();
-    if (!this.#isLimitTold)
-      logger.warn(
-        `connection of ${connection.peer} refused: ${this.group.connectedCount} are open, limit ${options.connectionsMax}`,
-        { code: "CONNECTION_LIMIT" },
-      );
-    this.#isLimitTold = true;
+    const limit = `${this.group.connectedCount} are open, limit ${this.context.options.connectionsMax}`;
+    this.#access?.refused(connection.peer, new HoldfastError("CONNECTION_LIMIT", limit));
   }
 }

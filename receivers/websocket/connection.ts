@@ -336,8 +336,7 @@ export class WebSocketConnection
   }
 
   #warn(what: string, code: string): void {
-    const peer = this.#peer;
-    this.context.logger.warn(`connection of ${peer} ${what}`, { peer, code });
+    this.#owner.group.warnings.warn(this.#peer, what, code);
   }
 }
 

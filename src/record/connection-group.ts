@@ -3,6 +3,7 @@
  */
 import type { ReceiverContext } from "../contract/receiver.ts";
 import { toError } from "../errors.ts";
+import { PeerWarnings } from "./peer-warnings.ts";
 
 /** A connection as its group sees it. */
 export interface GroupedConnection {
@@ -17,9 +18,16 @@ export interface GroupedConnection {
   acknowledge(): void;
 }
 
+type GroupContext = Pick<
+  ReceiverContext<unknown>,
+  "guard" | "signal" | "connections" | "clock" | "logger"
+>;
+
 /** See the file's head. */
 export class ConnectionGroup<C extends GroupedConnection> {
-  readonly #context: Pick<ReceiverContext<unknown>, "guard" | "signal" | "connections">;
+  /** What is said of connections that end before their time. */
+  readonly warnings: PeerWarnings;
+  readonly #context: GroupContext;
   /** Connected, or with something left to store. */
   readonly #connections = new Set<C>();
   readonly #toAcknowledge = new Set<C>();
@@ -28,8 +36,9 @@ export class ConnectionGroup<C extends GroupedConnection> {
   #closing: Promise<void> | undefined;
   #whenEmpty: (() => void) | undefined;
 
-  constructor(context: Pick<ReceiverContext<unknown>, "guard" | "signal" | "connections">) {
+  constructor(context: GroupContext) {
     this.#context = context;
+    this.warnings = new PeerWarnings(context);
     // It has failed: `close` comes later, and by then more might have been read.
     const stop = context.guard(() => this.#stopAll());
     context.signal.addEventListener("abort", stop, { once: true });

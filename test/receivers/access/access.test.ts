@@ -6,13 +6,10 @@ import { test } from "node:test";
 import { connect, type ConnectionOptions } from "node:tls";
 import { http } from "../../../receivers/http/index.ts";
 import { tcp } from "../../../receivers/tcp/index.ts";
-import { accessOf, type AccessOptions } from "../../../src/access.ts";
-import { HoldfastError } from "../../../src/errors.ts";
+import type { AccessOptions } from "../../../src/access.ts";
 import { AddressRanges } from "../../../src/host/address-ranges.ts";
 import { realHttp } from "../../../src/host/real-http.ts";
 import { realSockets } from "../../../src/host/real-sockets.ts";
-import { realFiles } from "../../../src/host/real-files.ts";
-import { silentLogger } from "../../support/logger.ts";
 import { ReceiverHarness } from "../../support/receiver-harness.ts";
 import { tlsFile, tlsPath } from "../../support/tls-files.ts";
 
@@ -232,34 +229,6 @@ test("access: files that are missing or none are named when it opens", async () 
   ] as const) {
     await assert.rejects(listening({ tls }), { code: "CONFIG_VALUE", message });
   }
-});
-
-test("access: each reason to keep somebody out is told once a minute, and four of them at most", async () => {
-  const engine = new ReceiverHarness({ sockets: realSockets() });
-  await engine.open(tcp("meters", { port: 0 }));
-  const told: unknown[] = [];
-  const logger = {
-    ...silentLogger,
-    warn: (message: string, fields: object = {}) =>
-      told.push([message.split(": ")[1], Reflect.get(fields, "count")]),
-  };
-  const { clock } = engine;
-  const access = await accessOf({ name: "meters", files: realFiles, clock, logger, options: {} });
-  const refuse = (...reasons: readonly string[]): void => {
-    for (const reason of reasons)
-      access.refused("a peer", new HoldfastError("CONNECTION_REFUSED", reason));
-  };
-  refuse("password", "password", "password", "topic", "password", "c", "d", "e", "f");
-  assert.deepEqual(told.splice(0), [
-    ["password", 1],
-    ["topic", 3],
-    ["c", 2],
-    ["d", 1],
-  ]);
-  await clock.advance(60_000);
-  refuse("password");
-  assert.deepEqual(told, [["password", 3]]);
-  await engine.session.close(AbortSignal.abort());
 });
 
 test("access: a certificate that is not valid now is told of, and does not keep the port closed", async () => {

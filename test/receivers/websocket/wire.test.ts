@@ -39,6 +39,15 @@ for (const [name, bytes, closeCode] of malformed) {
   });
 }
 
+test("websocket: a peer that sends malformed frames again and again is a line, not one for each", async () => {
+  const { engine, dial } = await wireScene();
+  for (let count = 0; count < 20; count++) {
+    dial().send(frame(3, "x"));
+    await settle();
+  }
+  assert.deepEqual(engine.codes, ["PROTOCOL_VIOLATION"]);
+});
+
 test("websocket: without counts, what cannot be a record is counted", async () => {
   const { engine, dial } = await wireScene({ acknowledge: "none" });
   dial().send(frame(3, "x"));
