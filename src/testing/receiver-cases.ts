@@ -20,6 +20,21 @@ function messages(from: number, count: number, bytes = 0): readonly string[] {
   return Array.from({ length: count }, (_, i) => `{"n":${from + i},"é":"${"x".repeat(bytes)}"}`);
 }
 
+/** Of a long message, where the receiver takes it. */
+const LONG_BYTES = 8_000;
+/** More than what is around the text of a message. */
+const FRAME_BYTES = 40;
+
+/** So many bytes in messages that are as long as the receiver takes them. */
+function longMessages(
+  { messageBytesMax = LONG_BYTES + FRAME_BYTES }: Pick<ReceiverSubject, "messageBytesMax">,
+  from: number,
+  bytes: number,
+): readonly string[] {
+  const each = Math.max(0, Math.min(LONG_BYTES, messageBytesMax - FRAME_BYTES));
+  return messages(from, Math.ceil(bytes / (each + FRAME_BYTES)), each);
+}
+
 /** What a message is in the log. */
 function asStored(list: readonly string[]): readonly string[] {
   return list.map((text) => Buffer.from(text).toString("latin1"));
@@ -134,7 +149,7 @@ export const CONFORMANCE_CASES: Readonly<Record<string, ConformanceCase>> = {
     async run(scene) {
       const { trial, upstream } = scene;
       const hold = trial.holdDisk();
-      const sent = messages(0, 200, 8_000);
+      const sent = longMessages(scene.subject, 0, 1_600_000);
       const sending = upstream.send(sent);
       await trial.until("pressure", () => trial.current.context.pressure === "full");
       await trial.quiet();
@@ -292,10 +307,11 @@ function restartedWhile(state: "idle" | "in flight" | "paused"): ConformanceCase
       await storedAll(scene, 30);
       await acknowledgedAll(scene, 30);
       const hold = trial.holdDisk();
-      const second =
-        state === "idle"
-          ? []
-          : messages(30, state === "paused" ? 100 : 10, state === "paused" ? 8_000 : 0);
+      const second = {
+        idle: [],
+        "in flight": messages(30, 10),
+        paused: longMessages(subject, 30, 800_000),
+      }[state];
       const sending = upstream.send(second).catch(() => undefined);
       if (state === "in flight") await trial.until("a write", () => hold.waiting > 0);
       if (state === "paused")
@@ -306,11 +322,11 @@ function restartedWhile(state: "idle" | "in flight" | "paused"): ConformanceCase
       const acknowledged = subject.acknowledges ? await upstream.acknowledged() : 30;
       await upstream.reconnect();
       await trial.within("sending", sending);
-      const third = messages(500, 3);
+      const third = messages(1_000_000, 3);
       await upstream.send(third);
       const sent = [...first, ...second, ...third];
       await acknowledgedAll(scene, sent.length);
-      const [last = ""] = asStored(messages(502, 1));
+      const [last = ""] = asStored(messages(1_000_002, 1));
       if (!subject.acknowledges) await settled(scene);
       const stored = await trial.records();
       ok(stored.includes(last), "the last message");

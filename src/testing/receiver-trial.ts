@@ -12,7 +12,7 @@ import type {
   ReceiverSession,
 } from "../contract/receiver.ts";
 import { copyOf } from "../contract/record.ts";
-import { HoldfastError } from "../errors.ts";
+import { codeOf, HoldfastError } from "../errors.ts";
 import { realClock } from "../host/clock.ts";
 import type { Host } from "../host/host.ts";
 import { realHost } from "../host/real-host.ts";
@@ -31,6 +31,7 @@ const LOG_DIRECTORY = "/data/log";
 /** Bytes in flight at most, so that pressure takes few messages. */
 const INFLIGHT_BYTES_MAX: number = 256 * 1024;
 const RESTARTS_MAX = 1_000;
+const RESTART = "the trial restarts the receiver";
 
 /** An incarnation as it was opened. */
 export interface Incarnation {
@@ -106,7 +107,7 @@ export class ReceiverTrial implements AsyncDisposable {
 
   /** Fails the running incarnation, and waits for nothing. */
   failNow(): void {
-    this.current.context.fail(new Error("the trial restarts the receiver"));
+    this.current.context.fail(new Error(RESTART));
   }
 
   /** Resolves when an incarnation runs that has not failed. */
@@ -165,8 +166,7 @@ export class ReceiverTrial implements AsyncDisposable {
   async until(what: string, ask: () => boolean | Promise<boolean>): Promise<void> {
     const endMs = realClock.monotonicMs() + this.#waitMs;
     while (!(await ask())) {
-      if (realClock.monotonicMs() > endMs)
-        throw new HoldfastError("INTERNAL", `${what}: not within ${this.#waitMs} ms`);
+      if (realClock.monotonicMs() > endMs) throw this.#late(what);
       await realClock.sleep(1, new AbortController().signal);
     }
   }
@@ -176,7 +176,7 @@ export class ReceiverTrial implements AsyncDisposable {
     const over = new AbortController();
     const late = realClock.sleep(this.#waitMs, over.signal).then(
       () => {
-        throw new HoldfastError("INTERNAL", `${what}: not within ${this.#waitMs} ms`);
+        throw this.#late(what);
       },
       // Ended because it was in time.
       () => new Promise<never>(() => undefined),
@@ -186,6 +186,19 @@ export class ReceiverTrial implements AsyncDisposable {
     } finally {
       over.abort();
     }
+  }
+
+  /** With the last failure that the trial did not make itself: most often that is why. */
+  #late(what: string): HoldfastError {
+    const failures = this.events.flatMap((event) =>
+      event.kind === "unit-failed" && event.error.message !== RESTART ? [event.error] : [],
+    );
+    const last = failures.at(-1);
+    const why =
+      last === undefined
+        ? ""
+        : `; it failed ${failures.length} times, at last with ${codeOf(last)}: ${last.message}`;
+    return new HoldfastError("INTERNAL", `${what}: not within ${this.#waitMs} ms${why}`);
   }
 
   /** Lets what is under way happen: a question to which the answer has to be "nothing". */

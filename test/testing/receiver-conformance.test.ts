@@ -1,5 +1,5 @@
 /** That the suite finds what it is for: receivers with one fault each. */
-import { deepEqual } from "node:assert/strict";
+import { deepEqual, rejects } from "node:assert/strict";
 import { test } from "node:test";
 import { tcp } from "../../receivers/tcp/index.ts";
 import type { Receiver, ReceiverContext, ReceiverSession } from "../../src/contract/receiver.ts";
@@ -84,4 +84,39 @@ test("receiver conformance: a late close that ends the new session is found", as
   deepEqual(await failing(shared, ["an old session that closes late"]), [
     "an old session that closes late",
   ]);
+});
+
+test("receiver conformance: no message is longer than the receiver takes", async () => {
+  const tests = receiverConformance({
+    name: "short",
+    create: (options) =>
+      tcp("meters", { port: 0, acknowledge: "count-line", messageBytesMax: 1_000, ...options }),
+    connect: (address) => LineDevice.connect(address, "counts"),
+    acknowledges: true,
+    messageBytesMax: 1_000,
+  });
+  const words = ["takes no more than it may", "restarted while paused", "of the longest length"];
+  const chosen = tests.filter(({ title }) => words.some((word) => title.includes(word)));
+  deepEqual(chosen.length, words.length);
+  for (const { run } of chosen) await run();
+});
+
+test("receiver conformance: what did not come in time is told with the failure of the receiver", async () => {
+  const tests = receiverConformance({
+    name: "spoiled",
+    create(options): Receiver {
+      const receiver = tcp("meters", { port: 0, acknowledge: "count-line", ...options });
+      const failing = (context: Context): Context =>
+        through(context, () => Promise.reject(context.fail(new Error("no such register"))));
+      return { ...receiver, open: (context) => receiver.open(failing(context)) };
+    },
+    connect: (address) => LineDevice.connect(address, "counts"),
+    acknowledges: true,
+    waitMs: 500,
+  });
+  const run = tests.find(({ title }) => title.includes(SENT))?.run ?? (() => Promise.resolve());
+  await rejects(
+    run(),
+    /not within 500 ms; it failed \d+ times, at last with INTERNAL: no such register/,
+  );
 });
