@@ -50,9 +50,9 @@ test("package: packs and installs into an empty folder", { skip }, () => {
   assert.equal(installed.code, 0, installed.output);
 });
 
-test("package: holds compiled code, declarations and documents only", { skip }, () => {
+test("package: holds compiled code, declarations, documents and examples only", { skip }, () => {
   const allowed =
-    /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|docs\/.+\.md|dist\/bundle\/(.+\.js|LICENSES\.txt)|dist\/(src|receivers|supervisors)\/.+\.d\.ts)$/;
+    /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|docs\/.+\.md|examples\/.+\.(ts|js|yaml)|dist\/bundle\/(.+\.js|LICENSES\.txt)|dist\/(src|receivers|supervisors)\/.+\.d\.ts)$/;
   const files = [...listFiles(home), ...listFiles(home, "dist")];
   assert.deepEqual(
     files.filter((path) => !allowed.test(path)),

@@ -47,7 +47,8 @@ export interface ReceiverSubject {
   readonly afterBreak?: "once" | "again" | "never";
   /**
    * Whether the upstream sends more than the receiver may take, 256 KiB, and is then held back: not a client that sends
-   * one request at a time, and not where pressure drops. @defaultValue true
+   * one request at a time, nor a receiver with one block on its way at a time, and not where pressure drops.
+   * @defaultValue true
    */
   readonly holdsBack?: boolean;
   /** Longest wait for anything that has to happen, in milliseconds. @defaultValue 15,000 */
