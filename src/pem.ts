@@ -32,7 +32,9 @@ export function certificatesOf(file: PemFile): readonly [X509Certificate, ...X50
 export function checkPair(cert: PemFile, key: PemFile): X509Certificate {
   const [certificate] = certificatesOf(cert);
   if (certificate.checkPrivateKey(keyOf(key))) return certificate;
-  throw wrong(key, `is not the key of the certificate in ${cert.path}`);
+  throw wrong(key, `is not the key of the certificate in ${cert.path}`, {
+    fix: "put both files of one renewal there, then holdfast units restart",
+  });
 }
 
 function keyOf(file: PemFile): KeyObject {

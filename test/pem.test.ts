@@ -66,4 +66,7 @@ test("pem: what is wrong is told with the option and the file, and of a key noth
     [() => certificatesOf(file("ca", "garbage")), /tls.ca: ca.pem holds no certificate$/],
   ] as const)
     assert.throws(check, { code: "CONFIG_VALUE", message });
+  assert.throws(() => checkPair(cert, file("key", tlsFile("second", "key"))), {
+    fix: /both files of one renewal/,
+  });
 });
