@@ -1,7 +1,7 @@
 /**
  * The examples in the pages of receivers are what the program reads.
  */
-import { ok } from "node:assert/strict";
+import { deepEqual, ok } from "node:assert/strict";
 import { test } from "node:test";
 import { listFiles, readText, repositoryRoot } from "../support/repository.ts";
 import { loaded } from "./support.ts";
@@ -24,3 +24,15 @@ for (const page of pages) {
     }
   });
 }
+
+test("docs: units that commands restart are named by their paths", () => {
+  const texts = ["README.md", ...listFiles(root, "docs")].map((path) => readText(root, path));
+  const named = texts.flatMap((text) =>
+    Array.from(text.matchAll(/holdfast units restart\s+([\w/-]+)/g), ([, name = ""]) => name),
+  );
+  ok(named.length > 3);
+  deepEqual(
+    named.filter((name) => !name.includes("/") && name !== "NAME" && name !== "the"),
+    [],
+  );
+});
