@@ -158,8 +158,7 @@ export function duration(range: Range): Field<number> {
   return scalarField(wanted, schema, (node, scope) => {
     const ms =
       node.value === 0 ? 0 : typeof node.value === "string" ? parseDuration(node.value) : undefined;
-    if (ms === undefined)
-      return wrongType(node, scope, wanted, unitFix(node, range, { ms: 1, s: 1_000, m: 60_000 }));
+    if (ms === undefined) return wrongType(node, scope, wanted, durationFix(node, range));
     return inRange(ms, { node, scope, range, show: showDuration });
   });
 }
@@ -184,6 +183,15 @@ export function size(range: Range): Field<number> {
       );
     return inRange(bytes, { node, scope, range, show: showSize });
   });
+}
+
+/** A bare number is most often meant in seconds, and in milliseconds by those who know the option in code: both are named. */
+function durationFix(node: ScalarNode, range: Range): string {
+  const smallest = unitFix(node, range, { ms: 1, s: 1_000, m: 60_000 });
+  if (!smallest.endsWith("ms")) return smallest;
+  const { value, text: written } = node;
+  const fitsAsSeconds = typeof value === "number" && value * 1_000 <= range.max;
+  return fitsAsSeconds ? `${written}s, or ${smallest}` : smallest;
 }
 
 /** A bare number with the smallest unit that makes it large enough. */

@@ -98,7 +98,7 @@ h.yaml:4:6: CONFIG_KEY_MISSING: receivers.t lacks "port"
 h.yaml:4:32: CONFIG_TYPE: idleTimeout is 10, wanted a duration such as 500ms, 10s, 1m, 2h
 4 |   t: { type: tcp, idleTimeout: 10, acknowledge: count-lines }
                                    ^^
-    fix: 10ms
+    fix: 10s, or 10ms
 h.yaml:4:49: CONFIG_VALUE: acknowledge is "count-lines", allowed are none, count-line, count-bytes
 4 |   t: { type: tcp, idleTimeout: 10, acknowledge: count-lines }
                                                     ^^^^^^^^^^^
@@ -148,7 +148,7 @@ console: { port: 70000, hots: localhost }
 h.yaml:3:42: CONFIG_TYPE: duration is 5, wanted a duration such as 500ms, 10s, 1m, 2h
 3 | log: { bytesMax: 1MiB, keep: { duration: 5 }, minCommitInterval: 11s }
                                              ^
-    fix: 5ms
+    fix: 5s, or 5ms
 h.yaml:3:66: CONFIG_OUT_OF_RANGE: minCommitInterval is 11s, allowed are 0ms to 10s
 3 | log: { bytesMax: 1MiB, keep: { duration: 5 }, minCommitInterval: 11s }
                                                                      ^^^
