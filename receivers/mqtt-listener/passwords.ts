@@ -90,9 +90,11 @@ export async function passwordsOf({
 type PasswordsContext = Pick<ReceiverContext<MqttListenerOptions>, "name" | "files" | "options">;
 
 function wrongFile(owner: string, path: string, why: string, cause?: unknown): HoldfastError {
+  // With -c it begins a new file, and empties one that is there.
+  const flags = codeOf(cause) === "ENOENT" ? "-c -H" : "-H";
   return new HoldfastError("CONFIG_VALUE", `${owner}: passwordFile: ${path} ${why}`, {
     cause,
-    fix: `mosquitto_passwd -H sha512-pbkdf2 ${path} USER`,
+    fix: `mosquitto_passwd ${flags} sha512-pbkdf2 ${path} USER`,
   });
 }
 

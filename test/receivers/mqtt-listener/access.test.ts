@@ -80,6 +80,7 @@ test("passwords: a file that is not there, too long, or has a line without a has
   await assert.rejects(readPasswords("devices", realFiles, "/nowhere/passwords"), {
     code: "CONFIG_VALUE",
     message: /cannot be read: ENOENT/,
+    fix: "mosquitto_passwd -c -H sha512-pbkdf2 /nowhere/passwords USER",
   });
 });
 
