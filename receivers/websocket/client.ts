@@ -40,6 +40,11 @@ export function targetOf(url: string): Target {
       `websocket-client: url of ${parsed.host} holds a user, a password or a fragment`,
       { fix: "use token or headers" },
     );
+  if (parsed.port === "0")
+    throw new HoldfastError(
+      "CONFIG_VALUE",
+      "websocket-client: url has port 0, allowed are 1 to 65535",
+    );
   const isSecure = parsed.protocol === "wss:";
   const port = parsed.port === "" ? (isSecure ? 443 : 80) : Number(parsed.port);
   return { host: parsed.hostname.replace(/^\[|\]$/g, ""), port, isSecure };

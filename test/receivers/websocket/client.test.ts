@@ -250,6 +250,7 @@ test("websocket-client: options that make no sense are refused, without showing 
   for (const [options, code] of [
     [{ url: "http://feed.example" }, "CONFIG_VALUE"],
     [{ url: "nonsense" }, "CONFIG_VALUE"],
+    [{ url: "ws://feed.example:0/" }, "CONFIG_VALUE"],
     [{ url: "ws://me:hunter2@feed.example" }, "CONFIG_VALUE"],
     [{ url: "ws://feed.example", tls: {} }, "CONFIG_CONFLICT"],
     [{ url: "wss://feed.example", tls: { cert: "a.pem" } }, "CONFIG_CONFLICT"],
