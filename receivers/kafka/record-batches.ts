@@ -53,11 +53,11 @@ const IS_TRANSACTIONAL = 0x10;
 const IS_CONTROL = 0x20;
 
 /**
- * The batches of an answer. A broker cuts the last one where its limit is: that one is left out. One that is not what its
- * checksum is of, or of another format, ends it: what lies before is read, and the next answer begins with it.
+ * The batches of an answer. A broker cuts the last one where its limit is: that one is left out, but never the first. One that
+ * is not what its checksum is of, or of another format, ends it: what lies before is read, and the next answer begins with it.
  *
  * @param label - for messages: the source and the partition
- * @throws KAFKA_FAILED when such a batch is the first
+ * @throws KAFKA_FAILED when the first batch is such a one, or is not whole
  */
 export function batchesOf(bytes: Buffer, label: string): readonly RecordBatch[] {
   const batches: RecordBatch[] = [];
@@ -71,6 +71,13 @@ export function batchesOf(bytes: Buffer, label: string): readonly RecordBatch[] 
     batches.push(batchOf(batch, label));
     at += length;
   }
+  // Whoever reads takes an answer without batches for a partition without records.
+  if (batches.length === 0 && bytes.length > 0)
+    throw new HoldfastError(
+      "KAFKA_FAILED",
+      `${label}: a broker sent ${bytes.length} bytes of records and no whole batch`,
+      { fix: "see the broker's log: it has to give one batch at least, whatever its length is" },
+    );
   return batches;
 }
 
