@@ -85,8 +85,8 @@ export class Processor implements UnitSession<never> {
       await processor.#openSinks();
       return processor;
     } catch (cause) {
-      await processor.#closeSinks(unit.signal);
-      await parts.source.close?.();
+      // What the supervisor has to hear of is why it did not open.
+      await processor.#closeAll(unit.signal).catch(() => undefined);
       throw cause;
     }
   }
@@ -144,9 +144,8 @@ export class Processor implements UnitSession<never> {
     try {
       if (!this.#isBroken) await this.#flushSinks();
     } finally {
-      await this.#closeSinks(signal);
-      await this.#parts.source.close?.();
       signal.removeEventListener("abort", force);
+      await this.#closeAll(signal);
     }
   }
 
@@ -227,6 +226,14 @@ export class Processor implements UnitSession<never> {
   async #flushSinks(): Promise<void> {
     for (const { session } of this.#sinks)
       this.#finishedParts += (await session.flush?.())?.finishedParts ?? 0;
+  }
+
+  async #closeAll(signal: AbortSignal): Promise<void> {
+    try {
+      await this.#closeSinks(signal);
+    } finally {
+      await this.#parts.source.close?.();
+    }
   }
 
   async #closeSinks(signal: AbortSignal): Promise<void> {

@@ -6,6 +6,7 @@ import { Processor, type ProcessorParts } from "../../src/batch/processor.ts";
 import { asap, availableNow, interval, once } from "../../src/batch/trigger.ts";
 import type { AnyEvent, Emit } from "../../src/contract/events.ts";
 import type { Pipeline } from "../../src/contract/graph.ts";
+import type { Source } from "../../src/contract/source.ts";
 import type { UnitContext } from "../../src/contract/unit.ts";
 import { codeOf, HoldfastError } from "../../src/errors.ts";
 import { realHttpClient } from "../../src/host/real-http-client.ts";
@@ -327,6 +328,25 @@ test("processor: available-now ends with what was there at the start, once after
     await processor.close(new AbortController().signal);
     deepEqual(world.sink.rows, expected);
   }
+});
+
+test("processor: its source is closed also when a sink does not close", async () => {
+  const world = new World();
+  let closeCount = 0;
+  const source: Source = Object.assign(world.source, { close: async () => void closeCount++ });
+  world.sink.closeError = new HoldfastError("SINK_FAILED", "it does not close");
+  const processor = await world.open({ source });
+  const running = processor.run();
+  await rejects(processor.close(new AbortController().signal), AggregateError);
+  await running;
+  equal(closeCount, 1);
+  // Another does not open, too: what the supervisor hears of is the reason, not the way out.
+  const broken = new RecordingSink("broken");
+  broken.open = () => Promise.reject(new HoldfastError("SINK_CONFLICT", "somebody else"));
+  const rows = from(meters).decode(json());
+  const definition = pipeline("p", { outputs: [rows.writeTo(world.sink), rows.writeTo(broken)] });
+  await rejects(world.open({ source, pipeline: definition }), { code: "SINK_CONFLICT" });
+  equal(closeCount, 2);
 });
 
 test("processor: exactly once, whatever fails and however often it is restarted", async () => {

@@ -26,6 +26,8 @@ export class RecordingSink implements Sink<unknown, "append"> {
   /** What the next writes do instead of succeeding; taken from the front. */
   readonly answers: (WriteResult | Error)[] = [];
   last: SinkPosition | "none" | undefined;
+  /** What its sessions reject with when they are closed. */
+  closeError: Error | undefined;
   /** Called with each chunk; may reject rows. */
   inspect: (chunk: RowChunk<unknown>, context: SinkContext) => Promise<void> = () =>
     Promise.resolve();
@@ -59,7 +61,7 @@ export class RecordingSink implements Sink<unknown, "append"> {
       },
       close: () => {
         this.calls.push("close");
-        return Promise.resolve();
+        return this.closeError === undefined ? Promise.resolve() : Promise.reject(this.closeError);
       },
     });
   }
