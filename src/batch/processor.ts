@@ -15,7 +15,7 @@ import type { HttpClient } from "../host/http-client.ts";
 import { type Random, randomHex } from "../host/random.ts";
 import { type BatchParts, BatchRunner } from "./batch-run.ts";
 import { checkSource, countOf, planOf, rangesOf, reaches, startOf } from "./planner.ts";
-import { type SharedSinkContext, SinkRun } from "./sink-run.ts";
+import { closeSinks, type SharedSinkContext, SinkRun } from "./sink-run.ts";
 import { dueAtMs, isFinite } from "./trigger.ts";
 
 /** Everything a processor works with. */
@@ -230,31 +230,21 @@ export class Processor implements UnitSession<never> {
 
   async #closeAll(signal: AbortSignal): Promise<void> {
     try {
-      await this.#closeSinks(signal);
+      await closeSinks(this.#parts.pipeline.name, this.#sinks.splice(0), signal);
     } finally {
       await this.#parts.source.close?.();
     }
-  }
-
-  async #closeSinks(signal: AbortSignal): Promise<void> {
-    const closed = await Promise.allSettled(
-      this.#sinks.splice(0).map(({ session }) => session.close(signal)),
-    );
-    const causes: unknown[] = closed.flatMap((result) =>
-      result.status === "rejected" ? [result.reason] : [],
-    );
-    if (causes.length > 0)
-      throw new AggregateError(
-        causes,
-        `${this.#parts.pipeline.name}: ${causes.length} sinks did not close`,
-      );
   }
 
   // The loop
 
   async #work(): Promise<void> {
     const { pipeline, source, ledger } = this.#parts;
-    if (isFinite(pipeline.trigger)) this.#target = await source.latest(this.#unit.signal);
+    if (isFinite(pipeline.trigger)) {
+      const target = await this.#unlessWoken((wake) => source.latest(wake));
+      // A drain that woke it has asked, too.
+      this.#target ??= target;
+    }
     let plan = this.#openPlan;
     let isReplay = plan !== undefined;
     for (;;) {
@@ -271,28 +261,35 @@ export class Processor implements UnitSession<never> {
   /** Waits for the trigger and for input; undefined when the pipeline is to end. */
   async #awaitPlan(): Promise<Plan | undefined> {
     while (!this.#isClosing && !this.#isDone()) {
-      this.#wake = new AbortController();
-      if (this.#target === undefined && !(await this.#awaitInput(this.#wake.signal))) continue;
-      const plan = await this.#planNext(this.#progress);
+      const plan = await this.#unlessWoken(async (wake) => {
+        if (this.#target === undefined) await this.#awaitInput(wake);
+        return await this.#planNext(this.#progress, wake);
+      });
       if (plan !== undefined) return plan;
     }
     return undefined;
   }
 
-  /** Resolves when a batch is due and something is there; false when it was woken for a stop or a drain. */
-  async #awaitInput(wake: AbortSignal): Promise<boolean> {
-    const { pipeline, source, clock } = this.#parts;
+  /** Does it; undefined when it is woken for a stop or a drain before that ends. */
+  async #unlessWoken<T>(work: (wake: AbortSignal) => Promise<T>): Promise<T | undefined> {
+    this.#wake = new AbortController();
+    const wake = this.#wake.signal;
     try {
-      const waitMs =
-        dueAtMs(pipeline.trigger, this.#lastStartMs, clock.monotonicMs()) - clock.monotonicMs();
-      if (waitMs > 0) await clock.sleep(waitMs, wake);
-      await source.waitFor(this.#standing(), wake);
-      return true;
+      return await work(wake);
     } catch (cause) {
       this.#force.signal.throwIfAborted();
-      if (wake.aborted) return false;
+      if (wake.aborted) return undefined;
       throw cause;
     }
+  }
+
+  /** Resolves when a batch is due and something is there. */
+  async #awaitInput(wake: AbortSignal): Promise<void> {
+    const { pipeline, source, clock } = this.#parts;
+    const nowMs = clock.monotonicMs();
+    const waitMs = dueAtMs(pipeline.trigger, this.#lastStartMs, nowMs) - nowMs;
+    if (waitMs > 0) await clock.sleep(waitMs, wake);
+    await source.waitFor(this.#standing(), wake);
   }
 
   /** Whether the pipeline ends by itself here; a drain that has arrived is forgotten. */
@@ -312,9 +309,8 @@ export class Processor implements UnitSession<never> {
     return ends[this.#parts.source.name] ?? {};
   }
 
-  async #planNext(after: Progress): Promise<Plan | undefined> {
+  async #planNext(after: Progress, signal: AbortSignal): Promise<Plan | undefined> {
     const { pipeline, graphHash, source, ledger, clock, deadLetters, emit } = this.#parts;
-    const signal = this.#force.signal;
     const from = startOf(this.#standing(after.ends), await source.oldest(signal));
     const to = await source.bounded(
       from,
@@ -381,7 +377,7 @@ export class Processor implements UnitSession<never> {
       pipeline.trigger.kind === "asap" && this.#target === undefined && !this.#isClosing;
     if (!isFreeRunning || dueAtMs(pipeline.trigger, startMs, startMs) > clock.monotonicMs())
       return undefined;
-    return await this.#planNext(done);
+    return await this.#planNext(done, this.#force.signal);
   }
 
   #announce(plan: Plan, schedulingDelayMs: number, processingMs: number): void {

@@ -157,3 +157,17 @@ export function batchOf(
   const { pipeline, batchId, epoch, ranges, batchTimeMs } = plan;
   return { writerId, pipeline, batchId, epoch, ranges, batchTimeMs };
 }
+
+/** Closes all of them at once. @throws AggregateError when some do not close */
+export async function closeSinks(
+  pipeline: string,
+  sinks: readonly SinkRun[],
+  signal: AbortSignal,
+): Promise<void> {
+  const closed = await Promise.allSettled(sinks.map(({ session }) => session.close(signal)));
+  const causes: unknown[] = closed.flatMap((result) =>
+    result.status === "rejected" ? [result.reason] : [],
+  );
+  if (causes.length > 0)
+    throw new AggregateError(causes, `${pipeline}: ${causes.length} sinks did not close`);
+}
