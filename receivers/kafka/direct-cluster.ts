@@ -49,8 +49,8 @@ export const LEADER_TRIES = 25;
 const LEADER_WAIT_MS = 200;
 /** Another id has to be seen so often before the partition counts as gone: a broker may be behind. */
 export const GONE_TRIES = 3;
-/** For the last answers, when it closes. */
-const CLOSE_MS_MAX = 3_000;
+/** For the last answers, when it closes: they are for nobody, and a forced close has a second for everything. */
+const CLOSE_MS_MAX = 500;
 
 /** Errors of the protocol by their numbers, as far as they mean something here. */
 const OUT_OF_RANGE = 1;

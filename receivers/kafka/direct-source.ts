@@ -261,7 +261,7 @@ function bytesOf(piece: Piece): number {
 }
 
 /** The same, or the signal's reason as soon as it aborts. */
-async function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+export async function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   let stop = (): void => undefined;
   const aborted = new Promise<never>((_, reject) => {
     stop = () => reject(signal.reason);

@@ -5,7 +5,7 @@ import { defineSource, type SourceFactory } from "../../src/define-source.ts";
 import { readClientTls } from "../../src/tls-options.ts";
 import { registerCodecs } from "./codecs.ts";
 import { KafkaCluster } from "./direct-cluster.ts";
-import { KafkaSource } from "./direct-source.ts";
+import { abortable, KafkaSource } from "./direct-source.ts";
 import { checkKafkaDirect, type KafkaDirectInput, kafkaDirectOptions } from "./options.ts";
 import { calmRequestQueues } from "./request-queue.ts";
 
@@ -39,9 +39,12 @@ export const kafkaDirect: SourceFactory<KafkaDirectInput> = defineSource({
       logger,
       signal,
     });
-    try {
+    const opening = async (): Promise<KafkaSource> => {
       await dial(address, () => cluster.connect());
       return await KafkaSource.open(context, cluster);
+    };
+    try {
+      return await abortable(opening(), signal);
     } catch (cause) {
       await cluster.close();
       throw cause;

@@ -3,6 +3,8 @@
  * are scripts; kafkajs is not there.
  */
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer, type Socket } from "node:net";
 import { test } from "node:test";
 import type { Cluster } from "kafkajs";
 import { GONE_TRIES, KafkaCluster, LEADER_TRIES } from "../../../receivers/kafka/direct-cluster.ts";
@@ -10,7 +12,11 @@ import { kafkaDirect } from "../../../receivers/kafka/index.ts";
 import type { KafkaDirectOptions } from "../../../receivers/kafka/options.ts";
 import { keyed } from "../../../receivers/kafka/partition-key.ts";
 import type { RequestSender } from "../../../receivers/kafka/wire.ts";
+import { FORCED_CLOSE_MS } from "../../../src/actor/incarnation.ts";
 import { realClock } from "../../../src/host/clock.ts";
+import { realFiles } from "../../../src/host/real-files.ts";
+import { createSeededRandom } from "../../../src/testing/seeded-random.ts";
+import { within } from "../../support/deadline.ts";
 import { silentLogger } from "../../support/logger.ts";
 
 const OLD = "000102030405060708090a0b0c0d0e0f";
@@ -41,12 +47,17 @@ class FakeKafka {
   refreshCount = 0;
   fetchCount = 0;
   sleptMs = 0;
+  /** The last time that was set on the clock, which is over at once. */
+  afterMs = 0;
+  closedCount = 0;
+  disconnected: Promise<void> = Promise.reject(new Error("it is gone"));
   /** Thrown by the next questions for offsets. */
   readonly offsetErrors: Error[] = [];
   readonly cluster: KafkaCluster;
 
   constructor(...answers: Answer[]) {
     this.answers = answers;
+    this.disconnected.catch(() => undefined);
     const { options } = kafkaDirect("orders", { brokers: ["b:9092"], topics: ["orders"] });
     this.cluster = new KafkaCluster(
       {
@@ -59,6 +70,10 @@ class FakeKafka {
           sleep: async (ms) => {
             this.sleptMs += ms;
           },
+          after: (ms, call) => {
+            this.afterMs = ms;
+            return realClock.after(0, call);
+          },
         },
         logger: silentLogger,
         signal: new AbortController().signal,
@@ -66,8 +81,8 @@ class FakeKafka {
       {
         // Decode boundary: what is used of it.
         cluster: this.#cluster() as Cluster,
-        disconnect: () => Promise.reject(new Error("it is gone")),
-        closeSockets: () => undefined,
+        disconnect: () => this.disconnected,
+        closeSockets: () => void this.closedCount++,
         opened: () => undefined,
       },
     );
@@ -166,6 +181,44 @@ test("kafka direct cluster: offsets are asked for again while a leader moves, an
   assert.equal(fake.refreshCount, 2);
   fake.offsetErrors.push(...Array.from({ length: LEADER_TRIES }, () => moving));
   await assert.rejects(fake.cluster.offsets([partition], "begin"), { code: "KAFKA_FAILED" });
+});
+
+test("kafka direct cluster: a broker that does not answer is let go of before a forced close is over", async () => {
+  const fake = new FakeKafka(0);
+  fake.disconnected = new Promise(() => undefined);
+  await fake.cluster.close();
+  assert.equal(fake.closedCount, 1);
+  assert.ok(fake.afterMs < FORCED_CLOSE_MS, `${fake.afterMs} ms`);
+});
+
+test("kafka direct: opening ends with its incarnation, whatever the broker does not answer", async (context) => {
+  const sockets: Socket[] = [];
+  const server = createServer((socket) => void sockets.push(socket.on("error", () => undefined)));
+  context.after(() => server.close());
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  const address = server.address();
+  assert.ok(typeof address === "object" && address !== null);
+  const brokers = [`127.0.0.1:${address.port}`];
+  const source = kafkaDirect("orders", { brokers, topics: ["orders"] });
+  const abort = new AbortController();
+  const opening = source.open({
+    name: "orders",
+    options: source.options,
+    pipeline: "rows",
+    signal: abort.signal,
+    clock: realClock,
+    random: createSeededRandom(1),
+    files: realFiles,
+    logger: silentLogger,
+    dial: (_, connect) => connect(),
+    fail: () => undefined,
+  });
+  await once(server, "connection");
+  abort.abort();
+  await within(5_000, "it is given up", assert.rejects(opening));
+  const [socket] = sockets;
+  assert.ok(socket !== undefined);
+  if (!socket.closed) await once(socket, "close");
 });
 
 test("kafka direct cluster: closing twice is one, and what closing meets is nobody's business", async () => {
