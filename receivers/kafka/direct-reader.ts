@@ -6,7 +6,7 @@
 import type { SourceItem } from "../../src/contract/source.ts";
 import { HoldfastError } from "../../src/errors.ts";
 import type { Fetched } from "./fetch.ts";
-import type { KafkaRecord, RecordBatch } from "./record-batches.ts";
+import type { KafkaRecord, RecordBatch, Span } from "./record-batches.ts";
 
 /** What a broker says to a fetch. */
 export type FetchResult =
@@ -25,6 +25,8 @@ export interface Reading {
   readonly fetch: (offset: number) => Promise<FetchResult>;
   /** Waits before the same is asked again. */
   readonly pause: () => Promise<void>;
+  /** Gives other work its turn; called between the pieces of a batch. */
+  readonly turn: () => Promise<void>;
   readonly keepsTombstones: boolean;
   /** Hears that a broker has no records from an offset up to the end of the range, which counts as compacted from now on. */
   readonly foundNothing: (offset: number) => void;
@@ -100,11 +102,6 @@ function hasNothing(result: FetchResult, to: number): boolean {
   return result.kind === "fetched" && result.batches.length === 0 && result.end >= to;
 }
 
-interface Span {
-  readonly from: number;
-  readonly to: number;
-}
-
 async function* piecesOf(
   result: FetchResult,
   reading: Reading,
@@ -116,20 +113,35 @@ async function* piecesOf(
   let next = from;
   for (const batch of result.batches) {
     const isLeftOut = (await aborted.leavesOut(batch)) || batch.isControl;
-    const records = isLeftOut || batch.endOffset <= next ? [] : await batch.records();
-    for (const run of runsOf(records, { from: next, to }, reading.keepsTombstones)) {
+    const end = Math.min(batch.endOffset, to);
+    if (end <= next) continue;
+    if (isLeftOut) yield* holeBetween(next, end, result.begin);
+    else yield* piecesOfBatch(batch, reading, { from: next, to: end, begin: result.begin });
+    next = end;
+    if (next === to) return;
+  }
+  yield* holeBetween(next, to, result.begin);
+}
+
+/** Its records of the span, and the holes between them. */
+async function* piecesOfBatch(
+  batch: RecordBatch,
+  { keepsTombstones, turn }: Reading,
+  { from, to, begin }: Span & { readonly begin: number },
+): AsyncGenerator<Piece> {
+  let next = from;
+  let pieceCount = 0;
+  for await (const records of batch.records({ from, to })) {
+    if (pieceCount++ > 0) await turn();
+    for (const run of runsOf(records, keepsTombstones)) {
       const [first] = run;
       if (first === undefined) continue;
-      yield* holeBetween(next, first.offset, result.begin);
+      yield* holeBetween(next, first.offset, begin);
       yield { kind: "records", records: run };
       next = first.offset + run.length;
     }
-    const end = Math.min(batch.endOffset, to);
-    yield* holeBetween(next, end, result.begin);
-    next = Math.max(next, end);
-    if (next >= to) return;
   }
-  yield* holeBetween(next, to, result.begin);
+  yield* holeBetween(next, to, begin);
 }
 
 /** Between two records: what retention has taken is lost, what never was or was compacted is not. */
@@ -139,14 +151,12 @@ function* holeBetween(from: number, to: number, begin: number): Generator<Gap> {
   if (to > border) yield { kind: "gap", from: border, to, reason: "absent" };
 }
 
-/** The records of the span, cut where an offset is missing. */
+/** The records, cut where an offset is missing. */
 function* runsOf(
   records: readonly KafkaRecord[],
-  { from, to }: Span,
   keepsTombstones: boolean,
 ): Generator<readonly KafkaRecord[]> {
-  const isWanted = ({ offset, value }: KafkaRecord): boolean =>
-    offset >= from && offset < to && (keepsTombstones || value !== null);
+  const isWanted = ({ value }: KafkaRecord): boolean => keepsTombstones || value !== null;
   let start = 0;
   for (let i = 0; i <= records.length; i++) {
     const record = records[i];
@@ -183,9 +193,12 @@ class AbortedFilter {
 
 /** The last of an aborted transaction. The key of a mark is its version and its kind. */
 async function isAbortMark(batch: RecordBatch): Promise<boolean> {
-  const [mark] = await batch.records();
-  const key = mark?.key;
-  return key !== undefined && key !== null && key.length >= 4 && key.readInt16BE(2) === ABORT;
+  const { firstOffset: from, endOffset: to } = batch;
+  for await (const [mark] of batch.records({ from, to })) {
+    const key = mark?.key;
+    return key !== undefined && key !== null && key.length >= 4 && key.readInt16BE(2) === ABORT;
+  }
+  return false;
 }
 
 const ABORT = 0;

@@ -109,6 +109,10 @@ export class KafkaSource implements Source {
           return abortable(this.#cluster.fetch(partition, offset), signal);
         },
         pause: () => clock.sleep(PAUSE_MS, signal),
+        turn: async () => {
+          await clock.yield();
+          signal.throwIfAborted();
+        },
         keepsTombstones: options.tombstones === "store",
         foundNothing: (offset) =>
           logger.warn(

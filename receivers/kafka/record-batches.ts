@@ -20,6 +20,18 @@ export interface KafkaRecord extends Message {
   readonly timestamp: number;
 }
 
+/** Offsets `[from, to)`. */
+export interface Span {
+  readonly from: number;
+  readonly to: number;
+}
+
+/**
+ * Records of a batch that are objects at a time: some KiB may unpack to millions of records, and these would not fit into
+ * memory.
+ */
+export const PIECE_RECORDS = 8_192;
+
 /** A batch before its records are looked at. */
 export interface RecordBatch {
   /** Offset of its first record when it was written. */
@@ -30,8 +42,13 @@ export interface RecordBatch {
   readonly isTransactional: boolean;
   /** Marks of transactions, no records. */
   readonly isControl: boolean;
-  /** In order. @throws KAFKA_CODEC_MISSING, KAFKA_FAILED */
-  records(): Promise<readonly KafkaRecord[]>;
+  /**
+   * Those of the span, in order. Each piece is what is left of {@link PIECE_RECORDS}, maybe nothing: whoever gives others
+   * their turn between two of them blocks nobody.
+   *
+   * @throws KAFKA_CODEC_MISSING, KAFKA_FAILED
+   */
+  records(span: Span): AsyncIterable<readonly KafkaRecord[]>;
 }
 
 const LENGTH_AT = 8;
@@ -126,59 +143,92 @@ function batchOf(bytes: Buffer, label: string): RecordBatch {
     producerId: bytes.readBigInt64BE(PRODUCER_AT),
     isTransactional: (attributes & IS_TRANSACTIONAL) !== 0,
     isControl: (attributes & IS_CONTROL) !== 0,
-    async records() {
+    async *records(span) {
       const packed = bytes.subarray(RECORDS_AT);
       const unpacked = await unpack(attributes & CODEC_MASK, packed);
-      return readRecords(unpacked, bytes, { attributes, label });
+      yield* piecesOf(new RecordReader(unpacked, bytes), span, label);
     },
   };
 }
 
-function readRecords(
-  unpacked: Buffer,
-  batch: Buffer,
-  { attributes, label }: { readonly attributes: number; readonly label: string },
-): readonly KafkaRecord[] {
-  const firstOffset = Number(batch.readBigInt64BE(0));
-  const firstTime = Number(batch.readBigInt64BE(FIRST_TIME_AT));
-  const appendTime =
-    (attributes & IS_APPEND_TIME) === 0 ? undefined : Number(batch.readBigInt64BE(LAST_TIME_AT));
-  const reader = new WireReader(unpacked);
-  const records: KafkaRecord[] = [];
-  try {
-    for (let left = batch.readInt32BE(COUNT_AT); left > 0; left--)
-      records.push(readRecord(reader, firstOffset, firstTime, appendTime));
-  } catch (cause) {
-    throw new HoldfastError(
-      "KAFKA_FAILED",
-      `${label}: the batch at offset ${firstOffset} ends in its record ${records.length}, it should have ${batch.readInt32BE(COUNT_AT)}`,
-      { cause },
-    );
+function* piecesOf(
+  reader: RecordReader,
+  span: Span,
+  label: string,
+): Generator<readonly KafkaRecord[]> {
+  while (reader.leftCount > 0 && reader.offset < span.to) {
+    let piece: readonly KafkaRecord[];
+    try {
+      piece = reader.nextPiece(span);
+    } catch (cause) {
+      const { firstOffset, count, leftCount } = reader;
+      throw new HoldfastError(
+        "KAFKA_FAILED",
+        `${label}: the batch at offset ${firstOffset} ends in its record ${count - leftCount}, it should have ${count}`,
+        { cause },
+      );
+    }
+    yield piece;
   }
-  return records;
 }
 
-/** Length, attributes, time and offset, both relative; key, value, headers. */
-function readRecord(
-  reader: WireReader,
-  firstOffset: number,
-  firstTime: number,
-  appendTime: number | undefined,
-): KafkaRecord {
-  reader.signed();
-  reader.skip(1);
-  const time = firstTime + reader.signed();
-  const offset = firstOffset + reader.signed();
-  const key = nullable(reader);
-  const value = nullable(reader);
-  const headers = readHeaders(reader);
-  return {
-    key,
-    value,
-    offset,
-    timestamp: appendTime ?? time,
-    ...(headers === undefined ? {} : { headers }),
-  };
+/** Goes through the unpacked records of a batch. */
+class RecordReader {
+  readonly firstOffset: number;
+  readonly count: number;
+  /** Records that were not read yet. */
+  leftCount: number;
+  /** Of the last one that was read. */
+  offset = -1;
+  readonly #firstTime: number;
+  readonly #appendTime: number | undefined;
+  readonly #reader: WireReader;
+
+  constructor(unpacked: Buffer, batch: Buffer) {
+    const isAppendTime = (batch.readInt16BE(ATTRIBUTES_AT) & IS_APPEND_TIME) !== 0;
+    this.firstOffset = Number(batch.readBigInt64BE(0));
+    this.count = batch.readInt32BE(COUNT_AT);
+    this.leftCount = this.count;
+    this.#firstTime = Number(batch.readBigInt64BE(FIRST_TIME_AT));
+    this.#appendTime = isAppendTime ? Number(batch.readBigInt64BE(LAST_TIME_AT)) : undefined;
+    this.#reader = new WireReader(unpacked);
+  }
+
+  /** What is of the span among the next ones. Past the end it throws a RangeError. */
+  nextPiece(span: Span): readonly KafkaRecord[] {
+    const piece: KafkaRecord[] = [];
+    for (let left = Math.min(PIECE_RECORDS, this.leftCount); left > 0; left--) {
+      const record = this.#next(span);
+      if (record !== undefined) piece.push(record);
+    }
+    return piece;
+  }
+
+  /** Undefined when it is not of the span. Its length; attributes, time and offset, both relative; key, value, headers. */
+  #next({ from, to }: Span): KafkaRecord | undefined {
+    const reader = this.#reader;
+    const length = reader.signed();
+    const leftBytes = reader.leftBytes - length;
+    reader.skip(1);
+    const time = this.#firstTime + reader.signed();
+    this.offset = this.firstOffset + reader.signed();
+    if (this.offset < from || this.offset >= to) {
+      reader.skip(reader.leftBytes - leftBytes);
+      this.leftCount--;
+      return undefined;
+    }
+    const key = nullable(reader);
+    const value = nullable(reader);
+    const headers = readHeaders(reader);
+    this.leftCount--;
+    return {
+      key,
+      value,
+      offset: this.offset,
+      timestamp: this.#appendTime ?? time,
+      ...(headers === undefined ? {} : { headers }),
+    };
+  }
 }
 
 function nullable(reader: WireReader): Buffer | null {

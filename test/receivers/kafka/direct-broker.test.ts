@@ -147,8 +147,11 @@ async function firstKeys(options: KafkaDirectOptions): Promise<readonly string[]
     assert.ok(partition !== undefined);
     const answer = await cluster.fetch(partition, 0);
     assert.ok(answer.kind === "fetched");
-    const records = await Promise.all(answer.batches.map((batch) => batch.records()));
-    return records.flat().map(({ key: bytes }) => String(bytes));
+    const keys: string[] = [];
+    for (const batch of answer.batches)
+      for await (const records of batch.records({ from: 0, to: answer.end }))
+        keys.push(...records.map(({ key }) => String(key)));
+    return keys;
   } finally {
     await cluster.close();
     await cluster.close();

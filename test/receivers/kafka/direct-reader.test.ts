@@ -21,6 +21,7 @@ interface Read {
   readonly keepsTombstones?: boolean;
   readonly fetch: (offset: number) => FetchResult;
   readonly foundNothing?: (offset: number) => void;
+  readonly turn?: () => Promise<void>;
 }
 
 async function read({ fetch, ...range }: Read): Promise<readonly Piece[]> {
@@ -29,6 +30,7 @@ async function read({ fetch, ...range }: Read): Promise<readonly Piece[]> {
     label: "orders",
     keepsTombstones: true,
     foundNothing: () => undefined,
+    turn: () => Promise.resolve(),
     ...range,
     fetch: async (offset) => fetch(offset),
     pause: () => Promise.resolve(),
@@ -205,6 +207,15 @@ test("kafka direct reader: nothing at all counts as compacted only after many tr
   assert.deepEqual(await readAfter(EMPTY_TRIES), [["absent", "absent"], [0]]);
 });
 
+test("kafka direct reader: others get their turn between the pieces of a batch, wanted or not", async () => {
+  const log = new ScriptedLog([{ kind: "batch", producer: 0, kept: [true, true, true, true] }]);
+  let turnCount = 0;
+  const fetch = (offset: number): FetchResult => log.fetch(offset, 1);
+  const turn = async (): Promise<void> => void turnCount++;
+  assert.deepEqual(linesOf(await read({ from: 2, to: 4, fetch, turn }), 2), ["value 2", "value 3"]);
+  assert.equal(turnCount, 1);
+});
+
 test("kafka direct reader: nothing is unpacked that is not wanted", async () => {
   const log = new ScriptedLog([
     { kind: "batch", producer: 0, kept: [true] },
@@ -212,7 +223,9 @@ test("kafka direct reader: nothing is unpacked that is not wanted", async () => 
   ]);
   const refuse = (batch: RecordBatch): RecordBatch => ({
     ...batch,
-    records: () => Promise.reject(new Error(`unpacked ${batch.firstOffset}`)),
+    records: () => {
+      throw new Error(`unpacked ${batch.firstOffset}`);
+    },
   });
   const answer = log.fetch(0, 9);
   assert.ok(answer.kind === "fetched");

@@ -79,16 +79,16 @@ function batchAt(firstOffset: number, endOffset: number): RecordBatch {
     producerId: -1n,
     isTransactional: false,
     isControl: false,
-    records: () =>
-      Promise.resolve(
-        Array.from({ length: endOffset - firstOffset }, (_, i) => ({
-          offset: firstOffset + i,
-          timestamp: (firstOffset + i) % 2 === 0 ? 1_000 + i : -1,
-          key: Buffer.from("key"),
-          value: firstOffset + i === 3 ? null : Buffer.from("ten bytes!"),
-          headers: { unit: Buffer.from("C") },
-        })),
-      ),
+    records: async function* piecesOf({ from, to }) {
+      const records = Array.from({ length: endOffset - firstOffset }, (_, i) => ({
+        offset: firstOffset + i,
+        timestamp: (firstOffset + i) % 2 === 0 ? 1_000 + i : -1,
+        key: Buffer.from("key"),
+        value: firstOffset + i === 3 ? null : Buffer.from("ten bytes!"),
+        headers: { unit: Buffer.from("C") },
+      }));
+      yield records.filter(({ offset }) => offset >= from && offset < to);
+    },
   };
 }
 

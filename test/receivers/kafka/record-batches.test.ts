@@ -10,6 +10,8 @@ import { registerCodecs } from "../../../receivers/kafka/codecs.ts";
 import { crc32c } from "../../../receivers/kafka/crc32c.ts";
 import {
   batchesOf as batchesWith,
+  type KafkaRecord,
+  PIECE_RECORDS,
   type RecordBatch,
 } from "../../../receivers/kafka/record-batches.ts";
 import { manyRuns } from "../../support/runs.ts";
@@ -60,6 +62,19 @@ function batchesOf(bytes: Buffer): readonly RecordBatch[] {
   return batchesWith(bytes, "orders-0");
 }
 
+async function recordsOf(
+  batch: RecordBatch | undefined,
+  span = { from: 0, to: Number.MAX_SAFE_INTEGER },
+): Promise<readonly KafkaRecord[]> {
+  assert.ok(batch !== undefined);
+  const records: KafkaRecord[] = [];
+  for await (const piece of batch.records(span)) {
+    assert.ok(piece.length <= PIECE_RECORDS, `${piece.length} records at a time`);
+    for (const record of piece) records.push(record);
+  }
+  return records;
+}
+
 /** The same with its checksum made right. */
 function sealed(batch: Buffer): Buffer {
   batch.writeUInt32BE(crc32c(batch.subarray(21)), 17);
@@ -97,7 +112,7 @@ test("kafka batches: what a producer wrote is read, packed or not, at any offset
       assert.deepEqual(rest, []);
       assert.equal(batch?.firstOffset, firstOffset);
       assert.equal(batch.endOffset, firstOffset + records.length);
-      const read = await batch.records();
+      const read = await recordsOf(batch);
       assert.deepEqual(
         read.map(({ headers, ...record }) => ({ ...record, headers: textsOf(headers) })),
         records.map(({ headers, ...record }, i) => ({
@@ -148,7 +163,7 @@ test("kafka batches: the broker's time stands for all records of a batch where t
   bytes.writeInt16BE(bytes.readInt16BE(21) | 0x08, 21);
   const [batch] = batchesOf(sealed(bytes));
   assert.deepEqual(
-    (await batch?.records())?.map(({ timestamp }) => timestamp),
+    (await recordsOf(batch)).map(({ timestamp }) => timestamp),
     [9, 9],
   );
 });
@@ -165,19 +180,19 @@ test("kafka batches: what is damaged, of an old format or of an unknown codec sa
   assert.throws(() => batchesOf(short), { code: "KAFKA_FAILED", message: /and 0 bytes/ });
   const tooMany = Buffer.from(good);
   tooMany.writeInt32BE(2, 57);
-  await assert.rejects(async () => batchesOf(sealed(tooMany))[0]?.records(), {
+  await assert.rejects(recordsOf(batchesOf(sealed(tooMany))[0]), {
     code: "KAFKA_FAILED",
     message: /ends in its record 1, it should have 2/,
   });
   const strange = Buffer.from(good);
   strange.writeInt16BE(7, 21);
-  await assert.rejects(async () => batchesOf(sealed(strange))[0]?.records(), {
+  await assert.rejects(recordsOf(batchesOf(sealed(strange))[0]), {
     code: "KAFKA_FAILED",
     message: /codec 7/,
   });
   const torn = Buffer.from(good);
   torn.writeInt16BE(1, 21);
-  await assert.rejects(async () => batchesOf(sealed(torn))[0]?.records(), { code: "KAFKA_FAILED" });
+  await assert.rejects(recordsOf(batchesOf(sealed(torn))[0]), { code: "KAFKA_FAILED" });
 });
 
 test("kafka batches: a changed bit is found, and what lies before it is read", async () => {
@@ -203,18 +218,30 @@ test("kafka batches: a changed bit is found, and what lies before it is read", a
   );
 });
 
-test("kafka batches: half a million records in one batch are no more than that", async () => {
+test("kafka batches: of half a million records in one batch few are in memory at a time, and only those of the span", async () => {
   const count = 500_000;
   const head = await batchBytes([
     { key: null, value: Buffer.from("x"), timestamp: 0, headers: {} },
   ]);
-  const one = head.subarray(61);
-  // The offsets are all the same: nothing but their number is looked at here.
-  const packed = gzipSync(Buffer.concat(Array.from({ length: count }, () => one)));
+  const record = (offset: number): Buffer =>
+    encodeRecord({ key: null, value: "x", headers: {}, offsetDelta: offset, timestampDelta: 0 })
+      .buffer;
+  const packed = gzipSync(Buffer.concat(Array.from({ length: count }, (_, i) => record(i))));
   const bytes = Buffer.concat([head.subarray(0, 61), packed]);
   bytes.writeInt32BE(bytes.length - 12, 8);
   bytes.writeInt16BE(1, 21);
+  bytes.writeInt32BE(count - 1, 23);
   bytes.writeInt32BE(count, 57);
   registerCodecs();
-  assert.equal((await batchesOf(sealed(bytes))[0]?.records())?.length, count);
+  const [batch] = batchesOf(sealed(bytes));
+  assert.equal((await recordsOf(batch)).length, count);
+  for (const [from, to] of [
+    [0, 1],
+    [8_190, 8_195],
+    [250_000, 270_000],
+    [count - 3, count],
+  ] as const) {
+    const offsets = (await recordsOf(batch, { from, to })).map(({ offset }) => offset);
+    assert.deepEqual([offsets[0], offsets.at(-1), offsets.length], [from, to - 1, to - from]);
+  }
 });

@@ -5,7 +5,7 @@
 import fc from "fast-check";
 import type { FetchResult } from "../../../receivers/kafka/direct-reader.ts";
 import type { AbortedTransaction } from "../../../receivers/kafka/fetch.ts";
-import type { KafkaRecord, RecordBatch } from "../../../receivers/kafka/record-batches.ts";
+import type { KafkaRecord, RecordBatch, Span } from "../../../receivers/kafka/record-batches.ts";
 
 /** What happens to a partition, in order. */
 export type Step =
@@ -128,9 +128,18 @@ export class ScriptedLog {
       producerId: BigInt(id === 0 ? -1 : id),
       isTransactional: id !== 0,
       isControl: batch.isControl,
-      records: () => Promise.resolve(batch.records),
+      records: (span) => piecesOf(batch.records, span),
     });
   }
+}
+
+/** As a batch gives them, two at a time. */
+async function* piecesOf(
+  records: readonly KafkaRecord[],
+  { from, to }: Span,
+): AsyncGenerator<readonly KafkaRecord[]> {
+  for (let i = 0; i < records.length; i += 2)
+    yield records.slice(i, i + 2).filter(({ offset }) => offset >= from && offset < to);
 }
 
 /** Its key looks like the mark of an aborted transaction, and is none. */
