@@ -34,6 +34,8 @@ export class KafkaSource implements Source {
   #ends: Ends = new Map();
   /** Ends of partitions that are no more, with offsets that were not planned when they went: what is left is planned as a gap. */
   readonly #gone = new Map<string, number>();
+  /** What was said to be there: somebody may wait until it is read. */
+  #told: Offsets = {};
   #refreshedMs = -Infinity;
   #turn = 0;
 
@@ -57,7 +59,8 @@ export class KafkaSource implements Source {
   async latest(signal: AbortSignal): Promise<Offsets> {
     const ends = await abortable(this.#askEnds(), signal);
     // One without records has nothing to reach, and begins at its oldest offset in any case.
-    return Object.fromEntries([...ends].filter(([key, end]) => end > this.#beginOf(key)));
+    this.#told = Object.fromEntries([...ends].filter(([key, end]) => end > this.#beginOf(key)));
+    return this.#told;
   }
 
   async oldest(signal: AbortSignal): Promise<Offsets> {
@@ -66,7 +69,7 @@ export class KafkaSource implements Source {
   }
 
   async bounded(from: Offsets, bounds: BatchBounds, signal: AbortSignal): Promise<Offsets> {
-    const ends = await abortable(this.#endsFor(from), signal);
+    const ends = await abortable(this.#endsFor(from, this.#told), signal);
     for (const [key, end] of this.#gone) if (this.#startOf(from, key) >= end) this.#forget(key);
     const starts = new Map([...ends.keys()].map((key) => [key, this.#startOf(from, key)]));
     const available = new Map(
@@ -81,7 +84,7 @@ export class KafkaSource implements Source {
   async waitFor(from: Offsets, signal: AbortSignal): Promise<void> {
     for (;;) {
       const ends = await abortable(this.#endsFor(from), signal);
-      if ([...ends].some(([key, end]) => end > this.#startOf(from, key))) return;
+      if (this.#hasMore(from, ends)) return;
       await this.#context.clock.sleep(this.#context.options.pollMs, signal);
     }
   }
@@ -153,18 +156,31 @@ export class KafkaSource implements Source {
     return from[key] ?? this.#beginOf(key);
   }
 
-  /** Ends that none of these offsets lies behind. @throws KAFKA_TOPIC_RESET */
-  async #endsFor(from: Offsets): Promise<Ends> {
+  /**
+   * Ends that none of these offsets lies behind; nor of those that were told, when nothing else is left.
+   *
+   * @throws KAFKA_TOPIC_RESET
+   */
+  async #endsFor(from: Offsets, told: Offsets = {}): Promise<Ends> {
     for (let tries = 1; ; tries++) {
       const ends = await this.#askEnds();
-      const early = [...ends].find(([key, end]) => end < (from[key] ?? 0));
+      const wanted = this.#hasMore(from, ends) ? from : furthest(from, told);
+      const early = [...ends].find(([key, end]) => end < (wanted[key] ?? 0));
       if (early === undefined) return ends;
       const [key, end] = early;
-      const next = from[key] ?? 0;
+      const planned = wanted[key] ?? 0;
       if (tries === READ_TRIES)
-        throw resetError(`${this.#label}: ${key}`, { planned: next, end, next });
+        throw resetError(`${this.#label}: ${key}`, {
+          planned,
+          end,
+          next: this.#startOf(from, key),
+        });
       await this.#context.clock.sleep(PAUSE_MS, this.#context.signal);
     }
+  }
+
+  #hasMore(from: Offsets, ends: Ends): boolean {
+    return [...ends].some(([key, end]) => end > this.#startOf(from, key));
   }
 
   async #askEnds(): Promise<Ends> {
@@ -256,6 +272,12 @@ export class KafkaSource implements Source {
       },
     };
   }
+}
+
+/** The further offset of each. */
+function furthest(some: Offsets, others: Offsets): Offsets {
+  const both = [...Object.entries(some), ...Object.entries(others)];
+  return Object.fromEntries(both.toSorted(([, a], [, b]) => a - b));
 }
 
 /** Of its values. */

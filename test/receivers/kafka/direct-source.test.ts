@@ -218,6 +218,30 @@ test("kafka direct source: an end before what is committed is asked for again, t
   await source.waitFor(from, never);
 });
 
+test("kafka direct source: an end before what was told to be there is asked for again, then it is KAFKA_TOPIC_RESET", async () => {
+  const cluster = new FakeCluster();
+  const [first] = cluster.kept;
+  assert.ok(first !== undefined);
+  first.end = 10;
+  const source = await sourceOf(cluster);
+  // Where a finite trigger ends: it would ask for ever for what is no more.
+  assert.deepEqual(await source.latest(never), { [p0.key]: 10 });
+  first.end = 6;
+  assert.deepEqual(await source.bounded({ [p0.key]: 3 }, BOUNDS, never), { [p0.key]: 6 });
+  const from = { [p0.key]: 6 };
+  await assert.rejects(source.bounded(from, BOUNDS, never), {
+    code: "KAFKA_TOPIC_RESET",
+    message: /up to offset 10 and read up to 6, now it ends at 6/,
+  });
+  const before = cluster.askedCount;
+  cluster.asked = (count) => {
+    if (count === before + 3) first.end = 10;
+  };
+  assert.deepEqual(await source.bounded(from, BOUNDS, never), { [p0.key]: 10 });
+  // What is behind it is no longer looked at.
+  assert.deepEqual(await source.bounded({ [p0.key]: 10 }, BOUNDS, never), {});
+});
+
 test("kafka direct source: blocks are of the source and the partition, and records keep their offsets", async () => {
   const cluster = new FakeCluster();
   Object.assign(cluster.kept[0] ?? {}, { begin: 1, end: 6 });
