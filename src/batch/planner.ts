@@ -9,12 +9,12 @@ export function startOf(ends: Offsets, oldest: Offsets): Offsets {
   return { ...oldest, ...ends };
 }
 
-/** Ranges of one source; partitions with nothing new are left out. */
+/** Ranges of one source; partitions with nothing new are left out, and those of which the start is not known yet. */
 export function rangesOf(source: string, from: Offsets, to: Offsets): Ranges {
   const ranges: Record<string, readonly [number, number]> = {};
   for (const [partition, end] of Object.entries(to)) {
-    const start = from[partition] ?? 0;
-    if (end > start) ranges[partition] = [start, end];
+    const start = from[partition];
+    if (start !== undefined && end > start) ranges[partition] = [start, end];
   }
   return Object.keys(ranges).length === 0 ? {} : { [source]: ranges };
 }

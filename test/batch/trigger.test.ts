@@ -40,6 +40,11 @@ test("planner: ranges are half open, and partitions without news are left out", 
   equal(reaches({ "0": 5 }, { "0": 5, "1": 1 }), false);
 });
 
+test("planner: a partition that was found only when the batch was bounded comes with the next one", () => {
+  // Where it begins is not known here: from 0 its first batch would have a gap that never was.
+  deepEqual(rangesOf("log", { "0": 5 }, { "0": 6, "1": 7 }), { log: { "0": [5, 6] } });
+});
+
 test("planner: nothing new is no plan", () => {
   const identity = {
     pipeline: "p",
