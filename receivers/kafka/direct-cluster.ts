@@ -100,7 +100,7 @@ export class KafkaCluster implements DirectCluster {
   async partitions(): Promise<readonly KeyedPartition[]> {
     const { topics } = this.#parts.options;
     return await this.#asked(async () => {
-      await this.#cluster.refreshMetadata();
+      await this.#refresh();
       const ids = await topicIds(this.#cluster, topics);
       return topics.flatMap((topic) => {
         const id = ids.get(topic);
@@ -146,7 +146,7 @@ export class KafkaCluster implements DirectCluster {
       if (goneCount === GONE_TRIES) return { kind: "gone" };
       if (tries === LEADER_TRIES) throw this.#refused(partition, answer.errorCode);
       await this.#parts.clock.sleep(LEADER_WAIT_MS, this.#parts.signal);
-      await this.#asked(() => this.#cluster.refreshMetadata());
+      await this.#asked(() => this.#refresh());
     }
   }
 
@@ -211,6 +211,16 @@ export class KafkaCluster implements DirectCluster {
     );
   }
 
+  /** Looks at the topics of the options again. Another one, of an old plan, would fail it when it is no more. */
+  async #refresh(): Promise<void> {
+    const { topics } = this.#parts.options;
+    // Kafkajs declares it private, and never forgets a topic itself.
+    const known: unknown = "targetTopics" in this.#cluster ? this.#cluster.targetTopics : undefined;
+    if (known instanceof Set)
+      for (const topic of known) if (!topics.includes(topic)) known.delete(topic);
+    await this.#cluster.refreshMetadata();
+  }
+
   /** Does it, with our codes; while leaders move again and again. */
   async #asked<T>(work: () => Promise<T>): Promise<T> {
     const { label, clock, signal } = this.#parts;
@@ -223,7 +233,7 @@ export class KafkaCluster implements DirectCluster {
       }
       await clock.sleep(LEADER_WAIT_MS, signal);
       // What is wrong with it shows when the work is done again.
-      await this.#cluster.refreshMetadata().catch(() => undefined);
+      await this.#refresh().catch(() => undefined);
     }
   }
 

@@ -46,6 +46,8 @@ class FakeKafka {
   topicId: string = OLD;
   refreshCount = 0;
   fetchCount = 0;
+  /** Topics that are no more. */
+  readonly deleted: string[] = [];
   sleptMs = 0;
   /** The last time that was set on the clock, which is over at once. */
   afterMs = 0;
@@ -89,12 +91,19 @@ class FakeKafka {
   }
 
   #cluster(): Partial<Cluster> {
+    const targetTopics = new Set(["orders"]);
     const range = { minVersion: 0, maxVersion: 13 };
     const broker = { versions: { 1: range, 3: range }, connectionPool: this.#sender() };
-    return {
+    const cluster: Partial<Cluster> = {
       getNodeIds: () => [1],
-      addTargetTopic: () => Promise.resolve(),
-      refreshMetadata: async () => void this.refreshCount++,
+      addTargetTopic: async (topic) => void targetTopics.add(topic),
+      refreshMetadata: async () => {
+        this.refreshCount++;
+        const type = "UNKNOWN_TOPIC_OR_PARTITION";
+        for (const topic of this.deleted)
+          if (targetTopics.has(topic)) throw Object.assign(new Error(topic), { type });
+      },
+      findTopicPartitionMetadata: () => [{ partitionId: 0 }] as never,
       findLeaderForPartitions: () => ({ 1: [0] }),
       findBroker: () => Promise.resolve(broker as never),
       fetchTopicsOffset: async ([topic]) => {
@@ -104,6 +113,8 @@ class FakeKafka {
         return [{ topic: "orders", partitions: [{ partition: 0, offset }] }] as never;
       },
     };
+    // kafkajs declares neither this nor that it is there.
+    return Object.assign(cluster, { targetTopics });
   }
 
   #sender(): RequestSender {
@@ -155,6 +166,19 @@ for (const [title, answer, code, tries] of [
     await assert.rejects(fake.cluster.fetch(partition, 16), { code, message: /orders-0.*error/ });
     assert.equal(fake.fetchCount, tries);
   });
+
+test("kafka direct cluster: a topic that only an old plan names may go when the plan is read", async () => {
+  const fake = new FakeKafka(0);
+  await fake.cluster.fetch(keyed("left", 0, OLD), 16);
+  fake.deleted.push("left");
+  assert.deepEqual(await fake.cluster.partitions(), [partition]);
+  assert.equal(fake.refreshCount, 1);
+  // And while others are asked again.
+  await fake.cluster.fetch(keyed("left", 0, OLD), 16);
+  fake.answers.unshift(6);
+  await fake.cluster.fetch(partition, 16);
+  assert.equal(fake.refreshCount, 2);
+});
 
 test("kafka direct cluster: an offset that is none of the partition's brings its begin and its end", async () => {
   const fake = new FakeKafka(1);
