@@ -204,6 +204,14 @@ export class KafkaCluster implements DirectCluster {
 
   #refused({ topic, partition }: KeyedPartition, errorCode: number): HoldfastError {
     const code = codeFor(errorCode);
+    if (errorCode === 0)
+      return new HoldfastError(
+        code,
+        `${this.#parts.label}: ${keyOf({ topic, partition })}: a broker has answered ${LEADER_TRIES} times without the partition, as it does beyond a quota`,
+        {
+          fix: "raise the quota consumer_byte_rate of this client: what it allows in ten seconds has to take the longest batch",
+        },
+      );
     return new HoldfastError(
       code,
       `${this.#parts.label}: ${keyOf({ topic, partition })} cannot be read, error ${errorCode} of the protocol`,

@@ -167,6 +167,16 @@ for (const [title, answer, code, tries] of [
     assert.equal(fake.fetchCount, tries);
   });
 
+test("kafka direct cluster: a quota that lets no batch through is told as what it is", async () => {
+  const fake = new FakeKafka("limited");
+  await assert.rejects(fake.cluster.fetch(partition, 16), {
+    code: "KAFKA_FAILED",
+    message:
+      /orders-0: a broker has answered 25 times without the partition, as it does beyond a quota/,
+  });
+  assert.equal(fake.fetchCount, LEADER_TRIES);
+});
+
 test("kafka direct cluster: a topic that only an old plan names may go when the plan is read", async () => {
   const fake = new FakeKafka(0);
   await fake.cluster.fetch(keyed("left", 0, OLD), 16);
