@@ -27,7 +27,8 @@ export interface DirectCluster {
     partitions: readonly KeyedPartition[],
     at: "begin" | "end",
   ): Promise<ReadonlyMap<string, number>>;
-  fetch(partition: KeyedPartition, offset: number): Promise<FetchResult>;
+  /** At most so many bytes from an offset on, and no more than the options allow; one batch is given whatever its length is. */
+  fetch(partition: KeyedPartition, offset: number, bytesMax: number): Promise<FetchResult>;
   /** Ends every connection. May be called twice; never rejects. */
   close(): Promise<void>;
 }
@@ -136,10 +137,10 @@ export class KafkaCluster implements DirectCluster {
     return found;
   }
 
-  async fetch(partition: KeyedPartition, offset: number): Promise<FetchResult> {
+  async fetch(partition: KeyedPartition, offset: number, bytesMax: number): Promise<FetchResult> {
     let goneCount = 0;
     for (let tries = 1; ; tries++) {
-      const answer = await this.#fetchOnce(partition, offset);
+      const answer = await this.#fetchOnce(partition, offset, bytesMax);
       const result = await this.#resultOf(partition, answer);
       if (result !== undefined) return result;
       if (UNKNOWN_CODES.has(answer.errorCode) && (await this.#isAnother(partition))) goneCount++;
@@ -155,7 +156,11 @@ export class KafkaCluster implements DirectCluster {
     return this.#closing;
   }
 
-  async #fetchOnce(partition: KeyedPartition, offset: number): Promise<FetchAnswer> {
+  async #fetchOnce(
+    partition: KeyedPartition,
+    offset: number,
+    bytesMax: number,
+  ): Promise<FetchAnswer> {
     const { label, options } = this.#parts;
     const { topic, partition: number, topicId } = partition;
     return await this.#asked(async () => {
@@ -171,7 +176,7 @@ export class KafkaCluster implements DirectCluster {
         topicId,
         partition: number,
         offset,
-        bytesMax: fetchBytesMax,
+        bytesMax: Math.min(bytesMax, fetchBytesMax),
         readUncommitted,
       });
     });

@@ -4,6 +4,11 @@
 
 /** Assumed of records before any was read. */
 const BYTES_FIRST = 1_024;
+/** Of a record beside its value, about; and what a fetch asks for beyond what is expected, so that few need another one. */
+const FRAME_BYTES = 64;
+const FETCH_FACTOR = 2;
+/** A fetch asks for so much in any case: its cost is the round trip. */
+const FETCH_BYTES_MIN = 65_536;
 /** Of a new measure in the mean. */
 const WEIGHT = 0.2;
 
@@ -21,6 +26,12 @@ export class MeanBytes {
     const measured = bytes / offsetCount;
     this.#mean =
       this.#mean === undefined ? measured : this.#mean + WEIGHT * (measured - this.#mean);
+  }
+
+  /** What to fetch of so many offsets: a range is often far shorter than a fetch may be, and what lies behind it is thrown away. */
+  fetchBytes(offsetCount: number): number {
+    const expected = offsetCount * (this.perOffset + FRAME_BYTES) * FETCH_FACTOR;
+    return Math.max(FETCH_BYTES_MIN, Math.ceil(expected));
   }
 
   /** Offsets that stay within both bounds; 1 at least. */

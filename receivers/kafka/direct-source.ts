@@ -109,7 +109,8 @@ export class KafkaSource implements Source {
         to: range.to,
         fetch: (offset) => {
           signal.throwIfAborted();
-          return abortable(this.#cluster.fetch(partition, offset), signal);
+          const bytesMax = this.#mean.fetchBytes(range.to - offset);
+          return abortable(this.#cluster.fetch(partition, offset, bytesMax), signal);
         },
         pause: () => clock.sleep(PAUSE_MS, signal),
         turn: async () => {

@@ -145,7 +145,7 @@ async function firstKeys(options: KafkaDirectOptions): Promise<readonly string[]
     await cluster.connect();
     const [partition] = await cluster.partitions();
     assert.ok(partition !== undefined);
-    const answer = await cluster.fetch(partition, 0);
+    const answer = await cluster.fetch(partition, 0, 1_048_576);
     assert.ok(answer.kind === "fetched");
     const keys: string[] = [];
     for (const batch of answer.batches)

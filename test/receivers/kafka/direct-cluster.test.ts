@@ -141,7 +141,7 @@ for (const [title, answers] of [
 ] as const)
   test(`kafka direct cluster: ${title} is asked again`, async () => {
     const fake = new FakeKafka(...answers);
-    const result = await fake.cluster.fetch(partition, 16);
+    const result = await fake.cluster.fetch(partition, 16, 1_024);
     assert.deepEqual(result.kind === "fetched" && [result.begin, result.end], [16, 32]);
     assert.equal(fake.fetchCount, answers.length);
     assert.equal(fake.refreshCount, answers.length - 1);
@@ -151,7 +151,7 @@ for (const [title, answers] of [
 test("kafka direct cluster: a partition counts as gone when another id was seen again and again", async () => {
   const fake = new FakeKafka(100);
   fake.topicId = NEW;
-  assert.deepEqual(await fake.cluster.fetch(partition, 16), { kind: "gone" });
+  assert.deepEqual(await fake.cluster.fetch(partition, 16, 1_024), { kind: "gone" });
   assert.equal(fake.fetchCount, GONE_TRIES);
 });
 
@@ -163,13 +163,16 @@ for (const [title, answer, code, tries] of [
 ] as const)
   test(`kafka direct cluster: ${title} is ${code}`, async () => {
     const fake = new FakeKafka(answer);
-    await assert.rejects(fake.cluster.fetch(partition, 16), { code, message: /orders-0.*error/ });
+    await assert.rejects(fake.cluster.fetch(partition, 16, 1_024), {
+      code,
+      message: /orders-0.*error/,
+    });
     assert.equal(fake.fetchCount, tries);
   });
 
 test("kafka direct cluster: a quota that lets no batch through is told as what it is", async () => {
   const fake = new FakeKafka("limited");
-  await assert.rejects(fake.cluster.fetch(partition, 16), {
+  await assert.rejects(fake.cluster.fetch(partition, 16, 1_024), {
     code: "KAFKA_FAILED",
     message:
       /orders-0: a broker has answered 25 times without the partition, as it does beyond a quota/,
@@ -179,21 +182,21 @@ test("kafka direct cluster: a quota that lets no batch through is told as what i
 
 test("kafka direct cluster: a topic that only an old plan names may go when the plan is read", async () => {
   const fake = new FakeKafka(0);
-  await fake.cluster.fetch(keyed("left", 0, OLD), 16);
+  await fake.cluster.fetch(keyed("left", 0, OLD), 16, 1_024);
   fake.deleted.push("left");
   assert.deepEqual(await fake.cluster.partitions(), [partition]);
   assert.equal(fake.refreshCount, 1);
   // And while others are asked again.
-  await fake.cluster.fetch(keyed("left", 0, OLD), 16);
+  await fake.cluster.fetch(keyed("left", 0, OLD), 16, 1_024);
   fake.answers.unshift(6);
-  await fake.cluster.fetch(partition, 16);
+  await fake.cluster.fetch(partition, 16, 1_024);
   assert.equal(fake.refreshCount, 2);
 });
 
 test("kafka direct cluster: an offset that is none of the partition's brings its begin and its end", async () => {
   const fake = new FakeKafka(1);
   const outside = { kind: "outside", begin: 16, end: 32 };
-  assert.deepEqual(await fake.cluster.fetch(partition, 3), outside);
+  assert.deepEqual(await fake.cluster.fetch(partition, 3, 1_024), outside);
 });
 
 test("kafka direct cluster: offsets are left out when the id is another one behind them", async () => {

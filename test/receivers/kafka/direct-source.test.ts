@@ -41,6 +41,8 @@ class FakeCluster implements DirectCluster {
   asked: (count: number) => void = () => undefined;
   askedCount = 0;
   closeCount = 0;
+  /** What the last fetch asked for. */
+  fetchedBytesMax = 0;
 
   partitions(): Promise<readonly KeyedPartition[]> {
     return Promise.resolve(this.kept.map(({ partition }) => partition));
@@ -57,7 +59,8 @@ class FakeCluster implements DirectCluster {
     return Promise.resolve(new Map(kept.map((each) => [each.partition.key, each[at]])));
   }
 
-  fetch({ key }: KeyedPartition, offset: number): Promise<FetchResult> {
+  fetch({ key }: KeyedPartition, offset: number, bytesMax: number): Promise<FetchResult> {
+    this.fetchedBytesMax = bytesMax;
     const found = this.kept.find(({ partition }) => partition.key === key);
     if (found === undefined) return Promise.resolve({ kind: "gone" });
     const { begin, end } = found;
@@ -156,6 +159,22 @@ test("kafka direct source: bytesMax goes by the records that were read", async (
   assert.deepEqual(await source.bounded({}, bounds, never), { [p0.key]: 10 });
   await itemsOf(source, { partition: p0.key, from: 100, to: 1_100 });
   assert.deepEqual(await source.bounded({}, bounds, never), { [p0.key]: 1_024 });
+});
+
+test("kafka direct source: a fetch asks for about what its range has", async () => {
+  const cluster = new FakeCluster();
+  Object.assign(cluster.kept[0] ?? {}, { end: 100_000 });
+  const source = await sourceOf(cluster);
+  const asked = async (from: number, to: number): Promise<number> => {
+    await itemsOf(source, { partition: p0.key, from, to });
+    return cluster.fetchedBytesMax;
+  };
+  // Nothing was read yet: each counts a KiB, and its frame.
+  assert.equal(await asked(0, 1_000), 1_000 * (1_024 + 64) * 2);
+  // Ten bytes each.
+  const bytes = await asked(1_000, 21_000);
+  assert.ok(bytes > 20_000 * 74 && bytes < 20_000 * 74 * 2.1, `${bytes}`);
+  assert.equal(await asked(21_000, 21_001), 65_536);
 });
 
 test("kafka direct source: waits until something lies beyond, also in a partition that is new", async () => {
