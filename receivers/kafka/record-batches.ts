@@ -8,7 +8,7 @@
  * kafkajs leaves out what a batch says of itself, and that is the only thing that tells what compaction took from a
  * batch's end; it also cannot take batches of very many records.
  */
-import { HoldfastError } from "../../src/errors.ts";
+import { type Code, HoldfastError, toError } from "../../src/errors.ts";
 import type { FetchedHeaders, HeaderValue, Message } from "./block-writer.ts";
 import { unpack } from "./codecs.ts";
 import { crc32c } from "./crc32c.ts";
@@ -98,6 +98,8 @@ export function batchesOf(bytes: Buffer, label: string): readonly RecordBatch[] 
   return batches;
 }
 
+const DUMP = "`kafka-dump-log.sh --deep-iteration --files` reads a segment";
+
 interface Fault {
   readonly what: string;
   readonly fix: string;
@@ -119,7 +121,7 @@ function checksumFault(batch: Buffer): Fault | undefined {
   if (found === written) return undefined;
   return {
     what: `has checksum ${hex(found)} and was written with ${hex(written)}: bytes of it have changed`,
-    fix: "look at the broker's disk, `kafka-dump-log.sh --deep-iteration --files` reads a segment; another replica may have the batch whole",
+    fix: `look at the broker's disk, ${DUMP}; another replica may have the batch whole`,
   };
 }
 
@@ -127,6 +129,16 @@ function faultyBatch(label: string, batch: Buffer, { what, fix }: Fault): Holdfa
   const firstOffset = batch.readBigInt64BE(0);
   return new HoldfastError("KAFKA_FAILED", `${label}: the batch at offset ${firstOffset} ${what}`, {
     fix,
+  });
+}
+
+/** Why it cannot be unpacked, and where it is. */
+function packedBatch(label: string, firstOffset: number, cause: Error): HoldfastError {
+  const code: Code = cause instanceof HoldfastError ? cause.code : "KAFKA_FAILED";
+  const fix = cause instanceof HoldfastError ? cause.fix : "";
+  return new HoldfastError(code, `${label}: the batch at offset ${firstOffset}: ${cause.message}`, {
+    cause,
+    fix: fix === "" ? DUMP : fix,
   });
 }
 
@@ -145,7 +157,9 @@ function batchOf(bytes: Buffer, label: string): RecordBatch {
     isControl: (attributes & IS_CONTROL) !== 0,
     async *records(span) {
       const packed = bytes.subarray(RECORDS_AT);
-      const unpacked = await unpack(attributes & CODEC_MASK, packed);
+      const unpacked = await unpack(attributes & CODEC_MASK, packed).catch((cause: unknown) => {
+        throw packedBatch(label, firstOffset, toError(cause));
+      });
       yield* piecesOf(new RecordReader(unpacked, bytes), span, label);
     },
   };

@@ -188,11 +188,15 @@ test("kafka batches: what is damaged, of an old format or of an unknown codec sa
   strange.writeInt16BE(7, 21);
   await assert.rejects(recordsOf(batchesOf(sealed(strange))[0]), {
     code: "KAFKA_FAILED",
-    message: /codec 7/,
+    message: /^orders-0: the batch at offset 41: .*codec 7/,
   });
   const torn = Buffer.from(good);
   torn.writeInt16BE(1, 21);
-  await assert.rejects(recordsOf(batchesOf(sealed(torn))[0]), { code: "KAFKA_FAILED" });
+  await assert.rejects(recordsOf(batchesOf(sealed(torn))[0]), {
+    code: "KAFKA_FAILED",
+    message: /^orders-0: the batch at offset 41: .* gzip cannot be unpacked/,
+    fix: /kafka-dump-log/,
+  });
 });
 
 test("kafka batches: a changed bit is found, and what lies before it is read", async () => {
