@@ -108,6 +108,11 @@ export class BlockWriter {
     };
   }
 
+  /** What its buffers take: they grow to the longest block, and stay. */
+  get heldBytes(): number {
+    return this.#values.bytes.length + this.#keys.bytes.length + this.#headers.bytes.length;
+  }
+
   #clear(): void {
     this.#count = 0;
     this.#hasTimestamps = false;

@@ -5,7 +5,7 @@ import type { Offsets } from "../../src/contract/log.ts";
 import type { StoredBlock } from "../../src/contract/record.ts";
 import type { BatchBounds, Source, SourceContext, SourceItem } from "../../src/contract/source.ts";
 import { HoldfastError } from "../../src/errors.ts";
-import { BlockWriter } from "./block-writer.ts";
+import { BLOCK_BYTES, BlockWriter } from "./block-writer.ts";
 import type { DirectCluster } from "./direct-cluster.ts";
 import { type Piece, READ_TRIES, readRange, resetError } from "./direct-reader.ts";
 import { MeanBytes, sharesOf } from "./direct-shares.ts";
@@ -16,6 +16,8 @@ import { type KeyedPartition, parseKey } from "./partition-key.ts";
 const PAUSE_MS = 1_000;
 /** Every record is read whatever its length: brokers have a limit of their own. */
 const MESSAGE_BYTES_MAX = Number.MAX_SAFE_INTEGER;
+/** A writer that has grown further, by a record far longer than a block, is not used again. */
+const IDLE_BYTES_MAX = 8 * BLOCK_BYTES;
 const NO_POSITION = new Uint8Array(0);
 
 type Ends = ReadonlyMap<string, number>;
@@ -130,7 +132,7 @@ export class KafkaSource implements Source {
       }
       this.#mean.add(bytes, range.to - range.from);
     } finally {
-      this.#idleWriters.push(writer);
+      if (writer.heldBytes <= IDLE_BYTES_MAX) this.#idleWriters.push(writer);
     }
   }
 

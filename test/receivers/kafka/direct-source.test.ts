@@ -41,6 +41,7 @@ class FakeCluster implements DirectCluster {
   asked: (count: number) => void = () => undefined;
   askedCount = 0;
   closeCount = 0;
+  value = "ten bytes!";
   /** What the last fetch asked for. */
   fetchedBytesMax = 0;
 
@@ -65,7 +66,7 @@ class FakeCluster implements DirectCluster {
     if (found === undefined) return Promise.resolve({ kind: "gone" });
     const { begin, end } = found;
     if (offset < begin) return Promise.resolve({ kind: "outside", begin, end });
-    const batches = offset < end ? [batchAt(offset, end)] : [];
+    const batches = offset < end ? [batchAt(offset, end, this.value)] : [];
     return Promise.resolve({ kind: "fetched", begin, end, batches, aborted: [] });
   }
 
@@ -75,7 +76,7 @@ class FakeCluster implements DirectCluster {
   }
 }
 
-function batchAt(firstOffset: number, endOffset: number): RecordBatch {
+function batchAt(firstOffset: number, endOffset: number, text: string): RecordBatch {
   return {
     firstOffset,
     endOffset,
@@ -87,7 +88,7 @@ function batchAt(firstOffset: number, endOffset: number): RecordBatch {
         offset: firstOffset + i,
         timestamp: (firstOffset + i) % 2 === 0 ? 1_000 + i : -1,
         key: Buffer.from("key"),
-        value: firstOffset + i === 3 ? null : Buffer.from("ten bytes!"),
+        value: firstOffset + i === 3 ? null : Buffer.from(text),
         headers: { unit: Buffer.from("C") },
       }));
       yield records.filter(({ offset }) => offset >= from && offset < to);
@@ -273,6 +274,22 @@ test("kafka direct source: blocks are of the source and the partition, and recor
   ];
   for (let replay = 0; replay < 2; replay++)
     assert.deepEqual(await itemsOf(source, { partition: p0.key, from: 0, to: 6 }), expected);
+});
+
+test("kafka direct source: what a very long record took is free when its range is read", async () => {
+  const cluster = new FakeCluster();
+  Object.assign(cluster.kept[0] ?? {}, { end: 6 });
+  const source = await sourceOf(cluster);
+  const roomFor = async (value: string): Promise<number> => {
+    cluster.value = value;
+    let bytes = 0;
+    for await (const item of source.read({ partition: p0.key, from: 0, to: 1 }, never))
+      if (item.kind === "records") bytes = item.block.values.length;
+    return bytes;
+  };
+  const long = "x".repeat(16 * 1024 * 1024);
+  assert.ok((await roomFor(long)) >= long.length);
+  assert.ok((await roomFor("short")) < long.length);
 });
 
 test("kafka direct source: a plan of something that is none of Kafka's is SOURCE_CHANGED", async () => {
