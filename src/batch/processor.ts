@@ -156,10 +156,11 @@ export class Processor implements UnitSession<never> {
     const known = ledger.checkpoint(pipeline.name);
     if (known === undefined) {
       const writerId = randomHex(random, WRITER_ID_BYTES);
-      const offsets = await (pipeline.startAt === "now"
-        ? source.latest(this.#unit.signal)
-        : source.oldest(this.#unit.signal));
-      const start = { [source.name]: offsets };
+      const { signal } = this.#unit;
+      const oldest = await source.oldest(signal);
+      // A partition without records has nothing to reach: what comes to it is behind its beginning.
+      const latest = pipeline.startAt === "now" ? await source.latest(signal) : {};
+      const start = { [source.name]: startOf(latest, oldest) };
       await ledger.register(pipeline.name, { writerId, start });
       this.#progress = { writerId, batchId: 0, ends: start };
       return;

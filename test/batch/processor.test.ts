@@ -36,6 +36,18 @@ test("processor: a new pipeline that starts now skips what is there", async () =
   deepEqual(world.sink.rows, [3]);
 });
 
+test("processor: a new pipeline that starts now stands at the beginning of a partition without records", async () => {
+  const world = new World({ startAt: "now" });
+  const source: Source = Object.assign(world.source, {
+    latest: () => Promise.resolve({ "0": 2 }),
+    oldest: () => Promise.resolve({ "0": 0, "1": 7 }),
+  });
+  const processor = await world.open({ source });
+  await processor.close(new AbortController().signal);
+  // What comes to it and is lost before it is read is a gap from there on.
+  deepEqual(world.ledger.checkpoint("p")?.start, { log: { "0": 2, "1": 7 } });
+});
+
 test("processor: an open plan is run again with the same range, though more has come", async () => {
   const world = new World();
   world.source.append("1", "2");
