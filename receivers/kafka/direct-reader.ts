@@ -110,38 +110,26 @@ async function* piecesOf(
   if (result.kind === "gone") return yield { kind: "gap", from, to, reason: "partition-gone" };
   if (result.kind === "outside") return yield { kind: "gap", from, to, reason: "dropped" };
   const aborted = new AbortedFilter(result);
+  const { keepsTombstones, turn } = reading;
   let next = from;
   for (const batch of result.batches) {
     const isLeftOut = (await aborted.leavesOut(batch)) || batch.isControl;
     const end = Math.min(batch.endOffset, to);
     if (end <= next) continue;
-    if (isLeftOut) yield* holeBetween(next, end, result.begin);
-    else yield* piecesOfBatch(batch, reading, { from: next, to: end, begin: result.begin });
+    let pieceCount = 0;
+    for (const records of isLeftOut ? [] : await batch.records({ from: next, to: end })) {
+      if (pieceCount++ > 0) await turn();
+      for (const run of runsOf(records, keepsTombstones)) {
+        yield* holeBetween(next, run.from, result.begin);
+        yield run;
+        next = run.to;
+      }
+    }
+    yield* holeBetween(next, end, result.begin);
     next = end;
     if (next === to) return;
   }
   yield* holeBetween(next, to, result.begin);
-}
-
-/** Its records of the span, and the holes between them. */
-async function* piecesOfBatch(
-  batch: RecordBatch,
-  { keepsTombstones, turn }: Reading,
-  { from, to, begin }: Span & { readonly begin: number },
-): AsyncGenerator<Piece> {
-  let next = from;
-  let pieceCount = 0;
-  for await (const records of batch.records({ from, to })) {
-    if (pieceCount++ > 0) await turn();
-    for (const run of runsOf(records, keepsTombstones)) {
-      const [first] = run;
-      if (first === undefined) continue;
-      yield* holeBetween(next, first.offset, begin);
-      yield { kind: "records", records: run };
-      next = first.offset + run.length;
-    }
-  }
-  yield* holeBetween(next, to, begin);
 }
 
 /** Between two records: what retention has taken is lost, what never was or was compacted is not. */
@@ -151,11 +139,14 @@ function* holeBetween(from: number, to: number, begin: number): Generator<Gap> {
   if (to > border) yield { kind: "gap", from: border, to, reason: "absent" };
 }
 
+/** Records of consecutive offsets, `[from, to)`. */
+interface Run extends Span {
+  readonly kind: "records";
+  readonly records: readonly KafkaRecord[];
+}
+
 /** The records, cut where an offset is missing. */
-function* runsOf(
-  records: readonly KafkaRecord[],
-  keepsTombstones: boolean,
-): Generator<readonly KafkaRecord[]> {
+function* runsOf(records: readonly KafkaRecord[], keepsTombstones: boolean): Generator<Run> {
   const isWanted = ({ value }: KafkaRecord): boolean => keepsTombstones || value !== null;
   let start = 0;
   for (let i = 0; i <= records.length; i++) {
@@ -163,7 +154,14 @@ function* runsOf(
     const last = i > start ? records[i - 1] : undefined;
     const isNext = last === undefined || record?.offset === last.offset + 1;
     if (record !== undefined && isWanted(record) && isNext) continue;
-    if (i > start) yield records.slice(start, i);
+    const first = records[start];
+    if (last !== undefined && first !== undefined)
+      yield {
+        kind: "records",
+        records: records.slice(start, i),
+        from: first.offset,
+        to: last.offset + 1,
+      };
     start = record !== undefined && isWanted(record) ? i : i + 1;
   }
 }
@@ -194,7 +192,7 @@ class AbortedFilter {
 /** The last of an aborted transaction. The key of a mark is its version and its kind. */
 async function isAbortMark(batch: RecordBatch): Promise<boolean> {
   const { firstOffset: from, endOffset: to } = batch;
-  for await (const [mark] of batch.records({ from, to })) {
+  for (const [mark] of await batch.records({ from, to })) {
     const key = mark?.key;
     return key !== undefined && key !== null && key.length >= 4 && key.readInt16BE(2) === ABORT;
   }

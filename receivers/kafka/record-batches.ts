@@ -46,9 +46,9 @@ export interface RecordBatch {
    * Those of the span, in order. Each piece is what is left of {@link PIECE_RECORDS}, maybe nothing: whoever gives others
    * their turn between two of them blocks nobody.
    *
-   * @throws KAFKA_CODEC_MISSING, KAFKA_FAILED
+   * @throws KAFKA_CODEC_MISSING, KAFKA_FAILED; the latter also in the middle
    */
-  records(span: Span): AsyncIterable<readonly KafkaRecord[]>;
+  records(span: Span): Promise<Iterable<readonly KafkaRecord[]>>;
 }
 
 const LENGTH_AT = 8;
@@ -155,12 +155,12 @@ function batchOf(bytes: Buffer, label: string): RecordBatch {
     producerId: bytes.readBigInt64BE(PRODUCER_AT),
     isTransactional: (attributes & IS_TRANSACTIONAL) !== 0,
     isControl: (attributes & IS_CONTROL) !== 0,
-    async *records(span) {
+    async records(span) {
       const packed = bytes.subarray(RECORDS_AT);
       const unpacked = await unpack(attributes & CODEC_MASK, packed).catch((cause: unknown) => {
         throw packedBatch(label, firstOffset, toError(cause));
       });
-      yield* piecesOf(new RecordReader(unpacked, bytes), span, label);
+      return piecesOf(new RecordReader(unpacked, bytes), span, label);
     },
   };
 }

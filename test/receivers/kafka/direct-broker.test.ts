@@ -149,7 +149,7 @@ async function firstKeys(options: KafkaDirectOptions): Promise<readonly string[]
     assert.ok(answer.kind === "fetched");
     const keys: string[] = [];
     for (const batch of answer.batches)
-      for await (const records of batch.records({ from: 0, to: answer.end }))
+      for (const records of await batch.records({ from: 0, to: answer.end }))
         keys.push(...records.map(({ key }) => String(key)));
     return keys;
   } finally {

@@ -83,7 +83,7 @@ function batchAt(firstOffset: number, endOffset: number, text: string): RecordBa
     producerId: -1n,
     isTransactional: false,
     isControl: false,
-    records: async function* piecesOf({ from, to }) {
+    records: async ({ from, to }) => {
       const records = Array.from({ length: endOffset - firstOffset }, (_, i) => ({
         offset: firstOffset + i,
         timestamp: (firstOffset + i) % 2 === 0 ? 1_000 + i : -1,
@@ -91,7 +91,7 @@ function batchAt(firstOffset: number, endOffset: number, text: string): RecordBa
         value: firstOffset + i === 3 ? null : Buffer.from(text),
         headers: { unit: Buffer.from("C") },
       }));
-      yield records.filter(({ offset }) => offset >= from && offset < to);
+      return [records.filter(({ offset }) => offset >= from && offset < to)];
     },
   };
 }

@@ -68,7 +68,7 @@ async function recordsOf(
 ): Promise<readonly KafkaRecord[]> {
   assert.ok(batch !== undefined);
   const records: KafkaRecord[] = [];
-  for await (const piece of batch.records(span)) {
+  for (const piece of await batch.records(span)) {
     assert.ok(piece.length <= PIECE_RECORDS, `${piece.length} records at a time`);
     for (const record of piece) records.push(record);
   }

@@ -128,16 +128,16 @@ export class ScriptedLog {
       producerId: BigInt(id === 0 ? -1 : id),
       isTransactional: id !== 0,
       isControl: batch.isControl,
-      records: (span) => piecesOf(batch.records, span),
+      records: (span) => Promise.resolve(piecesOf(batch.records, span)),
     });
   }
 }
 
 /** As a batch gives them, two at a time. */
-async function* piecesOf(
+function* piecesOf(
   records: readonly KafkaRecord[],
   { from, to }: Span,
-): AsyncGenerator<readonly KafkaRecord[]> {
+): Generator<readonly KafkaRecord[]> {
   for (let i = 0; i < records.length; i += 2)
     yield records.slice(i, i + 2).filter(({ offset }) => offset >= from && offset < to);
 }
