@@ -220,7 +220,7 @@ export class KafkaCluster implements DirectCluster {
     return new HoldfastError(
       code,
       `${this.#parts.label}: ${keyOf({ topic, partition })} cannot be read, error ${errorCode} of the protocol`,
-      { fix: "see the list of errors in Kafka's protocol guide, and the broker's log" },
+      { fix: FIXES[code] },
     );
   }
 
@@ -312,7 +312,16 @@ function clientOf(parts: ClusterParts): ClusterClient {
 /** No leader is known, or no such partition. */
 const NO_PARTITION: FetchAnswer = { errorCode: 3, begin: -1, end: -1, batches: [], aborted: [] };
 
-function codeFor(errorCode: number): "KAFKA_UNAUTHORIZED" | "KAFKA_TOPIC_UNKNOWN" | "KAFKA_FAILED" {
+type RefusedCode = "KAFKA_UNAUTHORIZED" | "KAFKA_TOPIC_UNKNOWN" | "KAFKA_FAILED";
+
+const FIXES: Readonly<Record<RefusedCode, string>> = {
+  KAFKA_UNAUTHORIZED: "let the access lists of the cluster allow this user to read the topic",
+  KAFKA_TOPIC_UNKNOWN:
+    "create the topic; if a batch was planned of one that is gone for good, `holdfast pipelines forget` and a start of the pipeline",
+  KAFKA_FAILED: "see the list of errors in Kafka's protocol guide, and the broker's log",
+};
+
+function codeFor(errorCode: number): RefusedCode {
   if (errorCode === UNAUTHORIZED) return "KAFKA_UNAUTHORIZED";
   return UNKNOWN_CODES.has(errorCode) ? "KAFKA_TOPIC_UNKNOWN" : "KAFKA_FAILED";
 }
