@@ -285,7 +285,6 @@ async function newestTables(
   trailing: readonly FoundSegment[],
 ): Promise<FoundSegment | undefined> {
   for (const found of trailing.toReversed()) {
-    if (found.header === undefined) continue;
     const scan = found.scan ?? (await scanKnown(options, found.segment));
     if (scan.isHeadWhole && scan.names.length > 0) return { ...found, scan };
   }

@@ -120,6 +120,30 @@ test("positions: one without records is durable, also alone, and takes no offset
   await second.log.close();
 });
 
+for (const end of ["close", "crash"] as const)
+  test(`positions: a segment that is full of them and holds no record keeps them over a ${end}`, async () => {
+    const empty = { ...lines(["x"], { channel: "orders" }), count: 0, values: new Uint8Array() };
+    for (let count = 1; count <= 32; count += 1) {
+      const scene = newScene();
+      let opened = await open(scene);
+      for (let number = 0; number < count; number += 1) {
+        await opened.log.append({ ...empty, position: Buffer.from(String(number)) }, origin);
+        if (number % 3 === 2) opened = await openAgain(scene, opened);
+      }
+      if (end === "close") await opened.log.close();
+      scene.crash("none");
+      const again = await open(scene);
+      const position = again.log.position("web", "orders");
+      equal(Buffer.from(position ?? []).toString(), String(count - 1), `${count} positions`);
+      await again.log.close();
+    }
+  });
+
+async function openAgain(scene: Scene, { log }: OpenedLog): Promise<OpenedLog> {
+  await log.close();
+  return await open(scene);
+}
+
 type Step =
   | "kill"
   | "close"
