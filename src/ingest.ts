@@ -325,9 +325,9 @@ class RunningIngest implements Ingest {
       });
     // While the log is being opened it cannot be asked yet; its unit says it again then.
     if (state !== "full" || !this.#storage.isOpen) return;
-    const { bytes, bytesMax } = this.#storage.log.status();
+    const { bytes, bytesMax, fullBy } = this.#storage.log.status();
     const holder = slowestHolder(this.#storage.ledger, this.#host.clock.wallMs());
-    this.#emit("log-full", { bytes, bytesMax, holder: holder?.pipeline });
+    this.#emit("log-full", { bytes, bytesMax, fullBy, holder: holder?.pipeline });
   }
 
   // Stopping

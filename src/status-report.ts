@@ -2,7 +2,7 @@
  * What an instance tells of itself over its control socket: values that JSON can carry, and durations instead of its
  * own clock, which nobody else can read.
  */
-import type { LogState } from "./contract/log.ts";
+import type { FullBy, LogState } from "./contract/log.ts";
 import type { PipelineStatus, Snapshot } from "./contract/status.ts";
 import type { UnitState, UnitStatus } from "./contract/unit.ts";
 import { codeOf } from "./errors.ts";
@@ -37,6 +37,8 @@ export interface LogReport {
   readonly nextOffset: number;
   readonly bytes: number;
   readonly bytesMax: number;
+  /** While the state is `full`. */
+  readonly fullBy?: FullBy;
   readonly gapRecords: number;
   readonly lastError: ErrorReport | null;
 }
@@ -53,7 +55,7 @@ export interface StatusReport {
 
 /** A snapshot as it is told; `nowMs` as for {@link reportUnit}. */
 export function reportStatus({ units, log, pipelines }: Snapshot, nowMs: number): StatusReport {
-  const { state, oldestOffset, nextOffset, bytes, bytesMax, gapRecords, lastError } = log;
+  const { state, oldestOffset, nextOffset, bytes, bytesMax, fullBy, gapRecords, lastError } = log;
   return {
     units: units.map((unit) => reportUnit(unit, nowMs)),
     log: {
@@ -62,6 +64,7 @@ export function reportStatus({ units, log, pipelines }: Snapshot, nowMs: number)
       nextOffset,
       bytes,
       bytesMax,
+      ...(fullBy === undefined ? {} : { fullBy }),
       gapRecords,
       lastError: reportError(lastError),
     },

@@ -58,9 +58,9 @@ function progressOf(
   return `lag ${showCount(pipeline.lagRecords)}, batch ${showCount(pipeline.batchId)}`;
 }
 
-function logText({ state, bytes, bytesMax, nextOffset, gapRecords }: LogReport): string {
+function logText({ state, bytes, bytesMax, fullBy, nextOffset, gapRecords }: LogReport): string {
   return [
-    ...(state === "running" ? [] : [state]),
+    ...(state === "running" ? [] : [fullBy === "disk" ? "disk full" : state]),
     `${showApproximateSize(bytes)} of ${showApproximateSize(bytesMax)}`,
     `offset ${showCount(nextOffset)}`,
     ...(gapRecords === 0 ? [] : [`${showCount(gapRecords)} records lost`]),

@@ -2,7 +2,7 @@
  * Typed events: one stream, one listener method per kind. Event `x-y` is listener `onXY`, log field `event`
  * and metric label.
  */
-import type { GapReason, ReserveProgress } from "./log.ts";
+import type { FullBy, GapReason, ReserveProgress } from "./log.ts";
 import type { SourceGapReason } from "./source.ts";
 import type { Directive, DropReason } from "./unit.ts";
 
@@ -76,6 +76,7 @@ export interface Events {
   "log-full": {
     readonly bytes: number;
     readonly bytesMax: number;
+    readonly fullBy: FullBy | undefined;
     readonly holder: string | undefined;
   };
   "log-gap": { readonly from: number; readonly to: number; readonly reason: GapReason };

@@ -31,6 +31,8 @@ export type LogItem =
 
 /** `full`: the budget is used up and appends wait. `degraded`: it works, and something was lost or repaired. */
 export type LogState = "opening" | "running" | "full" | "degraded" | "failed" | "closed";
+/** What has no room: the log's budget, or the disk, which something else has filled. */
+export type FullBy = "bytesMax" | "disk";
 
 /** Numbers of the log for status, metrics and start lines. */
 export interface LogStatus {
@@ -45,6 +47,8 @@ export interface LogStatus {
   readonly unacknowledgedBytes: number;
   readonly gapRecords: number;
   readonly lastError: Error | undefined;
+  /** While it is full. */
+  readonly fullBy?: FullBy;
   /** With `log.reserve: full`: how far it is. */
   readonly reserve?: ReserveProgress;
 }

@@ -172,8 +172,14 @@ function logLines(logger: Logger): Listener {
       if (gapRecords === 0) logger.info("log opened", fields);
       else logger.warn("log opened with gaps: records were damaged or lost on the disk", fields);
     },
-    onLogFull: ({ bytes, bytesMax, holder }) =>
-      logger.warn("log full, receivers wait", { event: "log-full", bytes, bytesMax, holder }),
+    onLogFull: ({ bytes, bytesMax, fullBy, holder }) =>
+      logger.warn(`${fullBy === "disk" ? "disk of the log" : "log"} full, receivers wait`, {
+        event: "log-full",
+        bytes,
+        bytesMax,
+        fullBy,
+        holder,
+      }),
     onLogGap: ({ from, to, reason }) =>
       logger.error("records of the log cannot be read", { event: "log-gap", from, to, reason }),
     onSourceGap: ({ source, pipeline, partition, from, to, reason }) =>

@@ -107,8 +107,9 @@ export class SegmentedLog implements OwnedLog {
 
   status(): LogStatus {
     const { gaps, options, pool, retention } = this.#parts;
+    const state = this.#state();
     return {
-      state: this.#state(),
+      state,
       oldestOffset: retention.segments[0]?.identity.baseOffset ?? this.#durableEnd,
       nextOffset: this.#durableEnd,
       durableEnd: this.#durableEnd,
@@ -117,6 +118,7 @@ export class SegmentedLog implements OwnedLog {
       unacknowledgedBytes: this.#writer.acceptedBytes,
       gapRecords: gaps.recordCount,
       lastError: this.#lastError,
+      ...(state === "full" ? { fullBy: pool.fullBy } : {}),
       ...(pool.reserved === undefined ? {} : { reserve: pool.reserved }),
     };
   }
@@ -238,7 +240,7 @@ export class SegmentedLog implements OwnedLog {
         (options.whenFull === "drop-oldest" && (await retention.dropOldest())),
       prepare: () => pool.prepare(),
       idle: () => this.#reader.shrink(),
-      space: () => ({ bytes: pool.bytes, bytesMax: options.bytesMax }),
+      space: () => ({ bytes: pool.bytes, bytesMax: options.bytesMax, fullBy: pool.fullBy }),
     };
   }
 

@@ -2,7 +2,7 @@
  * The files behind segments: spares that are ready, new ones within the budget, and freed ones that
  * come back.
  */
-import type { ReserveProgress } from "../contract/log.ts";
+import type { FullBy, ReserveProgress } from "../contract/log.ts";
 import { toError } from "../errors.ts";
 import type { Cancel, Clock } from "../host/clock.ts";
 import type { FileHandle, Files } from "../host/files.ts";
@@ -214,6 +214,12 @@ export class SegmentPool {
   /** How much of the budget is allocated, where it is to be. */
   get reserved(): ReserveProgress | undefined {
     return this.#options.reserve === "full" ? this.#reserve.progress(this.#space()) : undefined;
+  }
+
+  /** What keeps it from making another segment. */
+  get fullBy(): FullBy {
+    const { bytesMax, segmentBytes } = this.#options;
+    return this.#bytes + segmentBytes > bytesMax ? "bytesMax" : "disk";
   }
 
   #space(): PoolSpace {

@@ -1,7 +1,8 @@
 /**
  * The log behind its writer.
  */
-import type { LogState } from "../contract/log.ts";
+import type { FullBy, LogState, LogStatus } from "../contract/log.ts";
+import { HoldfastError } from "../errors.ts";
 
 /** What the writer tells the log. */
 export interface WriterHost {
@@ -20,6 +21,26 @@ export interface WriterHost {
   prepare(): void;
   /** Nothing was written for a while. */
   idle(): void;
-  /** What the budget says, for the message of LOG_FULL. */
-  space(): { readonly bytes: number; readonly bytesMax: number };
+  /** What budget and disk say, for the message of LOG_FULL. */
+  space(): LogSpace;
+}
+
+/** What the log takes of its budget, and what has no room when it is full. */
+export type LogSpace = Pick<LogStatus, "bytes" | "bytesMax"> & { readonly fullBy: FullBy };
+
+/** LOG_FULL, with what to do. */
+export function fullError(
+  { bytes, bytesMax, fullBy }: LogSpace,
+  storeTimeoutMs: number,
+): HoldfastError {
+  const isDisk = fullBy === "disk";
+  return new HoldfastError(
+    "LOG_FULL",
+    `the log has ${bytes} bytes of ${bytesMax} and found no room${isDisk ? " on its disk" : ""} for ${storeTimeoutMs} ms`,
+    {
+      fix: isDisk
+        ? "free disk space: something else has filled it, or log.bytesMax is more than it has"
+        : "repair the sink that holds it (/readyz names it), or raise log.bytesMax",
+    },
+  );
 }

@@ -15,7 +15,7 @@ import { namesDiskBytes, writeNames } from "./segment-head.ts";
 import type { SegmentChain } from "./segment-chain.ts";
 import type { SegmentWriter } from "./segment-writer.ts";
 import { TurnClock } from "./turn-clock.ts";
-import type { WriterHost } from "./writer-host.ts";
+import { fullError, type WriterHost } from "./writer-host.ts";
 
 /** An entry of this size is committed without waiting for `minCommitIntervalMs`. */
 export const ENTRY_BYTES_SOFT: number = 1024 * 1024;
@@ -343,7 +343,8 @@ export class LogWriter {
         new HoldfastError("LOG_CLOSED", "the log was closed while it was full"),
       );
     // Everything behind it too: no block is stored without those before it, or a position would stand for what is not there.
-    if (leftMs <= 0) return this.#queue.rejectAll(this.#fullError());
+    if (leftMs <= 0)
+      return this.#queue.rejectAll(fullError(this.#host.space(), this.#options.storeTimeoutMs));
     await new Promise<void>((resolve) => {
       const cancel = this.#clock.after(Math.min(leftMs, PROBE_MS), resolve);
       this.#wake = () => {
@@ -361,17 +362,6 @@ export class LogWriter {
       this.#intervalTimer = undefined;
       this.#run();
     });
-  }
-
-  #fullError(): HoldfastError {
-    const { bytes, bytesMax } = this.#host.space();
-    return new HoldfastError(
-      "LOG_FULL",
-      `the log has ${bytes} bytes of ${bytesMax} and found no room for ${this.#options.storeTimeoutMs} ms`,
-      {
-        fix: "repair the sink that holds it (/readyz names it), free disk space, or raise log.bytesMax",
-      },
-    );
   }
 
   #setFull(isFull: boolean, cause: Error | undefined): void {

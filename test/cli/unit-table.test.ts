@@ -1,4 +1,4 @@
-import { deepEqual, equal } from "node:assert/strict";
+import { deepEqual, equal, match } from "node:assert/strict";
 import { test } from "node:test";
 import { showApproximateSize, showSpan } from "../../src/cli/render.ts";
 import { statusRows, unitRows } from "../../src/cli/unit-table.ts";
@@ -91,6 +91,11 @@ test("unit table: status adds how far the log and the pipelines are", () => {
 test("unit table: a log that is not well says so", () => {
   const rows = statusRows({ ...status, log: { ...status.log, state: "full", gapRecords: 12 } });
   equal(rows[1]?.at(-1), "full, 212 MiB of 1 GiB, offset 88,120, 12 records lost");
+  const byDisk = { ...status.log, state: "full", fullBy: "disk" } as const;
+  match(
+    String(statusRows({ ...status, log: byDisk })[1]?.at(-1)),
+    /^disk full, 212 MiB of 1 GiB, offset/,
+  );
 });
 
 test("render: spans are cut to their two largest units", () => {

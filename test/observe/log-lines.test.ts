@@ -48,7 +48,7 @@ const CASES: readonly (readonly [keyof Events, object, Line["level"] | ""])[] = 
   ["unit-stopped", { unit: "receivers/r", epoch: 2 }, "debug"],
   ["log-recovered", { nextOffset: 5, isClean: false, gapRecords: 0 }, "info"],
   ["log-recovered", { nextOffset: 5, isClean: true, gapRecords: 2 }, "warn"],
-  ["log-full", { bytes: 10, bytesMax: 10, holder: "p" }, "warn"],
+  ["log-full", { bytes: 10, bytesMax: 10, fullBy: "bytesMax", holder: "p" }, "warn"],
   ["log-gap", { from: 1, to: 3, reason: "damaged" }, "error"],
   [
     "source-gap",
@@ -97,6 +97,16 @@ for (const [kind, fields, level] of CASES) {
     if (level !== "") assert.equal(lines[0]?.fields["event"], kind);
   });
 }
+
+test("log lines: a full disk is not called a full log", () => {
+  const { events, lines } = watched();
+  for (const fullBy of ["bytesMax", "disk"] as const)
+    events.emit("log-full", { bytes: 5, bytesMax: 10, fullBy, holder: undefined });
+  assert.deepEqual(
+    lines.map(({ message }) => message),
+    ["log full, receivers wait", "disk of the log full, receivers wait"],
+  );
+});
 
 test("log lines: an error shows its code, message and fix, and no stack when it is ours", () => {
   const { events, lines } = watched();

@@ -1,6 +1,7 @@
-import { deepEqual, equal, ok, rejects } from "node:assert/strict";
+import { deepEqual, equal, match, ok, rejects } from "node:assert/strict";
 import { test } from "node:test";
 
+import { HoldfastError } from "../../src/errors.ts";
 import { SimulatedDisk } from "../../src/testing/disk.ts";
 import {
   lines,
@@ -114,6 +115,7 @@ test("space: a full log pauses its receivers, and goes on by itself when somethi
   })();
   await scene.clock.advance(10);
   equal(opened.log.status().state, "full");
+  equal(opened.log.status().fullBy, "bytesMax");
   ok(opened.log.status().bytes <= FOUR);
   deepEqual(scene.told.pressures, [true]);
   const before = stored;
@@ -208,6 +210,29 @@ test("space: closing a full log does not wait, and says that the rest is not sto
   await again.log.close();
 });
 
+test("space: what found no room says whether the budget or the disk is full, and what to do", async () => {
+  for (const [scene, bytesMax, wanted] of [
+    [newScene(), FOUR, /of 262144 and found no room for 3000 ms.*raise log.bytesMax/],
+    [
+      newScene(new SimulatedDisk({ capacityBytes: 3 * SEGMENT_BYTES })),
+      100 * SEGMENT_BYTES,
+      /found no room on its disk for 3000 ms.*free disk space/,
+    ],
+  ] as const) {
+    const opened = await open(scene, { bytesMax, storeTimeoutMs: 3_000 });
+    const refused = storeEach(opened, numbered(100)).then(
+      () => "",
+      (cause: unknown) => {
+        ok(cause instanceof HoldfastError);
+        return `${cause.message} ${cause.fix}`;
+      },
+    );
+    await scene.clock.advance(4_000);
+    match(await refused, wanted);
+    await opened.log.close();
+  }
+});
+
 test("space: a full disk is no failure: the log waits, looks each second, and goes on", async () => {
   const scene = newScene(new SimulatedDisk({ capacityBytes: 3 * SEGMENT_BYTES }));
   const opened = await open(scene);
@@ -220,6 +245,7 @@ test("space: a full disk is no failure: the log waits, looks each second, and go
   })();
   await scene.clock.advance(10);
   equal(opened.log.status().state, "full");
+  equal(opened.log.status().fullBy, "disk");
   ok(stored > 0);
   const before = stored;
   scene.disk.capacityBytes = 100 * SEGMENT_BYTES;
