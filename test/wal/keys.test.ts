@@ -148,6 +148,8 @@ type Step =
   | "kill"
   | "close"
   | "fail-write"
+  | "release"
+  | { readonly records: number }
   | { readonly key: number }
   | { readonly position: number };
 
@@ -168,8 +170,10 @@ async function take(
     scene.crash("none");
     return await open(scene);
   }
-  if (step === "fail-write")
+  if (step === "release") await opened.log.release(opened.log.durableEnd);
+  else if (step === "fail-write")
     scene.disk.inject({ what: "error", kind: "write", nth: 1, code: "EIO", effect: "cache" });
+  else if ("records" in step) await storeEach(opened, numbered(step.records));
   else if ("key" in step) {
     const { firstOffset, recordCount } = await opened.log.append(
       keyed(["a", "b"], step.key),
@@ -185,10 +189,12 @@ async function take(
   return opened;
 }
 
-test("keys and positions: whatever was acknowledged is known, over crashes and failed writes", async () => {
+test("keys and positions: whatever was acknowledged is known, over crashes, failed writes and releases", async () => {
   const step: fc.Arbitrary<Step> = fc.oneof(
     { weight: 6, arbitrary: fc.nat(20).map((key) => ({ key })) },
-    { weight: 3, arbitrary: fc.nat(99).map((position) => ({ position })) },
+    { weight: 5, arbitrary: fc.nat(99).map((position) => ({ position })) },
+    { weight: 1, arbitrary: fc.integer({ min: 1, max: 20 }).map((records) => ({ records })) },
+    { weight: 1, arbitrary: fc.constant("release" as const) },
     { weight: 2, arbitrary: fc.constantFrom("kill" as const, "close" as const) },
     { weight: 1, arbitrary: fc.constant("fail-write" as const) },
   );
