@@ -4,6 +4,7 @@
  * hundred MB/s.
  */
 import { createRequire } from "node:module";
+import { nativeOr } from "../../src/host/native-function.ts";
 
 type Crc32c = (bytes: Uint8Array) => number;
 
@@ -32,15 +33,11 @@ export function tableCrc32c(bytes: Uint8Array): number {
  * @param load - gives the package, or throws where it is not installed
  */
 export function fastestCrc32c(load: () => unknown): Crc32c {
-  try {
-    const loaded = load();
-    if (typeof loaded !== "object" || loaded === null || !("crc32c" in loaded)) return tableCrc32c;
-    // Decode boundary: it is a function or throws, and its answers are compared.
-    const native = loaded.crc32c as Crc32c;
-    return PROBE_LENGTHS.every((length) => agrees(native, length)) ? native : tableCrc32c;
-  } catch {
-    return tableCrc32c;
-  }
+  return nativeOr<Crc32c>(load, {
+    name: "crc32c",
+    own: tableCrc32c,
+    agrees: (native) => PROBE_LENGTHS.every((length) => agrees(native, length)),
+  });
 }
 
 function agrees(native: Crc32c, length: number): boolean {

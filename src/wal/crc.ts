@@ -7,6 +7,7 @@
  */
 import { createRequire } from "node:module";
 import { crc32 as nodeCrc32 } from "node:zlib";
+import { nativeOr } from "../host/native-function.ts";
 
 type Crc32 = (bytes: Uint8Array, seed: number) => number;
 
@@ -26,15 +27,11 @@ const PROBES: readonly (readonly [length: number, seed: number])[] = [
  * @param load - gives the package, or throws where it is not installed
  */
 export function fastestCrc32(load: () => unknown): Crc32 {
-  try {
-    const loaded = load();
-    if (typeof loaded !== "object" || loaded === null || !("crc32" in loaded)) return nodeCrc32;
-    // Decode boundary: it is a function or throws, and its answers are compared.
-    const native = loaded.crc32 as Crc32;
-    return PROBES.every((probe) => agrees(native, probe)) ? native : nodeCrc32;
-  } catch {
-    return nodeCrc32;
-  }
+  return nativeOr<Crc32>(load, {
+    name: "crc32",
+    own: nodeCrc32,
+    agrees: (native) => PROBES.every((probe) => agrees(native, probe)),
+  });
 }
 
 function agrees(native: Crc32, [length, seed]: (typeof PROBES)[number]): boolean {
