@@ -9,7 +9,7 @@ import { AddressRanges } from "./host/address-ranges.ts";
 import type { ServerTls } from "./host/tls.ts";
 import { certificatesOf, checkPair, type PemFile } from "./pem.ts";
 import { PeerWarnings } from "./record/peer-warnings.ts";
-import { type ObjectSchema, type Optional, schema } from "./schema.ts";
+import { type Defaulted, type ObjectSchema, type Optional, schema } from "./schema.ts";
 import { readPem } from "./tls-options.ts";
 
 /** How to listen with TLS. */
@@ -42,6 +42,12 @@ export interface AccessOptions {
   /** Addresses and networks (`10.0.0.0/8`) that may connect; others are closed at once. @defaultValue all */
   readonly allow?: readonly string[];
 }
+
+/** The field `host` of what listens: an empty text would be all addresses. */
+export const listenHost: Defaulted<string> = schema.withDefault(
+  schema.string({ pattern: /\S/, wanted: "an address" }),
+  "127.0.0.1",
+);
 
 /** The fields of {@link AccessOptions}. */
 export const accessFields: {
@@ -97,6 +103,16 @@ function isOrigin(text: string): boolean {
   const { protocol, host, origin } = new URL(text);
   // Of a scheme that is not the web's, as of an app's own, the standard knows no origin.
   return text === (origin === "null" ? `${protocol}//${host}` : origin);
+}
+
+/** Why one more connection is not let in; undefined while there is room. */
+export function refusalOfCount(
+  { connectionsMax }: { readonly connectionsMax: number },
+  openCount: number,
+): HoldfastError | undefined {
+  if (openCount < connectionsMax) return undefined;
+  const message = `${openCount} are open, limit ${connectionsMax}`;
+  return new HoldfastError("CONNECTION_LIMIT", message);
 }
 
 /** Why a client with these names in its certificate is not let in; undefined where it is. */

@@ -13,6 +13,7 @@ import {
   accessOf,
   type AccessOptions,
   checkAccess,
+  listenHost,
   refusalOfNames,
 } from "../../src/access.ts";
 import { splitBody } from "./body.ts";
@@ -45,7 +46,7 @@ export type HttpInput = Pick<HttpOptions, "port"> & Partial<HttpOptions>;
 
 const options: ObjectSchema<HttpInput, HttpOptions> = schema.object({
   port: schema.port(),
-  host: schema.withDefault(schema.string({ pattern: /\S/, wanted: "an address" }), "127.0.0.1"),
+  host: listenHost,
   path: schema.withDefault(
     schema.string({ pattern: /^\/[^?#\s]*$/, wanted: "a path such as /records" }),
     "/records",

@@ -2,7 +2,7 @@
  * Options of the mqtt-listener receiver.
  */
 import { UNFINISHED_BYTES } from "../../src/record/unfinished-bytes.ts";
-import { accessFields, type AccessOptions } from "../../src/access.ts";
+import { accessFields, type AccessOptions, listenHost } from "../../src/access.ts";
 import { type ObjectSchema, schema } from "../../src/schema.ts";
 
 /** What some clients may do. */
@@ -81,7 +81,7 @@ const rule: ObjectSchema<Partial<AccessRule>, AccessRule> = schema.object({
 export const mqttListenerOptions: ObjectSchema<MqttListenerInput, MqttListenerOptions> =
   schema.object({
     port: schema.port(),
-    host: schema.withDefault(schema.string({ pattern: /\S/, wanted: "an address" }), "127.0.0.1"),
+    host: listenHost,
     websocket: schema.optional(
       schema.object({
         port: schema.port(),

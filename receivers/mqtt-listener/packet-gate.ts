@@ -144,17 +144,13 @@ export class PacketGate implements UnfinishedHolder {
     this.#pump();
   }
 
-  /** All gates together keep too much of unfinished packets, and this one most. */
-  evict(cause: HoldfastError): void {
-    this.#refuse(cause);
-  }
-
   /** Ends the connection. */
   refuse(code: Code, message: string): void {
-    this.#refuse(new HoldfastError(code, message));
+    this.evict(new HoldfastError(code, message));
   }
 
-  #refuse(cause: HoldfastError): void {
+  /** The same; also called when all gates together keep too much of unfinished packets, and this one most. */
+  evict(cause: HoldfastError): void {
     if (this.#isOver) return;
     this.#owner.refused(this, cause);
     this.stream.destroy();

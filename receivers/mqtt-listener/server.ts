@@ -3,11 +3,11 @@
  */
 import type { Aedes } from "aedes";
 import type { ReceiverContext, ReceiverSession } from "../../src/contract/receiver.ts";
-import { codeOf, HoldfastError, toError } from "../../src/errors.ts";
+import { codeOf, type HoldfastError, toError } from "../../src/errors.ts";
 import type { Clock } from "../../src/host/clock.ts";
 import type { Endpoint, Listener, PeerStream } from "../../src/host/sockets.ts";
 import { UnfinishedBytes } from "../../src/record/unfinished-bytes.ts";
-import { type Access, accessOf, refusalOfNames } from "../../src/access.ts";
+import { type Access, accessOf, refusalOfCount, refusalOfNames } from "../../src/access.ts";
 import { openBroker } from "./broker.ts";
 import { Device } from "./device.ts";
 import { Lane, type LaneOwner } from "./lane.ts";
@@ -191,13 +191,7 @@ export class MqttListener implements ReceiverSession, GateOwner, LaneOwner {
 
   #refusalOf({ peerNames }: PeerStream): HoldfastError | undefined {
     const { options } = this.context;
-    const { connectionsMax } = options;
-    if (this.#gates.size >= connectionsMax)
-      return new HoldfastError(
-        "CONNECTION_LIMIT",
-        `${this.#gates.size} are open, limit ${connectionsMax}`,
-      );
-    return refusalOfNames(options, peerNames);
+    return refusalOfCount(options, this.#gates.size) ?? refusalOfNames(options, peerNames);
   }
 
   /** What was taken is settled and acknowledged, then the connections end. */

@@ -12,7 +12,7 @@ import {
 } from "../../src/framing/index.ts";
 import { UNFINISHED_BYTES } from "../../src/record/unfinished-bytes.ts";
 import { checkOptions, customField, type ObjectSchema, schema } from "../../src/schema.ts";
-import { accessFields, type AccessOptions } from "../../src/access.ts";
+import { accessFields, type AccessOptions, listenHost } from "../../src/access.ts";
 
 /** A framing: a value of `lines()`, `delimited()`, `lengthPrefixed()`, `octetCounting()`, or what YAML can say. */
 export type FramingOption =
@@ -79,7 +79,7 @@ const framing = customField(
 /** See {@link TcpOptions}. */
 export const tcpOptions: ObjectSchema<TcpInput, TcpOptions> = schema.object({
   port: schema.port(),
-  host: schema.withDefault(schema.string({ pattern: /\S/, wanted: "an address" }), "127.0.0.1"),
+  host: listenHost,
   framing: schema.withDefault(framing, lines()),
   acknowledge: schema.withDefault(schema.oneOf("none", "count-line", "count-bytes"), "none"),
   connectionsMax: schema.withDefault(schema.integer({ min: 1, max: 65_536 }), 1_000),

@@ -3,11 +3,10 @@
  */
 import type { ReceiverContext, ReceiverSession } from "../../src/contract/receiver.ts";
 import { Workspace } from "../../src/framing/index.ts";
-import { HoldfastError } from "../../src/errors.ts";
 import type { Connection, Endpoint, Listener } from "../../src/host/sockets.ts";
 import { ConnectionGroup } from "../../src/record/connection-group.ts";
 import { UnfinishedBytes } from "../../src/record/unfinished-bytes.ts";
-import { type Access, accessOf, refusalOfNames } from "../../src/access.ts";
+import { type Access, accessOf, refusalOfCount, refusalOfNames } from "../../src/access.ts";
 import { type ConnectionOwner, TcpConnection } from "./connection.ts";
 import type { TcpOptions } from "./options.ts";
 import { Sessions } from "./session.ts";
@@ -61,19 +60,14 @@ export class TcpServer implements ConnectionOwner, ReceiverSession {
   #accept(connection: Connection): void {
     const { options, alive } = this.context;
     if (this.group.isOver) return connection.destroy();
-    if (this.group.connectedCount >= options.connectionsMax) return this.#refuse(connection);
-    const refusal = refusalOfNames(options, connection.peerNames);
+    const refusal =
+      refusalOfCount(options, this.group.connectedCount) ??
+      refusalOfNames(options, connection.peerNames);
     if (refusal !== undefined) {
       connection.destroy();
       return this.#access?.refused(connection.peer, refusal);
     }
     this.group.add(new TcpConnection(this, connection));
     alive();
-  }
-
-  #refuse(connection: Connection): void {
-    connection.destroy();
-    const limit = `${this.group.connectedCount} are open, limit ${this.context.options.connectionsMax}`;
-    this.#access?.refused(connection.peer, new HoldfastError("CONNECTION_LIMIT", limit));
   }
 }

@@ -3,7 +3,7 @@
  */
 import { MESSAGE_BYTES_DEFAULT, MESSAGE_BYTES_LIMIT } from "../../src/framing/index.ts";
 import { UNFINISHED_BYTES } from "../../src/record/unfinished-bytes.ts";
-import { accessFields, type AccessOptions } from "../../src/access.ts";
+import { accessFields, type AccessOptions, listenHost } from "../../src/access.ts";
 import { type Defaulted, type ObjectSchema, schema } from "../../src/schema.ts";
 import { type TlsConnectOptions, tlsConnectOptions } from "../../src/tls-options.ts";
 
@@ -107,7 +107,7 @@ const stream: {
 /** See {@link WebSocketOptions}. */
 export const webSocketOptions: ObjectSchema<WebSocketInput, WebSocketOptions> = schema.object({
   port: schema.port(),
-  host: schema.withDefault(schema.string({ pattern: /\S/, wanted: "an address" }), "127.0.0.1"),
+  host: listenHost,
   path: schema.withDefault(
     schema.string({ pattern: /^\/[^?#]*$/, wanted: "a path such as /readings" }),
     "/",

@@ -4,12 +4,11 @@
 import type { Duplex } from "node:stream";
 import { type WebSocket, WebSocketServer } from "ws";
 import type { ReceiverContext, ReceiverSession } from "../../src/contract/receiver.ts";
-import { HoldfastError } from "../../src/errors.ts";
 import type { HttpListener, HttpResponse, HttpUpgrade } from "../../src/host/http.ts";
 import type { Endpoint } from "../../src/host/sockets.ts";
 import { ConnectionGroup } from "../../src/record/connection-group.ts";
 import { UnfinishedBytes } from "../../src/record/unfinished-bytes.ts";
-import { type Access, accessOf, refusalOfNames } from "../../src/access.ts";
+import { type Access, accessOf, refusalOfCount, refusalOfNames } from "../../src/access.ts";
 import { chosenProtocol, type Refusal, refusalOf } from "./admission.ts";
 import { CLOSE_LIMIT, type ConnectionOwner, WebSocketConnection } from "./connection.ts";
 import { Gather } from "./gather.ts";
@@ -124,11 +123,8 @@ export class WebSocketListener implements ConnectionOwner, ReceiverSession {
     if (unnamed !== undefined) return { status: 403, cause: unnamed };
     const refusal = refusalOf(options, { headers, path, query });
     if (refusal !== undefined) return refusal;
-    const { connectionsMax } = options;
-    const { connectedCount } = this.group;
-    if (connectedCount < connectionsMax) return undefined;
-    const message = `${connectedCount} are open, limit ${connectionsMax}`;
-    return { status: 503, cause: new HoldfastError("CONNECTION_LIMIT", message) };
+    const full = refusalOfCount(options, this.group.connectedCount);
+    return full === undefined ? undefined : { status: 503, cause: full };
   }
 
   #refuse(peer: string, stream: Duplex, { status, cause }: Refusal): void {
