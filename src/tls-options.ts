@@ -40,6 +40,19 @@ export function checkTlsConnect(owner: string, { cert, key }: TlsConnectOptions)
   );
 }
 
+/** Looks at the files of what connects with TLS, or without: `checkFiles` of a definition. @throws CONFIG_VALUE */
+export async function checkClientFiles({
+  name,
+  files,
+  options: { tls = {} },
+}: {
+  readonly name: string;
+  readonly files: Files;
+  readonly options: { readonly tls?: TlsConnectOptions };
+}): Promise<void> {
+  await readClientTls(name, files, tls);
+}
+
 /** The files of a client as they are now. @throws CONFIG_VALUE */
 export async function readClientTls(
   owner: string,

@@ -13,6 +13,7 @@ import type {
   UnitState,
 } from "./contract/unit.ts";
 import { CODES, HoldfastError } from "./errors.ts";
+import { atMost } from "./host/clock.ts";
 import type { Host } from "./host/host.ts";
 
 /** For a unit that nothing else needs: tried for a while, then set aside, visibly. It never ends the process. */
@@ -101,16 +102,7 @@ async function settledWithin(
   { paths, withinMs }: { readonly paths: readonly string[]; readonly withinMs: number | undefined },
 ): Promise<void> {
   const all = outcomes.settled(paths);
-  if (withinMs === undefined) return all;
-  let cancel = (): void => undefined;
-  const late = new Promise<void>((resolve) => {
-    cancel = clock.after(withinMs, resolve);
-  });
-  try {
-    await Promise.race([all, late]);
-  } finally {
-    cancel();
-  }
+  return withinMs === undefined ? all : atMost(clock, withinMs, all);
 }
 
 /** The first outcome of each unit. */

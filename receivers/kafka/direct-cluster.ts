@@ -6,13 +6,13 @@
 import type { Broker, Cluster } from "kafkajs";
 import type { Logger } from "../../src/contract/logger.ts";
 import { HoldfastError } from "../../src/errors.ts";
-import type { Clock } from "../../src/host/clock.ts";
+import { atMost, type Clock } from "../../src/host/clock.ts";
 import type { ClientTls } from "../../src/host/tls.ts";
 import { connectionOf, TRIES } from "./connection.ts";
 import type { FetchResult } from "./direct-reader.ts";
 import { classify, errorTypeOf } from "./failures.ts";
 import { askFetch, FETCH, FETCH_WAIT_MS, type FetchAnswer } from "./fetch.ts";
-import { byTopic, keyOf, offsetsByKey, topicIds } from "./lookup.ts";
+import { askedOf, keyOf, offsetsByKey, topicIds } from "./lookup.ts";
 import type { KafkaDirectOptions } from "./options.ts";
 import { type KeyedPartition, keyed } from "./partition-key.ts";
 import { METADATA } from "./topic-ids.ts";
@@ -117,11 +117,8 @@ export class KafkaCluster implements DirectCluster {
     partitions: readonly KeyedPartition[],
     at: "begin" | "end",
   ): Promise<ReadonlyMap<string, number>> {
-    const topics = byTopic(partitions).map((each) => ({
-      topic: each.topic,
-      partitions: each.partitions.map((partition) => ({ partition })),
-      fromBeginning: at === "begin",
-    }));
+    const fromBeginning = at === "begin";
+    const topics = askedOf(partitions).map((each) => ({ ...each, fromBeginning }));
     const [offsets, ids] = await this.#asked(async () => {
       const answer = await this.#cluster.fetchTopicsOffset(topics);
       // Asked for by names: only an id that is still the same afterwards says whose they are.
@@ -251,15 +248,10 @@ export class KafkaCluster implements DirectCluster {
   }
 
   async #close(): Promise<void> {
-    let cancel = (): void => undefined;
-    const late = new Promise<void>((resolve) => {
-      cancel = this.#parts.clock.after(CLOSE_MS_MAX, resolve);
-    });
     const disconnected = this.#client.disconnect().catch(() => {
       // The brokers hear of it from the sockets.
     });
-    await Promise.race([disconnected, late]);
-    cancel();
+    await atMost(this.#parts.clock, CLOSE_MS_MAX, disconnected);
     this.#client.closeSockets();
   }
 }

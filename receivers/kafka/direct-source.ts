@@ -73,13 +73,12 @@ export class KafkaSource implements Source {
   async bounded(from: Offsets, bounds: BatchBounds, signal: AbortSignal): Promise<Offsets> {
     const ends = await abortable(this.#endsFor(from, this.#told), signal);
     for (const [key, end] of this.#gone) if (this.#startOf(from, key) >= end) this.#forget(key);
-    const starts = new Map([...ends.keys()].map((key) => [key, this.#startOf(from, key)]));
     const available = new Map(
-      [...ends].map(([key, end]) => [key, end - (starts.get(key) ?? end)] as const),
+      [...ends].map(([key, end]) => [key, end - this.#startOf(from, key)] as const),
     );
     const shares = sharesOf(available, this.#mean.within(bounds), this.#turn++);
     return Object.fromEntries(
-      [...shares].map(([key, share]) => [key, (starts.get(key) ?? 0) + share]),
+      [...shares].map(([key, share]) => [key, this.#startOf(from, key) + share]),
     );
   }
 
@@ -215,7 +214,8 @@ export class KafkaSource implements Source {
     const begins = await this.#cluster.offsets(added, "begin");
     // One whose topic has just changed again is found the next time.
     const kept = found.filter(({ key }) => this.#begins.has(key) || begins.has(key));
-    const gone = [...this.#known.keys()].filter((key) => !kept.some((each) => each.key === key));
+    const known = new Map(kept.map((partition) => [partition.key, partition]));
+    const gone = [...this.#known.keys()].filter((key) => !known.has(key));
     if (gone.length > 0)
       logger.warn(`${this.#label}: ${gone.length} partitions are no more, of topics made again`, {
         partitions: gone,
@@ -225,9 +225,9 @@ export class KafkaSource implements Source {
       logger.info(`${this.#label}: ${begins.size} partitions are new`, {
         partitions: [...begins.keys()],
       });
-    const keys = [...kept.map(({ key }) => key), ...this.#gone.keys()];
+    const keys = [...known.keys(), ...this.#gone.keys()];
     this.#begins = new Map(keys.map((key) => [key, this.#begins.get(key) ?? begins.get(key) ?? 0]));
-    this.#known = new Map(kept.map((partition) => [partition.key, partition]));
+    this.#known = known;
     this.#refreshedMs = clock.monotonicMs();
   }
 

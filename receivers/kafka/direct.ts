@@ -2,7 +2,7 @@
  * Topics as a source: read by planned ranges of offsets, without a group and without the log in between.
  */
 import { defineSource, type SourceFactory } from "../../src/define-source.ts";
-import { readClientTls } from "../../src/tls-options.ts";
+import { checkClientFiles, readClientTls } from "../../src/tls-options.ts";
 import { registerCodecs } from "./codecs.ts";
 import { KafkaCluster } from "./direct-cluster.ts";
 import { abortable, KafkaSource } from "./direct-source.ts";
@@ -23,7 +23,7 @@ export const kafkaDirect: SourceFactory<KafkaDirectInput> = defineSource({
   type: "kafka",
   options: kafkaDirectOptions,
   check: checkKafkaDirect,
-  checkFiles: ({ name, files, options }) => readClientTls(name, files, options.tls ?? {}),
+  checkFiles: checkClientFiles,
   async open(context) {
     const { name, options, files, clock, logger, signal, dial } = context;
     registerCodecs();

@@ -2,7 +2,7 @@
  * `holdfast/receivers/kafka`: records of Kafka topics, as a member of a consumer group or read directly.
  */
 import { defineReceiver, type ReceiverFactory } from "../../src/define-receiver.ts";
-import { readClientTls } from "../../src/tls-options.ts";
+import { checkClientFiles, readClientTls } from "../../src/tls-options.ts";
 import { KafkaClient } from "./client.ts";
 import { registerCodecs } from "./codecs.ts";
 import { classify } from "./failures.ts";
@@ -37,7 +37,7 @@ export const kafka: ReceiverFactory<KafkaInput> = defineReceiver({
   aliveWithinMs: ({ sessionTimeoutMs }) => 3 * sessionTimeoutMs,
   options: kafkaOptions,
   check: checkKafka,
-  checkFiles: ({ name, files, options }) => readClientTls(name, files, options.tls ?? {}),
+  checkFiles: checkClientFiles,
   async open(context) {
     const { name, options, files, clock, logger, connections, dial } = context;
     registerCodecs();

@@ -38,15 +38,11 @@ export async function lookUp(
   { cluster, coordinator, groupId }: Asked,
   partitions: readonly TopicPartition[],
 ): Promise<ReadonlyMap<string, PartitionFacts>> {
-  const topics = byTopic(partitions);
-  const asked = topics.map((each) => ({
-    topic: each.topic,
-    partitions: each.partitions.map((partition) => ({ partition })),
-  }));
+  const asked = askedOf(partitions);
   const [ids, committed, lows, highs] = await Promise.all([
     topicIds(
       cluster,
-      topics.map(({ topic }) => topic),
+      asked.map(({ topic }) => topic),
     ),
     committedOffsets(coordinator, groupId, asked),
     cluster.fetchTopicsOffset(asked.map((each) => ({ ...each, fromBeginning: true }))),
@@ -83,9 +79,18 @@ export function keyOf({ topic, partition }: TopicPartition): string {
   return `${topic}-${partition}`;
 }
 
-interface AskedTopic {
+/** A topic as kafkajs wants it in a question about offsets. */
+export interface AskedTopic {
   readonly topic: string;
   readonly partitions: { partition: number }[];
+}
+
+/** Partitions by topic, for such a question. */
+export function askedOf(partitions: readonly TopicPartition[]): readonly AskedTopic[] {
+  return byTopic(partitions).map(({ topic, partitions: numbers }) => ({
+    topic,
+    partitions: numbers.map((partition) => ({ partition })),
+  }));
 }
 
 async function committedOffsets(

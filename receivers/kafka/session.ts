@@ -8,7 +8,7 @@
 import type { EachBatchPayload, Offsets, TopicPartitionOffset } from "kafkajs";
 import type { ReceiverContext, ReceiverSession } from "../../src/contract/receiver.ts";
 import { HoldfastError } from "../../src/errors.ts";
-import type { Cancel } from "../../src/host/clock.ts";
+import { atMost, type Cancel } from "../../src/host/clock.ts";
 import { Batches, type BatchOwner } from "./batches.ts";
 import type { KafkaClient } from "./client.ts";
 import { Commits } from "./commits.ts";
@@ -153,12 +153,7 @@ export class KafkaSession implements ReceiverSession, BatchOwner {
   async beforeJoin(): Promise<void> {
     const partitions = [...this.#known.values()];
     for (const partition of partitions) if (partition.isOpen) partition.phase = "leaving";
-    let cancel = (): void => undefined;
-    const late = new Promise<void>((resolve) => {
-      cancel = this.context.clock.after(SETTLE_MS_MAX, resolve);
-    });
-    await Promise.race([Promise.all(flightsOf(partitions)), late]);
-    cancel();
+    await atMost(this.context.clock, SETTLE_MS_MAX, Promise.all(flightsOf(partitions)));
     await this.#commits.flush();
   }
 

@@ -7,7 +7,6 @@
 import { topicIdOf } from "./position.ts";
 import {
   type Api,
-  answers,
   ask,
   lengthOf,
   NO_TAGS,
@@ -20,11 +19,6 @@ type TopicIds = ReadonlyMap<string, string | undefined>;
 
 /** The version that first has ids and takes names. */
 export const METADATA: Api = { apiKey: 3, apiVersion: 12, apiName: "Metadata" };
-
-/** Whether a broker that answers these versions tells ids. */
-export function tellsTopicIds(versions: unknown): boolean {
-  return answers(versions, METADATA);
-}
 
 /** The id of each topic; one that is not there has none. */
 export async function askTopicIds(

@@ -1,7 +1,7 @@
 /**
  * `holdfast/receivers/mqtt`: messages from an MQTT broker, acknowledged when they are on disk.
  */
-import { readClientTls } from "../../src/tls-options.ts";
+import { checkClientFiles } from "../../src/tls-options.ts";
 import { defineReceiver, type ReceiverFactory } from "../../src/define-receiver.ts";
 import { checkMqtt, keepsSession, type MqttInput, mqttOptions } from "./options.ts";
 import { openSession } from "./session.ts";
@@ -29,6 +29,6 @@ export const mqtt: ReceiverFactory<MqttInput> = defineReceiver({
   aliveWithinMs: ({ keepAliveMs }) => 3 * keepAliveMs,
   options: mqttOptions,
   check: checkMqtt,
-  checkFiles: ({ name, files, options }) => readClientTls(name, files, options.tls ?? {}),
+  checkFiles: checkClientFiles,
   open: openSession,
 });

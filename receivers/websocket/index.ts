@@ -4,7 +4,7 @@
 import { HoldfastError } from "../../src/errors.ts";
 import { defineReceiver, type ReceiverFactory } from "../../src/define-receiver.ts";
 import { accessOf, checkAccess, checkOrigins } from "../../src/access.ts";
-import { checkTlsConnect, readClientTls } from "../../src/tls-options.ts";
+import { checkClientFiles, checkTlsConnect } from "../../src/tls-options.ts";
 import { targetOf, WebSocketSession } from "./client.ts";
 import {
   redelivers,
@@ -62,7 +62,7 @@ export const websocketClient: ReceiverFactory<WebSocketClientInput> = defineRece
   dials: true,
   options: webSocketClientOptions,
   check: checkWebSocketClient,
-  checkFiles: ({ name, files, options }) => readClientTls(name, files, options.tls ?? {}),
+  checkFiles: checkClientFiles,
   async open(context) {
     const session = new WebSocketSession(context);
     await session.connect();

@@ -38,6 +38,19 @@ export function sleepWith(after: Clock["after"], ms: number, signal: AbortSignal
   });
 }
 
+/** Ends when `work` does, and as that does; after `ms` it resolves without it. Leaves no timer. */
+export async function atMost(clock: Clock, ms: number, work: Promise<unknown>): Promise<void> {
+  let cancel = (): void => undefined;
+  const late = new Promise<void>((resolve) => {
+    cancel = clock.after(ms, resolve);
+  });
+  try {
+    await Promise.race([work, late]);
+  } finally {
+    cancel();
+  }
+}
+
 /** The machine's clock. Its timers keep the process alive until they fire or are cancelled. */
 export const realClock: Clock = {
   wallMs: () => Date.now(),

@@ -4,8 +4,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { askTopicIds, tellsTopicIds } from "../../../receivers/kafka/topic-ids.ts";
-import type { RequestSender } from "../../../receivers/kafka/wire.ts";
+import { askTopicIds, METADATA } from "../../../receivers/kafka/topic-ids.ts";
+import { answers, type RequestSender } from "../../../receivers/kafka/wire.ts";
 
 const ID = "000102030405060708090a0b0c0d0e0f";
 
@@ -85,7 +85,7 @@ test("kafka topic ids: an answer that is cut or changed rejects or is read, and 
   ));
 
 test("kafka topic ids: brokers that are too old are not asked", () => {
-  assert.ok(tellsTopicIds({ 3: { minVersion: 0, maxVersion: 13 } }));
+  assert.ok(answers({ 3: { minVersion: 0, maxVersion: 13 } }, METADATA));
   for (const versions of [
     { 3: { minVersion: 0, maxVersion: 9 } },
     { 3: { minVersion: 13, maxVersion: 14 } },
@@ -93,5 +93,5 @@ test("kafka topic ids: brokers that are too old are not asked", () => {
     undefined,
     "no",
   ])
-    assert.ok(!tellsTopicIds(versions), JSON.stringify(versions));
+    assert.ok(!answers(versions, METADATA), JSON.stringify(versions));
 });
