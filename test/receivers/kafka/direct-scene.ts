@@ -7,15 +7,10 @@ import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { kafkaDirect, type KafkaDirectInput } from "../../../receivers/kafka/index.ts";
 import type { AnyEvent } from "../../../src/contract/events.ts";
-import type { UnitState } from "../../../src/contract/unit.ts";
-import { codeOf } from "../../../src/errors.ts";
 import { createIngest, from, type Ingest, json, pipeline } from "../../../src/index.ts";
-import { eventually } from "../../support/deadline.ts";
 import { silentLogger } from "../../support/logger.ts";
 import { RecordingSink } from "../../support/sinks.ts";
-
-/** Longest wait for something to happen at a real broker. */
-const DEADLINE_MS = 60_000;
+import { parkedCode, untilSo } from "./waits.ts";
 
 /** See the file's head. Started again, it goes on with the same checkpoint and the same sink. */
 export class DirectScene {
@@ -80,19 +75,15 @@ export class DirectScene {
   }
 
   async until(what: string, ask: () => boolean | Promise<boolean>): Promise<void> {
-    await eventually(what, ask, { everyMs: 20, deadlineMs: DEADLINE_MS }).catch(
-      (cause: unknown) => {
-        throw new Error(`${String(cause)}; ${JSON.stringify(this.events.slice(-10))}`, { cause });
-      },
-    );
+    await untilSo({ what, ask }, this.events);
   }
 
   /** Resolves with the code of the error with which the pipeline has parked. */
   async untilParked(): Promise<string> {
-    const unit = (): UnitState | undefined =>
-      this.#ingest?.snapshot().units.find((each) => each.unit === "pipelines/rows");
-    await this.until("the pipeline parks", () => unit()?.status === "parked");
-    return codeOf(unit()?.lastError);
+    return await parkedCode(
+      () => this.#ingest?.snapshot().units.find((each) => each.unit === "pipelines/rows"),
+      this.events,
+    );
   }
 
   of<K extends AnyEvent["kind"]>(kind: K): readonly Extract<AnyEvent, { kind: K }>[] {

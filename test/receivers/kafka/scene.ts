@@ -9,13 +9,11 @@ import { kafka, type KafkaInput } from "../../../receivers/kafka/index.ts";
 import { createIngest, type Ingest } from "../../../src/index.ts";
 import type { AnyEvent } from "../../../src/contract/events.ts";
 import { copyOf, type StoredBlock } from "../../../src/contract/record.ts";
-import type { UnitState } from "../../../src/contract/unit.ts";
-import { codeOf } from "../../../src/errors.ts";
 import { realClock } from "../../../src/host/clock.ts";
 import { realFiles } from "../../../src/host/real-files.ts";
 import { openLogReader } from "../../../src/wal/directory-reader.ts";
-import { eventually } from "../../support/deadline.ts";
 import { silentLogger } from "../../support/logger.ts";
+import { parkedCode, untilSo } from "./waits.ts";
 
 /** A record of the log. */
 export interface LoggedRecord {
@@ -25,9 +23,6 @@ export interface LoggedRecord {
   readonly timestampMs: number | undefined;
   readonly headers: Readonly<Record<string, string>>;
 }
-
-/** Longest wait for something to happen at a real broker. */
-const DEADLINE_MS = 60_000;
 
 /** See the file's head. Started again, it goes on with the same log. */
 export class KafkaScene {
@@ -100,19 +95,15 @@ export class KafkaScene {
   }
 
   async until(what: string, ask: () => boolean | Promise<boolean>): Promise<void> {
-    await eventually(what, ask, { everyMs: 20, deadlineMs: DEADLINE_MS }).catch(
-      (cause: unknown) => {
-        throw new Error(`${String(cause)}; ${JSON.stringify(this.events.slice(-10))}`, { cause });
-      },
-    );
+    await untilSo({ what, ask }, this.events);
   }
 
   /** Resolves with the code of the error with which the receiver has parked. */
   async untilParked(): Promise<string> {
-    const unit = (): UnitState | undefined =>
-      this.ingest.snapshot().units.find((each) => each.unit === "receivers/orders");
-    await this.until("the receiver parks", () => unit()?.status === "parked");
-    return codeOf(unit()?.lastError);
+    return await parkedCode(
+      () => this.ingest.snapshot().units.find((each) => each.unit === "receivers/orders"),
+      this.events,
+    );
   }
 
   /** All records of the log, once the ingest has stopped. */

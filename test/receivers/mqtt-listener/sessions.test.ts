@@ -146,13 +146,19 @@ test("mqtt-listener: a release that is asked for after a crash is durable before
   assert.deepEqual(idsOf(later.engine.positions.get(CHANNEL)), []);
 });
 
-test("mqtt-listener: a release that is asked for again over a new connection waits for the disk, too", async () => {
-  const made = await mqttWireScene();
+/** A client whose message is on disk, and the release of it under way. */
+async function releasing(made: MqttWireScene): Promise<MqttWire> {
   const wire = await dialled(made, "a", KEPT);
   wire.publish("x", 2, 7);
   await commit(made);
   wire.send({ cmd: "pubrel", messageId: 7 });
   await turns();
+  return wire;
+}
+
+test("mqtt-listener: a release that is asked for again over a new connection waits for the disk, too", async () => {
+  const made = await mqttWireScene();
+  await releasing(made);
   const again = await dialled(made, "a", KEPT);
   again.send({ cmd: "pubrel", messageId: 7 });
   await turns();
@@ -175,11 +181,7 @@ test("mqtt-listener: a release is not answered where its session cannot be read"
 
 test("mqtt-listener: a release that cannot be stored is not answered, and its connection ends", async () => {
   const made = await mqttWireScene();
-  const wire = await dialled(made, "a", KEPT);
-  wire.publish("x", 2, 7);
-  await commit(made);
-  wire.send({ cmd: "pubrel", messageId: 7 });
-  await turns();
+  const wire = await releasing(made);
   await made.engine.failOldest(new HoldfastError("LOG_FAILED", "no disk"));
   await turns();
   assert.deepEqual([wire.acknowledged("pubcomp"), wire.isClosed], [[], true]);
